@@ -1,0 +1,64 @@
+# FineQ. `make demo` shows the whole idea once; `make test` proves it; `make help` lists the rest.
+VENV   ?= .venv
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN    := $(VENV)/bin
+PY     := $(BIN)/python
+READY  := $(VENV)/.ready
+BUILD  ?= build
+SIM    ?= verilator
+# Demo model: empty means the model that the repository carries.
+MODEL  ?=
+# Array that `make synth` reports on: see ARRAYS in hw/fineq_hw/config.py.
+SYNTH_SIZE ?= 64x64
+
+export PYTHONHASHSEED := 0
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system-packages demo test lint verilog sim synth mutate regress bench model clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: system-packages $(READY)  ## system packages and virtual environment (every target does this itself)
+
+system-packages:
+	@sh scripts/system_packages.sh
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: setup  ## quantize a real model, run a layer on the verilated array, synthesise; writes build/demo/report.html
+	$(PY) scripts/demo.py --output $(BUILD)/demo $(if $(MODEL),--model "$(MODEL)")
+
+test: setup lint  ## everything that proves the project right
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+verilog: setup  ## write build/verilog: one file a module, linted by Verilator
+	$(PY) -m fineq_hw.verilog --output $(BUILD)/verilog
+
+sim: setup  ## cocotb regression; SIM=icarus for the other simulator, WAVES=1 for waveforms
+	$(PY) -m fineq_sim.regression --simulator $(SIM) --output $(BUILD)/sim-$(SIM) $(if $(WAVES),--waves)
+
+synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
+	$(PY) scripts/synth.py --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
+
+mutate: setup  ## plant faults in the RTL and the packing; each must be caught
+	$(PY) scripts/mutate.py --output $(BUILD)/mutate
+
+regress: setup  ## the longer checks, on both simulators
+	$(PY) -m pytest -m "regress or not regress"
+	$(MAKE) sim SIM=verilator
+	$(MAKE) sim SIM=icarus
+	$(MAKE) mutate
+
+bench: setup  ## speed and memory, as ratios against something run beside it
+	$(PY) scripts/bench.py --output $(BUILD)/bench
+
+clean:  ## remove build products
+	rm -rf $(BUILD)

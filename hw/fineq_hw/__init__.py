@@ -1,0 +1,1 @@
+"""FineQ accelerator: Amaranth components for the decoder, the temporal-coding array and its baselines."""

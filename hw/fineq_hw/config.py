@@ -1,0 +1,195 @@
+"""Named hardware configurations: every parameter of the array stands here and nowhere else.
+
+The RTL, the testbenches, the cycle model, the synthesis flow and the documents all take a configuration
+from this file, so a size is changed in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+
+from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
+from fineq.temporal import ENCODINGS
+
+SIGN_HANDLING: tuple[str, ...] = ("row", "column")
+"""Where the sign of a weight is applied.
+
+`row`: in every row's accumulator, as the paper describes it (an XOR per processing element).
+`column`: once per column in the encoder, which sends a positive and a negative pulse line; each processing
+element then selects the activation, its complement or zero.
+"""
+
+ADDER_TREES: tuple[str, ...] = ("structural", "behavioural")
+"""`structural`: explicit full and half adders, for synthesis. `behavioural`: `+`, for fast simulation."""
+
+MAC_WEIGHT_BITS: tuple[int, ...] = (3, 8)
+
+MAC_WEIGHT_PATHS: tuple[str, ...] = ("systolic", "broadcast")
+"""How a weight reaches the rows of the MAC array. `systolic`: registered in every processing element and
+passed down. `broadcast`: one wire per column to all rows, as in the temporal array; fewer registers.
+"""
+
+
+@dataclass(frozen=True)
+class ArrayConfig:
+    """Parameters of the temporal-coding array (paper Section IV-C; Table III: 64 x 64).
+
+    Attributes:
+        rows: activation vectors held at once (tokens).
+        columns: activations of one vector held at once; lanes of a weight vector.
+        activation_bits: width of a signed activation.
+        accumulator_bits: width of a signed partial sum.
+        encoding: temporal code, one of `fineq.temporal.ENCODINGS`.
+        sign_handling: one of `SIGN_HANDLING`.
+        adder_tree: one of `ADDER_TREES`.
+
+    Raises:
+        ValueError: a parameter is impossible; the text says which and what is allowed.
+    """
+
+    rows: int = 64
+    columns: int = 64
+    activation_bits: int = 8
+    accumulator_bits: int = 24
+    encoding: str = "unary"
+    sign_handling: str = "row"
+    adder_tree: str = "structural"
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= 1024:
+                raise ValueError(f"{name} is {value!r}: it must be an integer between 1 and 1024")
+        if not isinstance(self.activation_bits, int) or not 2 <= self.activation_bits <= 16:
+            raise ValueError(f"activation_bits is {self.activation_bits!r}: it must be an integer between 2 and 16")
+        for name, known in (
+            ("encoding", ENCODINGS),
+            ("sign_handling", SIGN_HANDLING),
+            ("adder_tree", ADDER_TREES),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}: choose one of {', '.join(known)}")
+        if not isinstance(self.accumulator_bits, int) or not 4 <= self.accumulator_bits <= 64:
+            raise ValueError(f"accumulator_bits is {self.accumulator_bits!r}: it must be an integer between 4 and 64")
+        if self.max_inner_dimension < self.columns:
+            raise ValueError(
+                f"accumulator_bits is {self.accumulator_bits}: a sum over {self.columns} columns can overflow it, "
+                f"use at least {self.minimum_accumulator_bits(self.columns)}"
+            )
+
+    @property
+    def max_activation_magnitude(self) -> int:
+        """Largest magnitude of a signed activation (the most negative one)."""
+        return 1 << (self.activation_bits - 1)
+
+    @property
+    def max_inner_dimension(self) -> int:
+        """Largest K whose sum of products cannot overflow the accumulator."""
+        return ((1 << (self.accumulator_bits - 1)) - 1) // (self.max_activation_magnitude * MAX_MAGNITUDE)
+
+    def minimum_accumulator_bits(self, inner_dimension: int) -> int:
+        """Accumulator width that holds any sum of `inner_dimension` products."""
+        return (inner_dimension * self.max_activation_magnitude * MAX_MAGNITUDE).bit_length() + 1
+
+    @property
+    def line_weights(self) -> int:
+        """Weights in one weight-buffer line: the least whole number of blocks and of weight vectors.
+
+        64 columns: 192 weights, 8 blocks, 56 bytes, 64 decoders, 3 slices of 64.
+        """
+        return lcm(self.columns, BLOCK_WEIGHTS)
+
+    @property
+    def line_blocks(self) -> int:
+        return self.line_weights // BLOCK_WEIGHTS
+
+    @property
+    def line_bytes(self) -> int:
+        return self.line_blocks * BLOCK_BYTES
+
+    @property
+    def line_slices(self) -> int:
+        """Weight vectors in one line."""
+        return self.line_weights // self.columns
+
+    @property
+    def line_decoders(self) -> int:
+        """Decoders that turn one line into weights in one cycle (paper: 64)."""
+        return self.line_weights // CLUSTER_WEIGHTS
+
+
+@dataclass(frozen=True)
+class MacConfig:
+    """Parameters of the systolic MAC baseline: the same array with multipliers (paper Table III, first row).
+
+    Attributes:
+        rows, columns, activation_bits, accumulator_bits: as in `ArrayConfig`.
+        weight_bits: 8 (signed two's complement) or 3 (the format's sign-magnitude weight).
+        weight_path: one of `MAC_WEIGHT_PATHS`.
+    """
+
+    rows: int = 64
+    columns: int = 64
+    activation_bits: int = 8
+    accumulator_bits: int = 32
+    weight_bits: int = 8
+    weight_path: str = "systolic"
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or not 1 <= value <= 1024:
+                raise ValueError(f"{name} is {value!r}: it must be an integer between 1 and 1024")
+        if not isinstance(self.activation_bits, int) or not 2 <= self.activation_bits <= 16:
+            raise ValueError(f"activation_bits is {self.activation_bits!r}: it must be an integer between 2 and 16")
+        if self.weight_bits not in MAC_WEIGHT_BITS:
+            raise ValueError(f"weight_bits is {self.weight_bits!r}: choose one of {', '.join(map(str, MAC_WEIGHT_BITS))}")
+        if self.weight_path not in MAC_WEIGHT_PATHS:
+            raise ValueError(f"weight_path is {self.weight_path!r}: choose one of {', '.join(MAC_WEIGHT_PATHS)}")
+        if not isinstance(self.accumulator_bits, int) or not 4 <= self.accumulator_bits <= 64:
+            raise ValueError(f"accumulator_bits is {self.accumulator_bits!r}: it must be an integer between 4 and 64")
+        needed = (self.columns * self.max_product_magnitude).bit_length() + 1
+        if self.accumulator_bits < needed:
+            raise ValueError(
+                f"accumulator_bits is {self.accumulator_bits}: a sum over {self.columns} columns can overflow it, "
+                f"use at least {needed}"
+            )
+
+    @property
+    def max_product_magnitude(self) -> int:
+        """Largest magnitude of one product."""
+        max_weight = MAX_MAGNITUDE if self.weight_bits == 3 else 1 << (self.weight_bits - 1)
+        return max_weight << (self.activation_bits - 1)
+
+    @property
+    def max_inner_dimension(self) -> int:
+        """Largest K whose sum of products cannot overflow the accumulator."""
+        return ((1 << (self.accumulator_bits - 1)) - 1) // self.max_product_magnitude
+
+
+ARRAYS: dict[str, ArrayConfig] = {
+    "fineq_64x64": ArrayConfig(),
+    "fineq_64x64_column": ArrayConfig(sign_handling="column"),
+    "fineq_16x16": ArrayConfig(rows=16, columns=16),
+    "fineq_16x16_column": ArrayConfig(rows=16, columns=16, sign_handling="column"),
+    "fineq_8x24": ArrayConfig(rows=8, columns=24),
+    "fineq_5x7": ArrayConfig(rows=5, columns=7),
+    "fineq_5x7_column": ArrayConfig(rows=5, columns=7, sign_handling="column"),
+}
+"""Temporal-coding arrays by name."""
+
+MACS: dict[str, MacConfig] = {
+    f"mac8x{bits}_{rows}x{columns}{'' if path == 'systolic' else '_' + path}": MacConfig(
+        rows=rows,
+        columns=columns,
+        weight_bits=bits,
+        accumulator_bits=32 if bits == 8 else 24,
+        weight_path=path,
+    )
+    for rows, columns in ((64, 64), (16, 16), (5, 7))
+    for bits in MAC_WEIGHT_BITS
+    for path in MAC_WEIGHT_PATHS
+}
+"""Systolic MAC baselines by name, such as `mac8x3_64x64` or `mac8x8_16x16_broadcast`."""

@@ -1,0 +1,1 @@
+"""FineQ simulation: cocotb testbenches, golden-vector driver and cycle model."""

@@ -1,0 +1,1 @@
+"""FineQ: fine-grained mixed-precision 2.33-bit quantization of LLM weights."""
