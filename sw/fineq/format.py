@@ -45,4 +45,5 @@ MAGNITUDE_BITS = OUTLIER_BITS - 1
 """Magnitude bits of a decoded (padded) weight."""
 
 INDEX_ALL_NORMAL = 0
-"""Index code '00': all three weights have 2 bits. Codes 1, 2, 3: weight 0, 1, 2 is zero, the others 3 bits."""
+"""Index code '00': all three weights have 2 bits. Codes 1, 2, 3: weight 0, 1, 2 is zero, the others
+3 bits."""
