@@ -145,7 +145,8 @@ class MacConfig:
         if not isinstance(self.activation_bits, int) or not 2 <= self.activation_bits <= 16:
             raise ValueError(f"activation_bits is {self.activation_bits!r}: it must be an integer between 2 and 16")
         if self.weight_bits not in MAC_WEIGHT_BITS:
-            raise ValueError(f"weight_bits is {self.weight_bits!r}: choose one of {', '.join(map(str, MAC_WEIGHT_BITS))}")
+            known = ", ".join(map(str, MAC_WEIGHT_BITS))
+            raise ValueError(f"weight_bits is {self.weight_bits!r}: choose one of {known}")
         if self.weight_path not in MAC_WEIGHT_PATHS:
             raise ValueError(f"weight_path is {self.weight_path!r}: choose one of {', '.join(MAC_WEIGHT_PATHS)}")
         if not isinstance(self.accumulator_bits, int) or not 4 <= self.accumulator_bits <= 64:
