@@ -1,0 +1,63 @@
+"""One Verilog module per distinct component, although Amaranth itself elaborates every instance anew.
+
+Sixty-four rows are the same circuit. `place` therefore behaves in two ways: normally it adds the component
+as a submodule, which is what Amaranth's simulator needs; inside `collecting(...)` it adds an instance of a
+named module and remembers the component, so that the Verilog writer converts each module once.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, UnusedElaboratable, Value
+from amaranth.lib import wiring
+
+Modules = dict[str, wiring.Component]
+"""Components by Verilog module name."""
+
+_collected: ContextVar[Modules | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collecting(modules: Modules) -> Iterator[Modules]:
+    """While active, `place` adds the components it is given to `modules` instead of elaborating them."""
+    token = _collected.set(modules)
+    try:
+        with warnings.catch_warnings():
+            # Only the first component of each module name is elaborated; the others are meant to be dropped.
+            warnings.simplefilter("ignore", UnusedElaboratable)
+            yield modules
+    finally:
+        _collected.reset(token)
+
+
+def flat_ports(component: wiring.Component) -> list[tuple[str, wiring.Flow, Value]]:
+    """Ports of a component as they appear in Verilog: (name, direction, value), nested names joined by `__`."""
+    return [
+        ("__".join(map(str, path)), member.flow, Value.cast(value))
+        for path, member, value in component.signature.flatten(component)
+    ]
+
+
+def place(m: Module, name: str, component: wiring.Component, module_name: str, *, clocked: bool = True) -> None:
+    """Add `component` to `m` as `name`.
+
+    Args:
+        m: the parent.
+        name: instance name.
+        component: the child; its ports are wired by the caller as usual.
+        module_name: Verilog module name. Equal names must mean equal circuits, so it carries the parameters.
+        clocked: whether the component has registers, hence `clk` and `rst` ports in Verilog.
+    """
+    modules = _collected.get()
+    if modules is None:
+        m.submodules[name] = component
+        return
+    modules.setdefault(module_name, component)
+    ports = {("i_" if flow == wiring.In else "o_") + port: value for port, flow, value in flat_ports(component)}
+    if clocked:
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+    m.submodules[name] = Instance(module_name, **ports)

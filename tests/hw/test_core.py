@@ -1,0 +1,123 @@
+"""The cores against numpy: random data and pauses, early termination, cycle counts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fineq.format import MAX_MAGNITUDE
+from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_hw.core import TemporalCore
+from fineq_hw.mac_core import MacCore
+from fineq_hw.timing import pulse_cycles, result_latency, tile_cycles
+from stream_bench import StreamBench, reference_sums
+
+ARRAYS = [
+    ArrayConfig(rows=rows, columns=columns, sign_handling=sign, adder_tree=tree, **widths)
+    for rows, columns, widths in ((3, 5, {}), (1, 1, {}), (2, 3, {"activation_bits": 2, "accumulator_bits": 7}))
+    for sign in ("row", "column")
+    for tree in ("structural", "behavioural")
+]
+MACS = [
+    MacConfig(rows=rows, columns=columns, weight_bits=bits, weight_path=path)
+    for rows, columns in ((3, 4), (1, 1))
+    for bits in (3, 8)
+    for path in ("systolic", "broadcast")
+]
+
+
+def label(config) -> str:
+    return "-".join(str(value) for value in vars(config).values())
+
+
+class Workload:
+    """Two tiles of random activations and weight vectors, the second tile on fewer rows, as beats and as arrays."""
+
+    def __init__(self, config, seed: int = 1, vectors: int = 12) -> None:
+        random = np.random.default_rng(seed)
+        self.config = config
+        high = config.max_activation_magnitude if isinstance(config, ArrayConfig) else 1 << config.activation_bits - 1
+        eight_bit = getattr(config, "weight_bits", 3) == 8
+        limit = 128 if eight_bit else MAX_MAGNITUDE
+        self.beats: dict[str, list] = {"activations": [], "weights": [], "partials": []}
+        self.expected: list[tuple[np.ndarray, int, int]] = []
+        self.magnitudes: list[list[int]] = []
+        self.rows = [config.rows, max(1, config.rows - 1)]
+        for rows in self.rows:
+            tile = random.integers(-high, high, (rows, config.columns))
+            tile[0, 0] = -high
+            for number, row in enumerate(tile):
+                ended = number == rows - 1 and (rows < config.rows or random.random() < 0.5)
+                self.beats["activations"].append({"values": row.tolist(), "last": int(ended)})
+            largest = random.integers(0, limit + 1, (vectors, 1))
+            weights = random.integers(-largest, largest + 1, (vectors, config.columns)).clip(-limit, limit - eight_bit)
+            weights[0] = limit - eight_bit
+            weights[1] = -limit
+            room = (1 << config.accumulator_bits - 1) - 1 - config.columns * high * limit
+            for number, vector in enumerate(weights):
+                accumulate, last = int(random.random() < 0.5), int(number == vectors - 1)
+                values = vector.tolist()
+                if not eight_bit:
+                    values = [{"magnitude": abs(w), "sign": int(w < 0 or (w == 0 and number % 2))} for w in values]
+                self.beats["weights"].append({"values": values, "accumulate": accumulate, "last": last})
+                sums = reference_sums(tile, vector)
+                if accumulate:
+                    partial = random.integers(-room, room + 1, config.rows)
+                    self.beats["partials"].append(partial.tolist())
+                    sums = sums + partial[:rows]
+                self.expected.append((sums, last, rows))
+            self.magnitudes.append(np.abs(weights).max(axis=1).tolist())
+
+    def check(self, results) -> None:
+        assert len(results) == len(self.expected)
+        for (sums, last), (expected, expected_last, rows) in zip(results, self.expected, strict=True):
+            assert sums[:rows] == expected.tolist()
+            assert last == expected_last
+
+
+@pytest.mark.parametrize("config", ARRAYS, ids=label)
+@pytest.mark.parametrize("early_termination", [1, 0])
+def test_temporal_core_computes_and_keeps_pace(config, early_termination):
+    work = Workload(config)
+    bench = StreamBench(TemporalCore(config))
+    bench.run(work.beats, len(work.expected), early_termination=early_termination)
+    work.check(bench.results)
+
+    cycles = [pulse_cycles(config, magnitudes, bool(early_termination)) for magnitudes in work.magnitudes]
+    assert bench.computing_cycles == sum(map(sum, cycles))
+    weights, activations = bench.accepted["weights"], bench.accepted["activations"]
+    flat = sum(cycles, [])
+    assert [v - w for v, w in zip(bench.valid_cycles, weights, strict=True)] == [
+        result_latency(config, count) for count in flat
+    ]
+    count = len(cycles[0])
+    assert np.diff(weights[:count]).tolist() == cycles[0][:-1]
+    assert activations[work.rows[0]] - activations[0] == tile_cycles(config, work.rows[0], cycles[0])
+
+
+@pytest.mark.parametrize("config", ARRAYS, ids=label)
+def test_temporal_core_survives_random_pauses(config):
+    work = Workload(config, seed=2)
+    bench = StreamBench(TemporalCore(config), seed=3, pause=0.4)
+    bench.run(work.beats, len(work.expected), early_termination=1)
+    work.check(bench.results)
+
+
+@pytest.mark.parametrize("config", MACS, ids=label)
+def test_mac_core_computes_and_keeps_pace(config):
+    work = Workload(config)
+    bench = StreamBench(MacCore(config))
+    bench.run(work.beats, len(work.expected))
+    work.check(bench.results)
+    weights, activations = bench.accepted["weights"], bench.accepted["activations"]
+    assert [v - w for v, w in zip(bench.valid_cycles, weights, strict=True)] == [result_latency(config)] * len(weights)
+    vectors = len(work.magnitudes[0])
+    assert np.diff(weights[:vectors]).tolist() == [1] * (vectors - 1)
+    assert activations[work.rows[0]] - activations[0] == tile_cycles(config, work.rows[0], [1] * vectors)
+
+
+@pytest.mark.parametrize("config", MACS, ids=label)
+def test_mac_core_survives_random_pauses(config):
+    work = Workload(config, seed=2)
+    bench = StreamBench(MacCore(config), seed=3, pause=0.4)
+    bench.run(work.beats, len(work.expected))
+    work.check(bench.results)
