@@ -1,0 +1,126 @@
+"""The model card: README.md of a quantized model, and the sizes it states."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from fineq.checkpoint.container import DTYPES
+from fineq.checkpoint.pack import LayerResult
+from fineq.checkpoint.planning import Plan
+from fineq.checkpoint.source import Source
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of a quantized model against its source.
+
+    Attributes:
+        weights: number of quantized weights.
+        packed_bytes: what they take, scales and padding included.
+        parameters: number of all weights of the model as written.
+        total_bytes: what they take.
+        source_bytes: what the source's tensors take.
+    """
+
+    weights: int
+    packed_bytes: int
+    parameters: int
+    total_bytes: int
+    source_bytes: int
+
+    @property
+    def bits_of_quantized(self) -> float:
+        return 8 * self.packed_bytes / self.weights
+
+    @property
+    def bits_of_model(self) -> float:
+        return 8 * self.total_bytes / self.parameters
+
+
+def measure_sizes(source: Source, plan: Plan) -> Sizes:
+    """Sizes, known from the plan alone."""
+    weights = packed_bytes = parameters = total_bytes = 0
+    for unit in plan.units:
+        stored = sum(math.prod(shape) * DTYPES[dtype].itemsize for dtype, shape in unit.outputs.values())
+        elements = source.entry(unit.source).elements
+        parameters += elements
+        total_bytes += stored
+        if unit.packed:
+            weights += elements
+            packed_bytes += stored
+    source_bytes = sum(source.entry(name).nbytes for name in source.tensors)
+    return Sizes(weights, packed_bytes, parameters, total_bytes, source_bytes)
+
+
+def write_card(path: Path, source: Source, plan: Plan, results: list[LayerResult], recipe: str) -> None:
+    """Write README.md."""
+    sizes = measure_sizes(source, plan)
+    architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
+    text = f"""---
+library_name: transformers
+tags:
+- fineq
+- quantized
+---
+
+# {architecture}, quantized with FineQ
+
+The weights of {len(results)} tensors are stored in the FineQ format: clusters of three weights, 24 weights in
+7 bytes. Recipe `{recipe}`.
+
+| | |
+|---|---|
+| bits per weight, quantized layers (scales and padding included) | {sizes.bits_of_quantized:.3f} |
+| bits per weight, whole model | {sizes.bits_of_model:.3f} |
+| size of all tensors | {sizes.total_bytes:,} bytes |
+| size before | {sizes.source_bytes:,} bytes |
+| mean normalised error of the quantized layers | {mean_error(results):.4f} |
+| tensors kept as they were | {len(plan.kept)} |
+
+## Use
+
+```python
+import fineq  # before loading: without it transformers refuses these files
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("path/of/this/directory")
+```
+
+Every byte of the weights is checked against a checksum when the model is loaded.
+
+## Layers
+
+Normalised error is the squared error over the squared weights. The last two columns are the share of clusters
+that store two 3-bit weights, and the share of pairs whose two clusters would each choose another code.
+
+{layer_table(results)}
+"""
+    path.write_text(text, encoding="utf-8")
+
+
+def mean_error(results: list[LayerResult]) -> float:
+    """Squared error of all layers over their squared weights."""
+    power = sum(result.measures.power for result in results)
+    return sum(result.measures.error for result in results) / power if power else 0.0
+
+
+def layer_table(results: list[LayerResult]) -> str:
+    """The per-layer table as Markdown."""
+    lines = ["| tensor | shape | bits | error | 3-bit clusters | disagreeing pairs |", "|---|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(table_row(result)) + " |" for result in results]
+    return "\n".join(lines)
+
+
+def table_row(result: LayerResult) -> list[str]:
+    """Cells of a layer in the per-layer table."""
+    measures = result.measures
+    return [
+        result.name,
+        " x ".join(map(str, result.shape)),
+        f"{result.bits_per_weight:.3f}",
+        f"{measures.normalised_error:.4f}",
+        f"{measures.outlier_share:.1%}",
+        f"{measures.disagreement_share:.1%}",
+    ]

@@ -1,0 +1,202 @@
+"""The quantized checkpoint: names, checksums, and the check of a whole directory (docs/checkpoint-format.md)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fineq import format as block_format
+from fineq.checkpoint.container import Container, TensorEntry, open_container, parse_json, tensor_digest
+from fineq.errors import FineqError
+
+QUANT_METHOD = "fineq"
+FORMAT_VERSION = 1
+BLOCKS = "fineq_blocks"
+SCALES = "fineq_scales"
+MARKER = "weight"
+"""Name and place of the original weight, held by one byte: the format version. Its shape fits no layer, so that a
+loader that knows nothing of FineQ stops instead of going on with fresh weights."""
+
+VERSION_KEY = "fineq_format"
+CHECKSUMS_KEY = "fineq_checksums"
+CONFIG_KEY = "fineq_config"
+DIGEST_DIGITS = 32
+
+FREE_FIELDS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "quantization_config")
+"""Fields of config.json that a model may be saved again with other values of."""
+
+PARALLEL_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class PackedEntry:
+    """What a quantized tensor of a checkpoint is: its name, original shape (matrices of a stack first) and axis."""
+
+    name: str
+    shape: tuple[int, ...]
+    axis: str
+
+    @property
+    def blocks_shape(self) -> tuple[int, ...]:
+        channels, length = self.shape[-2:] if self.axis == "row" else self.shape[:-3:-1]
+        return (*self.shape[:-2], channels, block_format.bytes_per_row(length))
+
+    def parts(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Tensors of the file by name: type and shape."""
+        return {
+            f"{self.name}.{BLOCKS}": ("U8", self.blocks_shape),
+            f"{self.name}.{SCALES}": ("F32", self.blocks_shape[:-1]),
+            f"{self.name}.{MARKER}": ("U8", (1,)),
+        }
+
+
+def config_fields(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of config.json that decides what the model computes."""
+    return {name: value for name, value in sorted(config.items()) if name not in FREE_FIELDS}
+
+
+def file_metadata(checksums: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
+    """Metadata of a weight file: its checksums, and the config that its weights belong to."""
+    return {
+        VERSION_KEY: str(FORMAT_VERSION),
+        CHECKSUMS_KEY: json.dumps(checksums, sort_keys=True),
+        CONFIG_KEY: json.dumps(config_fields(config), sort_keys=True),
+        "format": "pt",
+    }
+
+
+def parse_settings(settings: Any, where: str = "config.json") -> dict[str, PackedEntry]:
+    """The packed tensors that a `quantization_config` lists.
+
+    Raises:
+        FineqError: it is not one of ours, of another version, or not consistent.
+    """
+    if not isinstance(settings, dict) or settings.get("quant_method") != QUANT_METHOD:
+        raise FineqError(f"{where} has no quantization_config of FineQ: quantize the model with `fineq quantize`")
+    version = settings.get("format_version")
+    if version != FORMAT_VERSION:
+        raise FineqError(
+            f"{where} has FineQ format version {version!r}, this release reads {FORMAT_VERSION}: "
+            "quantize the model again, or use the release that wrote it"
+        )
+    axis, tensors = settings.get("axis"), settings.get("tensors")
+    if axis not in ("row", "column"):
+        raise FineqError(f"{where}: axis is {axis!r}, it must be row or column")
+    if not isinstance(tensors, dict) or not tensors:
+        raise FineqError(f"{where}: quantization_config lists no tensors")
+    entries = {}
+    for name, shape in tensors.items():
+        sizes_fit = isinstance(shape, list | tuple) and len(shape) in (2, 3)
+        if not sizes_fit or not all(type(n) is int and 0 < n < 2**31 for n in shape):
+            raise FineqError(f"{where}: quantized tensor {name!r} has the shape {shape!r}, not two or three sizes")
+        entries[name] = PackedEntry(name, tuple(shape), axis)
+    return entries
+
+
+def check_container(container: Container) -> dict[str, str]:
+    """Compare every tensor of a file with its checksum.
+
+    Returns:
+        The checksums that the file states, by tensor name (they may cover tensors of other files as well).
+
+    Raises:
+        FineqError: no checksums, or a tensor that differs from its own.
+    """
+    where = container.path.name
+    version = container.metadata.get(VERSION_KEY)
+    if version != str(FORMAT_VERSION):
+        raise FineqError(f"{where} is no FineQ weight file of version {FORMAT_VERSION}: its metadata has {version!r}")
+    if container.metadata.get("format") != "pt":
+        raise FineqError(f"{where}: its metadata must have the format 'pt': the file is damaged")
+    checksums = parse_json(container.metadata.get(CHECKSUMS_KEY, ""), f"{where}, checksums")
+    for name in container.tensors:
+        if name not in checksums:
+            raise FineqError(f"{where}: tensor {name} has no checksum: the file is damaged, copy it again")
+    digests = _map(lambda name: tensor_digest(container, name), list(container.tensors), container)
+    for name, digest in digests.items():
+        if digest != checksums[name]:
+            raise FineqError(f"{where}: tensor {name} does not match its checksum: the file is damaged, copy it again")
+    return checksums
+
+
+def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, PackedEntry]:
+    """Check every byte of a quantized checkpoint.
+
+    Args:
+        files: its weight files.
+        config: its config.json.
+
+    Returns:
+        The packed tensors by name.
+
+    Raises:
+        FineqError: the first thing that is wrong, with the tensor it concerns.
+    """
+    packed = parse_settings(config.get("quantization_config"))
+    expected: dict[str, str] = {}
+    found: dict[str, TensorEntry] = {}
+    for path in files:
+        container = open_container(path)
+        checksums = check_container(container)
+        _check_config(parse_json(container.metadata.get(CONFIG_KEY, ""), f"{path.name}, config"), config, path.name)
+        for name, checksum in checksums.items():
+            if expected.setdefault(name, checksum) != checksum:
+                raise FineqError(f"{path.name}: tensor {name} has two checksums: the files are of different models")
+        for name, entry in container.tensors.items():
+            if name in found:
+                raise FineqError(f"{path.name}: tensor {name} lies in another file as well: the files do not belong")
+            found[name] = entry
+            if name.endswith(f".{SCALES}"):
+                _check_scales(container, name)
+    for name in expected:
+        if name not in found:
+            raise FineqError(f"tensor {name} is in none of the weight files: one is missing or damaged, copy it again")
+    _check_packed(packed, found)
+    return packed
+
+
+def _check_packed(packed: dict[str, PackedEntry], found: dict[str, TensorEntry]) -> None:
+    for entry in packed.values():
+        for name, (dtype, shape) in entry.parts().items():
+            if name not in found:
+                raise FineqError(f"quantized tensor {entry.name} has no {name}: the checkpoint is incomplete")
+            if (found[name].dtype, found[name].shape) != (dtype, shape):
+                raise FineqError(
+                    f"{name} is {found[name].dtype} {list(found[name].shape)}: config.json says that {entry.name} has "
+                    f"the shape {list(entry.shape)}, which takes {dtype} {list(shape)}"
+                )
+    for name in found:
+        base, _, part = name.rpartition(".")
+        if part in (BLOCKS, SCALES) and base not in packed:
+            raise FineqError(f"{name} belongs to no quantized tensor of config.json: the two do not fit together")
+
+
+def _check_scales(container: Container, name: str) -> None:
+    scales = container.read(name) if container.tensors[name].dtype == "F32" else torch.zeros(1)
+    if not bool((torch.isfinite(scales) & (scales > 0)).all()):
+        raise FineqError(f"{container.path.name}: {name} has a scale that is not a positive number")
+
+
+def _check_config(expected: dict[str, Any], config: dict[str, Any], where: str) -> None:
+    actual = config_fields(config)
+    for field in sorted(expected.keys() | actual.keys()):
+        if field not in expected or field not in actual or expected[field] != actual[field]:
+            values = [repr(side[field]) if field in side else "absent" for side in (actual, expected)]
+            raise FineqError(
+                f"config.json does not belong to {where}: {field} is {values[0]}, the weights were written with "
+                f"{values[1]}: restore it"
+            )
+
+
+def _map(function: Any, names: list[str], container: Container) -> dict[str, str]:
+    """Apply to all names, in threads when there is much to read (hashing releases the interpreter lock)."""
+    if sum(container.tensors[name].nbytes for name in names) < PARALLEL_BYTES:
+        return {name: function(name) for name in names}
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(names, pool.map(function, names), strict=True))

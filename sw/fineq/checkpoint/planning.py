@@ -1,0 +1,196 @@
+"""What a quantized checkpoint will hold: decided from headers and config alone, before any weight is read."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field
+from typing import Any
+
+from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry
+from fineq.checkpoint.layers import Layer, TensorNames, find_layers, skeleton, stacks_rows
+from fineq.checkpoint.source import Source
+from fineq.errors import FineqError
+from fineq.format import CLUSTER_WEIGHTS
+
+FLOATS = ("F32", "F16", "BF16", "F64")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose.
+
+    Attributes:
+        recipe: name of the recipe.
+        include: patterns of tensor names (shell style); only layers that match one are quantized. Empty: all.
+        exclude: patterns of tensor names that stay as they are.
+        embeddings: quantize the input embedding as well.
+        lm_head: quantize the output head as well.
+    """
+
+    recipe: str = "mse"
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    embeddings: bool = False
+    lm_head: bool = False
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One tensor of the source and what becomes of it.
+
+    Attributes:
+        name: of the tensor to write, without `.fineq_blocks` and so on if it is quantized.
+        source: of the tensor to read.
+        file: name of the weight file it is written to.
+        layer: the model's layer that it belongs to, if it is quantized.
+        packed: its entry in the checkpoint, if it is quantized: shape as [outputs, inputs], experts in front.
+        outputs: type and shape of the tensors to write, by name.
+    """
+
+    name: str
+    source: str
+    file: str
+    layer: Layer | None
+    packed: PackedEntry | None
+    outputs: dict[str, tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All units in the order of work, and the config.json to write."""
+
+    units: list[Unit]
+    config: dict[str, Any]
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def quantized(self) -> list[Unit]:
+        return [unit for unit in self.units if unit.packed]
+
+    def file_tensors(self) -> dict[str, dict[str, tuple[str, tuple[int, ...]]]]:
+        """Tensors to write, by file."""
+        files: dict[str, dict[str, tuple[str, tuple[int, ...]]]] = {}
+        for unit in self.units:
+            files.setdefault(unit.file, {}).update(unit.outputs)
+        return files
+
+
+def make_plan(source: Source, options: Options, axis: str) -> Plan:
+    """Decide what is quantized.
+
+    Args:
+        axis: of the recipe.
+
+    Raises:
+        FineqError: tensors that the architecture needs are absent or of the wrong shape, a layer cannot be
+            quantized, a pattern matches nothing.
+    """
+    model = skeleton(source.config)
+    layers, names = find_layers(model), TensorNames(model)
+    places = {tensor: names.parameter(tensor) for tensor in source.tensors}
+    _check_complete(source, model, places)
+    selected = _select(source, layers, places, options)
+    units = [
+        _unit(source, tensor, tensor, layers[places[tensor][0]] if tensor in selected else None, axis)
+        for tensor in source.tensors
+    ]
+    config = dict(source.config)
+    if options.embeddings or options.lm_head:
+        units += _untied(source, layers, places, options, axis)
+        config["tie_word_embeddings"] = False
+    packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
+    if not packed:
+        raise FineqError("nothing is left to quantize: loosen --include and --exclude")
+    config["quantization_config"] = {
+        "quant_method": QUANT_METHOD,
+        "format_version": FORMAT_VERSION,
+        "recipe": options.recipe,
+        "axis": axis,
+        "tensors": packed,
+    }
+    return Plan(units, config, [unit.source for unit in units if not unit.packed])
+
+
+def _select(source: Source, layers: dict[str, Layer], places: dict[str, Any], options: Options) -> set[str]:
+    """Names of the tensors to quantize."""
+    candidates = []
+    for tensor, (parameter, converter, _) in places.items():
+        layer = layers.get(parameter)
+        if layer is None or not _wanted(layer, options):
+            continue
+        if converter is not None and (layer.transposed or not stacks_rows(converter)):
+            continue
+        candidates.append(tensor)
+    for pattern in (*options.include, *options.exclude):
+        if not fnmatch.filter(candidates, pattern):
+            example = candidates[0] if candidates else "none"
+            raise FineqError(f"the pattern {pattern!r} matches no layer: layers have names such as {example}")
+    chosen = [name for name in candidates if not options.include or _matches(name, options.include)]
+    return {name for name in chosen if not _matches(name, options.exclude)}
+
+
+def _wanted(layer: Layer, options: Options) -> bool:
+    return {"block": True, "embedding": options.embeddings, "head": options.lm_head}[layer.place]
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _unit(source: Source, tensor: str, name: str, layer: Layer | None, axis: str) -> Unit:
+    entry, file = source.entry(tensor), source.tensors[tensor].path.name
+    if layer is None:
+        return Unit(name, tensor, file, None, None, {name: (entry.dtype, entry.shape)})
+    if entry.dtype not in FLOATS:
+        raise FineqError(f"{tensor} is {entry.dtype}: only {', '.join(FLOATS)} can be quantized; --exclude it")
+    if len(entry.shape) not in (2, 3) or 0 in entry.shape:
+        raise FineqError(f"{tensor} has shape {list(entry.shape)}: only matrices can be quantized; --exclude it")
+    *experts, rows, inputs = entry.shape
+    if layer.transposed:
+        rows, inputs = inputs, rows
+    if inputs < CLUSTER_WEIGHTS:
+        raise FineqError(
+            f"{tensor} takes {inputs} inputs, fewer than the {CLUSTER_WEIGHTS} weights of a cluster: --exclude it"
+        )
+    if layer.kind == "experts" and axis != "row":
+        raise FineqError(f"{tensor} belongs to a stack of experts, which only row-wise recipes can quantize")
+    packed = PackedEntry(name.removesuffix(".weight"), (*experts, rows, inputs), axis)
+    return Unit(packed.name, tensor, file, layer, packed, packed.parts())
+
+
+def _untied(
+    source: Source, layers: dict[str, Layer], places: dict[str, Any], options: Options, axis: str
+) -> list[Unit]:
+    """Of a model that stores one matrix as embedding and output head, the one of the two that is absent: once
+    either is quantized, they are tensors of their own."""
+    both = [layer for place in ("embedding", "head") for layer in layers.values() if layer.place == place]
+    if len(both) != 2:
+        raise FineqError("this architecture has no plain embedding and output head: leave --embeddings, --lm-head out")
+    stored = {place[0]: tensor for tensor, place in places.items()}
+    for absent, present in (both, both[::-1]):
+        if absent.parameter not in stored:
+            layer = absent if _wanted(absent, options) else None
+            return [_unit(source, stored[present.parameter], absent.parameter, layer, axis)]
+    return []
+
+
+def _check_complete(source: Source, model: Any, places: dict[str, Any]) -> None:
+    state = model.state_dict()
+    covered: set[str] = set()
+    for tensor, (parameter, converter, _) in places.items():
+        if converter is None:
+            covered.add(parameter)
+            if parameter in state and tuple(state[parameter].shape) != source.entry(tensor).shape:
+                raise FineqError(
+                    f"{tensor} has shape {list(source.entry(tensor).shape)}, config.json asks for "
+                    f"{list(state[parameter].shape)}: the two are of different models"
+                )
+        else:
+            first = converter.target_patterns[0]
+            covered.update(parameter.replace(first, target) for target in converter.target_patterns)
+    for copy, original in model.all_tied_weights_keys.items():
+        if copy in covered or original in covered:
+            covered |= {copy, original}
+    for parameter in state:
+        if parameter not in covered:
+            raise FineqError(f"{parameter} is in none of the weight files of {source.directory}: they are incomplete")

@@ -1,0 +1,248 @@
+"""Streams a model directory into a quantized one: tensor by tensor, resumable, in place only when complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from fineq.checkpoint.card import write_card
+from fineq.checkpoint.container import tensor_digest
+from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, MARKER, SCALES
+from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
+from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
+from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
+from fineq.checkpoint.writer import ShardWriter
+from fineq.errors import FineqError
+from fineq.packed import PackedWeight
+from fineq.recipes import RECIPES, Recipe, find_recipe
+
+WORK_SUFFIX = ".unfinished"
+"""Added to the output's name for the directory that is written, until all is done."""
+
+JOURNAL = "journal.jsonl"
+REPORT_FILE = "fineq_report.json"
+
+Progress = Callable[[str, int], None]
+"""Called with a tensor's name and its number of elements when it is done."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Results of a calibrated recipe: packed matrices by tensor name, and other tensors that it changed."""
+
+    packed: dict[str, PackedWeight]
+    changed: dict[str, Tensor]
+
+
+def quantize_checkpoint(
+    source: Source,
+    output: Path,
+    options: Options,
+    resume: bool = False,
+    progress: Progress | None = None,
+    prepared: Prepared | None = None,
+) -> list[LayerResult]:
+    """Write the quantized copy of a model directory.
+
+    Args:
+        source: the model.
+        output: directory to make; it must not exist.
+        options: what to quantize, and how.
+        resume: go on with what an interrupted run of the same model and options left.
+        prepared: what a calibrated recipe made; None: the recipe is data-free and is applied here.
+
+    Returns:
+        One result per quantized tensor, in the order of the files.
+
+    Raises:
+        FineqError: see `make_plan`; the output exists; nothing or something else to resume; NaN or infinity.
+    """
+    recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
+    plan = make_plan(source, options, recipe.axis)
+    work = _open_work(output, resume, _fingerprint(source, options), prepared is not None)
+    shards = {name: ShardWriter(work / name, tensors, plan.config) for name, tensors in plan.file_tensors().items()}
+    try:
+        done = _journaled(work, plan, shards)
+        results = []
+        with open(work / JOURNAL, "a", encoding="utf-8") as journal:
+            for unit in plan.units:
+                if unit.name in done:
+                    result = done[unit.name]
+                else:
+                    result = _write_unit(unit, source, shards[unit.file], recipe, prepared)
+                    shards[unit.file].flush()
+                    digests = {name: shards[unit.file].digests[name] for name in unit.outputs}
+                    line = {"unit": unit.name, "digests": digests, "result": result.to_json() if result else None}
+                    journal.write(json.dumps(line) + "\n")
+                    journal.flush()
+                if result:
+                    results.append(result)
+                if progress:
+                    progress(unit.source, source.entry(unit.source).elements)
+        for shard in shards.values():
+            shard.finish()
+    finally:
+        for shard in shards.values():
+            shard.close()
+    _finish(source, plan, shards, results, options, work, output)
+    return results
+
+
+def _write_unit(
+    unit: Unit, source: Source, shard: ShardWriter, recipe: Recipe, prepared: Prepared | None
+) -> LayerResult | None:
+    container = source.tensors[unit.source]
+    if unit.packed is None:
+        sink = shard.open_tensor(unit.name)
+        changed = prepared.changed.get(unit.source) if prepared else None
+        if changed is not None:
+            entry = source.entry(unit.source)
+            if tuple(changed.shape) != entry.shape:
+                raise FineqError(f"the recipe changed the shape of {unit.source}: this is a defect of the recipe")
+            sink.write(changed.to(container.read(unit.source, 0, 1).dtype))
+        else:
+            for piece in container.pieces(unit.source):
+                sink.write(piece)
+        sink.close()
+        return None
+    measures = Measures()
+    if prepared is not None:
+        pieces = packed_pieces(unit, container, prepared.packed[unit.source], measures)
+    else:
+        pieces = quantize_unit(unit, container, recipe, measures)
+    blocks = shard.open_tensor(f"{unit.name}.{BLOCKS}")
+    scales = shard.open_tensor(f"{unit.name}.{SCALES}")
+    for piece in pieces:
+        blocks.write(piece.blocks)
+        scales.write(piece.scales)
+    blocks.close()
+    scales.close()
+    marker = shard.open_tensor(f"{unit.name}.{MARKER}")
+    marker.write(memoryview(bytes([FORMAT_VERSION])))
+    marker.close()
+    return layer_result(unit, measures)
+
+
+def layer_result(unit: Unit, measures: Measures) -> LayerResult:
+    """A line of the table; bits per weight from the true sizes, padding and scales included."""
+    channels = unit.packed.blocks_shape
+    stored = 8 * channels[-1] + 32
+    weights = unit.packed.shape[-1] if unit.packed.axis == "row" else unit.packed.shape[-2]
+    return LayerResult(unit.source, unit.packed.shape, stored / weights, measures)
+
+
+# -- the work directory ----------------------------------------------------------------------------------------
+
+
+def _fingerprint(source: Source, options: Options) -> dict[str, str]:
+    return {
+        "model": source.fingerprint(),
+        "options": hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest(),
+        "version": metadata.version("fineq"),
+    }
+
+
+def _open_work(output: Path, resume: bool, fingerprint: dict[str, str], prepared: bool) -> Path:
+    output = Path(output)
+    work = output.with_name(output.name + WORK_SUFFIX)
+    if output.exists():
+        raise FineqError(f"{output} exists already: choose another output, or remove it")
+    journal = work / JOURNAL
+    if resume and prepared:
+        raise FineqError("a calibrated recipe cannot resume: it works on the whole model at once; run without --resume")
+    if resume and journal.is_file():
+        try:
+            stored = json.loads(journal.read_text(encoding="utf-8").split("\n")[0])
+        except ValueError:
+            stored = {}
+        different = [what for what in fingerprint if stored.get(what) != fingerprint[what]]
+        if different:
+            raise FineqError(
+                f"{work} was begun with another {' and '.join(different)}: repeat that run exactly, or remove it and "
+                "start again without --resume"
+            )
+        return work
+    if work.exists():
+        if not resume:
+            raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
+        shutil.rmtree(work)
+    try:
+        work.mkdir(parents=True)
+        journal.write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise FineqError(f"cannot write {work}: {error.strerror or error}") from None
+    return work
+
+
+def _journaled(work: Path, plan: Plan, shards: dict[str, ShardWriter]) -> dict[str, LayerResult | None]:
+    """Units that an earlier run finished and whose bytes are still what it wrote."""
+    units = {unit.name: unit for unit in plan.units}
+    done: dict[str, LayerResult | None] = {}
+    complete = []
+    for line in (work / JOURNAL).read_text(encoding="utf-8").split("\n"):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            break  # the end, or a line that the interruption cut short
+        complete.append(line)
+        if "unit" not in entry or entry["unit"] not in units:
+            continue
+        shard = shards[units[entry["unit"]].file]
+        if all(tensor_digest(shard.stored(), name) == digest for name, digest in entry["digests"].items()):
+            shard.digests.update(entry["digests"])
+            done[entry["unit"]] = LayerResult.from_json(entry["result"]) if entry["result"] else None
+    (work / JOURNAL).write_text("".join(line + "\n" for line in complete), encoding="utf-8")
+    return done
+
+
+def _finish(
+    source: Source,
+    plan: Plan,
+    shards: dict[str, ShardWriter],
+    results: list[LayerResult],
+    options: Options,
+    work: Path,
+    output: Path,
+) -> None:
+    """Everything besides the weights; then the directory gets its final name."""
+    _write_json(work / CONFIG_FILE, plan.config)
+    if source.is_sharded:
+        weight_map = {name: file for file, tensors in plan.file_tensors().items() for name in tensors}
+        total = sum(entry.nbytes for shard in shards.values() for entry in shard.stored().tensors.values())
+        _write_json(work / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
+    for path in source.other_files():
+        shutil.copyfile(path, work / path.name)
+    report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
+    _write_json(work / REPORT_FILE, report)
+    write_card(work / "README.md", source, plan, results, options.recipe)
+    (work / JOURNAL).unlink()
+    os.replace(work, output)
+
+
+def _report_line(result: LayerResult) -> dict[str, Any]:
+    return {
+        "tensor": result.name,
+        "shape": list(result.shape),
+        "bits_per_weight": round(result.bits_per_weight, 4),
+        "normalised_error": round(result.measures.normalised_error, 6),
+        "share_of_3_bit_clusters": round(result.measures.outlier_share, 6),
+        "share_of_disagreeing_pairs": round(result.measures.disagreement_share, 6),
+    }
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def is_data_free(recipe: str) -> bool:
+    """Whether a recipe needs nothing but the weights, so that a model can be streamed through it."""
+    return recipe in RECIPES

@@ -1,0 +1,192 @@
+"""`fineq quantize`: a model directory into a quantized one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fineq.errors import FineqError
+
+if TYPE_CHECKING:
+    from fineq.checkpoint.card import Sizes
+    from fineq.checkpoint.pack import LayerResult
+    from fineq.checkpoint.planning import Plan
+    from fineq.checkpoint.quantize import Prepared, Progress
+    from fineq.checkpoint.source import Source
+
+PLAIN_SECONDS = 5.0
+"""Time between two lines of progress when the output is not a terminal."""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("quantize")(quantize)
+
+
+def quantize(
+    model: Annotated[str, typer.Argument(help="Model directory in Hugging Face layout, or a hub id (owner/name).")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Directory to make.")],
+    recipe: Annotated[str, typer.Option(help="How to quantize: `paper` is the paper's, `mse` has less error.")] = "mse",
+    include: Annotated[
+        list[str] | None, typer.Option(help="Quantize only tensors that match, such as '*.mlp.*'. Repeatable.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Keep tensors that match. Repeatable.")] = None,
+    embeddings: Annotated[bool, typer.Option("--embeddings", help="Quantize the input embedding too.")] = False,
+    lm_head: Annotated[bool, typer.Option("--lm-head", help="Quantize the output head too.")] = False,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Text file for recipes that fit the weights to real inputs.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Quantize the linear layers of a language model.
+
+    Weights are read and written piece by piece, so a model may be far larger than the memory. The output appears
+    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes.
+    """
+    from fineq.checkpoint.card import measure_sizes
+    from fineq.checkpoint.planning import Options, make_plan
+    from fineq.checkpoint.quantize import is_data_free, quantize_checkpoint
+    from fineq.checkpoint.source import open_source
+    from fineq.recipes import find_recipe
+
+    options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
+    data_free = is_data_free(recipe)
+    if data_free and calibration:
+        raise FineqError(f"recipe {recipe} needs no calibration text: leave --calibration out")
+    if not data_free:
+        check_calibrated(recipe, calibration)
+    source = open_source(model)
+    plan = make_plan(source, options, find_recipe(recipe).axis if data_free else "row")
+    sizes = measure_sizes(source, plan)
+    if dry_run:
+        print_plan(plan)
+        print_sizes(sizes, "would take")
+        return
+    with progress_display(sum(source.entry(unit.source).elements for unit in plan.units)) as progress:
+        prepared = None if data_free else calibrate(source, plan, recipe, calibration)
+        try:
+            results = quantize_checkpoint(source, output, options, resume, progress, prepared)
+        except KeyboardInterrupt:
+            hint = "repeat the command with --resume to go on" if data_free else "nothing was written"
+            print(f"stopped: {hint}", file=sys.stderr)
+            raise
+    print_results(results)
+    print_sizes(sizes, "take")
+    typer.echo(f"written to {output}")
+
+
+# -- recipes that need calibration -----------------------------------------------------------------------------
+
+
+def check_calibrated(recipe: str, calibration: Path | None) -> None:
+    """Raise unless `recipe` is a calibrated one and there is a text for it."""
+    from fineq.recipes import RECIPES
+
+    try:
+        from fineq.calibrated import RECIPES as CALIBRATED
+    except ImportError:
+        CALIBRATED = {}
+    if recipe not in CALIBRATED:
+        raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join([*RECIPES, *CALIBRATED])}")
+    if calibration is None:
+        raise FineqError(f"recipe {recipe} needs a text to calibrate with: add --calibration FILE")
+    if not calibration.is_file():
+        raise FineqError(f"{calibration} does not exist: --calibration needs a text file")
+
+
+def calibrate(source: Source, plan: Plan, recipe: str, calibration: Path) -> Prepared:
+    """Run a calibrated recipe on the whole model in memory."""
+    from fineq.calibrated import quantize_model
+    from fineq.checkpoint.calibration import prepare
+    from fineq.models import load_model, load_tokenizer
+
+    text = calibration.read_text(encoding="utf-8", errors="replace")
+    tokenizer = load_tokenizer(source.directory)
+    token_ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
+    model = load_model(source.directory)
+    packed, changed = quantize_model(model, token_ids, recipe=recipe)
+    return prepare(source, plan, packed, changed)
+
+
+# -- what the user sees ----------------------------------------------------------------------------------------
+
+
+class progress_display:
+    """A progress bar with rate and time left; lines every few seconds when the output is not a terminal."""
+
+    def __init__(self, total: int):
+        from rich.console import Console
+
+        self._total, self._done, self._console = total, 0, Console(stderr=True)
+        self._bar = None
+
+    def __enter__(self) -> Progress:
+        self._start = self._last = time.monotonic()
+        if not self._console.is_terminal:
+            return self._line
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}")]
+        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=self._console)
+        self._bar.start()
+        self._task = self._bar.add_task("", total=self._total, rate="")
+        return self._advance
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def _rate(self) -> float:
+        return self._done / max(time.monotonic() - self._start, 1e-9)
+
+    def _advance(self, name: str, weights: int) -> None:
+        self._done += weights
+        rate = f"{self._rate() / 1e6:.1f} Mweights/s"
+        self._bar.update(self._task, completed=self._done, description=name, rate=rate)
+
+    def _line(self, name: str, weights: int) -> None:
+        self._done += weights
+        now = time.monotonic()
+        if now - self._last < PLAIN_SECONDS and self._done < self._total:
+            return
+        self._last = now
+        left = (self._total - self._done) / self._rate()
+        share = self._done / self._total
+        print(f"{share:4.0%}  {self._rate() / 1e6:.1f} Mweights/s  {left:.0f} s left  {name}", file=sys.stderr)
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    """A table with aligned columns; the first one to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in [header, *rows]:
+        numbers = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        typer.echo("  ".join([row[0].ljust(widths[0]), *numbers]))
+
+
+def print_plan(plan: Plan) -> None:
+    from fineq.checkpoint.pack import Measures
+    from fineq.checkpoint.quantize import layer_result
+
+    results = [layer_result(unit, Measures()) for unit in plan.quantized]
+    rows = [[result.name, " x ".join(map(str, result.shape)), f"{result.bits_per_weight:.3f}"] for result in results]
+    print_table(["tensor", "shape", "bits"], rows)
+    typer.echo(f"{len(rows)} tensors to quantize, {len(plan.kept)} to keep")
+
+
+def print_results(results: list[LayerResult]) -> None:
+    from fineq.checkpoint.card import mean_error, table_row
+
+    header = ["tensor", "shape", "bits", "error", "3-bit clusters", "disagreeing pairs"]
+    print_table(header, [table_row(result) for result in results])
+    typer.echo(f"{len(results)} tensors quantized, normalised error {mean_error(results):.4f}")
+
+
+def print_sizes(sizes: Sizes, verb: str) -> None:
+    typer.echo(
+        f"quantized layers {verb} {sizes.bits_of_quantized:.3f} bits per weight, the whole model "
+        f"{sizes.bits_of_model:.3f}: {sizes.total_bytes:,} bytes instead of {sizes.source_bytes:,}"
+    )
