@@ -118,7 +118,8 @@ def own_codes(clusters: Tensor, recipe: Recipe) -> Tensor:
     """The code that each cluster would choose alone (lines 5 to 13): shape [2, rows, pairs]."""
     values = clusters.abs() if recipe.comparison == "absolute" else clusters
     has_outliers = values.amax(dim=1) > torch.tensor(recipe.threshold, dtype=torch.float32) * values.amin(dim=1)
-    return torch.where(has_outliers, 1 + values.argmin(dim=1), 0)
+    smallest, _ = first_minimum(list(values.unbind(dim=1)))
+    return torch.where(has_outliers, 1 + smallest, 0)
 
 
 def pair_codes(x: Tensor, own: Tensor, lone: bool, recipe: Recipe) -> tuple[Tensor, Tensor]:
@@ -139,13 +140,22 @@ def pair_codes(x: Tensor, own: Tensor, lone: bool, recipe: Recipe) -> tuple[Tens
             terms[code - 1] = zeroed[:, code - 1]
         cluster_loss = (terms[0] + terms[1]) + terms[2]
         losses.append(cluster_loss[0] + cluster_loss[1])
-    losses = torch.stack(losses)
-    index = losses.argmin(dim=0)
-    if recipe.pairs == "text":
-        index = torch.where(own[0] == own[1], own[0], index)
+    index, least = first_minimum(losses)
+    keeps_own = torch.zeros_like(own[0], dtype=torch.bool) if recipe.pairs == "argmin" else own[0] == own[1]
     if lone:
-        index[:, -1] = own[0, :, -1]
-    return index, losses.gather(0, index[None])[0]
+        keeps_own[:, -1] = True
+    own_loss = torch.stack(losses).gather(0, own[:1])[0]
+    return torch.where(keeps_own, own[0], index), torch.where(keeps_own, own_loss, least)
+
+
+def first_minimum(candidates: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Position in the list, and value, of the first least candidate, element by element."""
+    least, position = candidates[0], torch.zeros_like(candidates[0], dtype=torch.int64)
+    for number, candidate in enumerate(candidates[1:], start=1):
+        is_less = candidate < least
+        least = torch.where(is_less, candidate, least)
+        position.masked_fill_(is_less, number)
+    return position, least
 
 
 def search_scales(clusters: Tensor, own: Tensor, lone: bool, base: Tensor, recipe: Recipe) -> Tensor:

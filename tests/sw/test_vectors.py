@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -99,6 +100,23 @@ def test_failed_write_leaves_the_old_set(tmp_path, monkeypatch):
     with pytest.raises(FineqError, match="cannot write golden vectors to .*golden: No space left on device"):
         write_vectors(directory, *inputs(rows=2))
     monkeypatch.undo()
+    assert digest(directory) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["golden"]
+
+
+def test_old_set_comes_back_when_the_new_one_cannot_be_put_in_place(tmp_path, monkeypatch):
+    directory = write_vectors(tmp_path / "golden", *inputs())
+    before = digest(directory)
+    rename = os.replace
+
+    def fail_for_the_new_one(source, target):
+        if str(source).endswith(".new"):
+            raise OSError(13, "Permission denied")
+        rename(source, target)
+
+    monkeypatch.setattr("os.replace", fail_for_the_new_one)
+    with pytest.raises(FineqError, match="cannot write golden vectors to .*golden: Permission denied"):
+        write_vectors(directory, *inputs(rows=2))
     assert digest(directory) == before
     assert [path.name for path in tmp_path.iterdir()] == ["golden"]
 
