@@ -1,0 +1,42 @@
+"""Symmetric uniform quantization, one scale a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fineq.baselines.rtn import SCALE_BITS
+from fineq.errors import FineqError
+from fineq.quantizer import check_finite, check_matrix
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Equation 1 of the paper with one bit width for all weights (Section V-A, its [23]).
+
+    scale = absmax / (2^(bits-1) - 1), value = round(w / scale) * scale, in float32, half to even. At 2 bits
+    the values are -absmax, 0 and absmax.
+    """
+
+    bits: int = 2
+
+    def __post_init__(self) -> None:
+        if not 2 <= self.bits <= 8:
+            raise FineqError(f"bits is {self.bits}: it must lie between 2 and 8")
+
+    @property
+    def title(self) -> str:
+        return f"Uniform, {self.bits} bits, symmetric per row"
+
+    def __call__(self, weight: Tensor, name: str = "weight") -> tuple[Tensor, float]:
+        """Dequantized weight, float32 [out, in], and the bits per weight with a row's scale."""
+        check_matrix(weight, name)
+        weight = weight.to(torch.float32)
+        check_finite(weight, name)
+        largest = 2 ** (self.bits - 1) - 1
+        scale = weight.abs().amax(dim=1, keepdim=True) / largest
+        scale = torch.where(scale == 0, 1.0, scale)
+        codes = (weight / scale).round().clamp(-largest, largest)
+        return codes * scale, self.bits + SCALE_BITS / weight.shape[1]

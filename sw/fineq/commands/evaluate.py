@@ -1,0 +1,83 @@
+"""`fineq eval`: perplexity of a model, quantized or not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command("eval")(evaluate)
+
+
+def evaluate(
+    model: Annotated[Path | None, typer.Argument(help="Model directory. Without: the shipped model.")] = None,
+    text: Annotated[Path | None, typer.Option(help=".txt, .raw (WikiText) or .jsonl (C4). Without: shipped.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="none, a FineQ recipe or a baseline; may be given several times.")
+    ] = None,
+    sequence_length: Annotated[
+        int | None, typer.Option(help="Tokens in a window. Without: 2048 or the model's longest context.")
+    ] = None,
+    bos: Annotated[
+        str | None, typer.Option(help="Beginning-of-sequence token in every window, at the start of the text, or none.")
+    ] = None,
+    stride: Annotated[int | None, typer.Option(help="Tokens between window starts. Without: no overlap.")] = None,
+    windows: Annotated[int | None, typer.Option(min=1, help="Measure only the first windows.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
+) -> None:
+    """Measure perplexity with the standard protocol and print a table; docs/evaluation.md describes both."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from fineq.evaluate import evaluate, find_method, read_text, shipped_text_path, write_evaluations
+    from fineq.models import shipped_model_path
+
+    path = model or shipped_model_path()
+    content = read_text(text or shipped_text_path())
+    methods = [find_method(name) for name in recipe or ["none"]]
+    results = []
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        for method in methods:
+            bar = bars.add_task(method.title, total=None)
+            results.append(
+                evaluate(
+                    path,
+                    content,
+                    method,
+                    sequence_length=sequence_length,
+                    bos=bos,
+                    stride=stride,
+                    max_windows=windows,
+                    dtype=dtype,
+                    progress=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total),
+                )
+            )
+    if output is not None:
+        write_evaluations(results, output)
+
+    first = results[0]
+    protocol = first.result
+    typer.echo(f"model    {first.model}, {protocol.dtype}, fingerprint {first.model_fingerprint[:16]}")
+    typer.echo(f"text     {first.text}, {protocol.text_tokens} tokens, sha256 {first.text_sha256[:16]}")
+    typer.echo(
+        f"windows  {protocol.windows} of {protocol.sequence_length} tokens, stride {protocol.stride}, "
+        f"bos {protocol.bos}, {protocol.scored_tokens} tokens scored"
+    )
+    typer.echo("")
+    width = max(len(method.title) for method in methods)
+    typer.echo(f"{'method':{width}}  bits  with scales  norm. error  nll/token  perplexity")
+    for method, result in zip(methods, results, strict=True):
+        nominal = "-" if method.nominal_bits is None else f"{method.nominal_bits:.2f}"
+        bits = "-" if result.bits_per_weight is None else f"{result.bits_per_weight:.3f}"
+        error = "-" if result.normalised_error is None else f"{result.normalised_error:.4f}"
+        measured = result.result
+        typer.echo(
+            f"{method.title:{width}}  {nominal:>4}  {bits:>11}  {error:>11}  "
+            f"{measured.nll:9.4f}  {measured.perplexity:10.5g}"
+        )
