@@ -1,0 +1,190 @@
+"""Maps RTL to the standard cells with Yosys and ABC (the `pyosys` wheel).
+
+What repeats stays a module and is mapped once (a row of the array, for instance). Smaller units that repeat
+inside it (a processing element, an encoder) are optimised once and then dissolved into it, so that clock gates
+are shared between them; their cells keep the unit's instance name, which is how area and power are
+attributed. Full and half adders are placed as library cells: ABC cannot find cells with two outputs by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.liberty import Library
+from fineq_hw.ppa.netlist import Netlist, read_json
+from fineq_hw.ppa.pdk import Pdk
+
+FULL_ADDER_MODULE = "fineq_full_adder"
+HALF_ADDER_MODULE = "fineq_half_adder"
+
+_ADDER_MAP = f"""
+module {FULL_ADDER_MODULE} (input a, b, c, output sum, carry);
+  FA_X1 cell_ (.A(a), .B(b), .CI(c), .CO(carry), .S(sum));
+endmodule
+module {HALF_ADDER_MODULE} (input a, b, output sum, carry);
+  HA_X1 cell_ (.A(a), .B(b), .CO(carry), .S(sum));
+endmodule
+(* techmap_celltype = "$fa" *)
+module _fineq_fa (A, B, C, X, Y);
+  parameter WIDTH = 1;
+  input [WIDTH-1:0] A, B, C;
+  output [WIDTH-1:0] X, Y;
+  genvar i;
+  generate for (i = 0; i < WIDTH; i = i + 1) begin : bits
+    FA_X1 cell_ (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
+  end endgenerate
+endmodule
+"""
+"""Verilog templates: adders of the RTL and of Yosys' arithmetic passes become library adders."""
+
+CLOCK_GATE = "CLKGATE_X1 E:CK:GCK"
+CLOCK_GATE_MIN_FLOPS = 4
+"""A clock gate (3.458 um^2) replaces a multiplexer (1.862 um^2) per flop from this many flops on."""
+
+_ABC_SCRIPT = "+strash;ifraig;scorr;dc2;dch,-f;amap,-m;topo;buffer,-c;topo;upsize,{D};dnsize,{D}"
+_DRIVING_CELL = "BUF_X2"
+_OUTPUT_LOAD_FF = 8.0
+"""What ABC assumes around a piece of logic: driven by a small buffer, loaded by a few gates."""
+
+_DONT_USE = ("*_X16", "*_X32", "TBUF*", "TINV*", "TLAT*", "SDFF*", "OAI33*")
+
+
+@dataclass(frozen=True)
+class MappingOptions:
+    """How to map.
+
+    Attributes:
+        clock_ns: target clock period in ns.
+        keep_modules: regular expressions; modules whose names match stay modules.
+        unit_modules: modules whose logic is mapped once before they are flattened into their parents.
+        clock_gating: put enable flip-flops behind clock gates.
+    """
+
+    clock_ns: float = 2.5
+    keep_modules: tuple[str, ...] = ()
+    unit_modules: tuple[str, ...] = ()
+    clock_gating: bool = True
+
+
+def _module_names(files: Sequence[Path]) -> list[str]:
+    names = []
+    for file in files:
+        names += re.findall(r"^\s*module\s+\\?([\w$.]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return names
+
+
+def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: Pdk, work: Path) -> list[str]:
+    """The Yosys commands that map `top` and write `work/netlist.json`."""
+    adders = {FULL_ADDER_MODULE, HALF_ADDER_MODULE}
+    sources = [file for file in files if not set(_module_names([file])) <= adders]
+    names = [name for name in _module_names(sources) if name != top]
+    kept = [name for name in names if _matches(name, options.keep_modules)]
+    units = [name for name in names if _matches(name, options.unit_modules)]
+    dont_use = " ".join(f"-dont_use {pattern}" for pattern in _DONT_USE)
+    abc = (
+        f"abc -liberty {pdk.liberty} -constr {work / 'abc.constr'} -D {round(options.clock_ns * 1000)} "
+        f"{dont_use} -script {_ABC_SCRIPT}"
+    )
+    to_gates = [
+        "opt -full",
+        "peepopt",
+        "wreduce",
+        "opt_clean",
+        "booth",
+        "alumacc",
+        "share",
+        "opt -full",
+        "memory_map",
+        "opt_dff",
+        "maccmap -unmap",
+        f"techmap -map {work / 'adders.v'}",
+        "techmap",
+        "opt -fast",
+    ]
+    return [
+        f"read_liberty -lib {pdk.liberty}",
+        f"read_verilog {work / 'adders.v'}",
+        *(f"read_verilog {file}" for file in sources),
+        f"hierarchy -check -top {top}",
+        "proc",
+        "setattr -unset init w:*",
+        *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept + units),
+        "flatten",
+        *to_gates,
+        *([f"select {' '.join(units)}", abc, "select -clear"] if units else []),
+        *(f"setattr -mod -unset keep_hierarchy {name}" for name in units),
+        "flatten",
+        "opt -fast",
+        *([f"clockgate -pos {CLOCK_GATE} -min_net_size {CLOCK_GATE_MIN_FLOPS}"] if options.clock_gating else []),
+        f"dfflibmap {dont_use} -liberty {pdk.liberty}",
+        "opt -fast",
+        abc,
+        "opt_clean -purge",
+        "hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z",
+        "check -assert",
+        f"write_json {work / 'netlist.json'}",
+    ]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+
+def run_yosys(commands: Sequence[str], work: Path) -> str:
+    """Run Yosys commands in a process of its own; returns the log.
+
+    Raises:
+        SynthesisError: pyosys is missing, or a command fails; the text carries Yosys' own error line.
+    """
+    script = work / "map.ys"
+    script.write_text("\n".join(commands) + "\n", encoding="utf-8")
+    program = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(script)],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    log = result.stdout + result.stderr
+    (work / "yosys.log").write_text(log, encoding="utf-8")
+    if "No module named 'pyosys'" in log:
+        raise SynthesisError("pyosys is missing: install it with pip install 'fineq[hw]'")
+    errors = [line.strip() for line in log.splitlines() if re.match(r"\s*ERROR:|ABC: Error|RuntimeError", line)]
+    if result.returncode != 0 or errors:
+        reason = errors[0] if errors else f"exit status {result.returncode}"
+        raise SynthesisError(f"Yosys failed: {reason} (log: yosys.log)")
+    return log
+
+
+def map_design(
+    files: Sequence[Path], top: str, options: MappingOptions, pdk: Pdk, library: Library, work: Path
+) -> Netlist:
+    """Map one design.
+
+    Args:
+        files: Verilog files of the design, adders included.
+        top: name of its top module.
+        options: clock target and hierarchy.
+        pdk, library: the cells.
+        work: directory for the script, the log and the JSON netlist; created.
+
+    Raises:
+        SynthesisError: Yosys fails or a cell stays unmapped.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "adders.v").write_text(_ADDER_MAP, encoding="utf-8")
+    (work / "abc.constr").write_text(
+        f"set_driving_cell {_DRIVING_CELL}\nset_load {_OUTPUT_LOAD_FF}\n", encoding="utf-8"
+    )
+    run_yosys(yosys_script([file.resolve() for file in files], top, options, pdk, work.resolve()), work)
+    netlist = read_json(work / "netlist.json", top)
+    netlist.check_mapped(library)
+    return netlist

@@ -1,0 +1,216 @@
+"""Static timing of a mapped netlist with OpenSTA.
+
+Debian's OpenSTA goes on after an error with whatever it has read, so its output is scanned and the number of
+linked cells is compared with the netlist: a run that reports half a design must fail.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.netlist import Netlist
+from fineq_hw.ppa.pdk import Pdk
+
+STA_VARIABLE = "OPENSTA_EXE"
+OPENROAD_VARIABLE = "OPENROAD_EXE"
+WIRE_LOAD = "5K_hvratio_1_1"
+"""Wire-load model of the library that stands for wires before layout, in timing and in power."""
+
+_TROUBLE = re.compile(
+    r"^(?:.*\b(?:Error|ERROR)\b.*|.*syntax error.*|Warning.*(?:not found|unlinked|no port|does not exist|black box).*)$",
+    re.MULTILINE,
+)
+_SLACK = re.compile(r"(-?[\d.]+)\s+slack \((?:MET|VIOLATED)\)")
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """Timing constraints.
+
+    Attributes:
+        clock_ns: clock period.
+        clock_port: name of the clock port.
+        input_delay_ns: when inputs arrive after the clock edge: the clock-to-output time of a register.
+        output_delay_ns: how long before the next edge outputs are needed: the setup time of a register.
+        input_slew_ns: slew of inputs and of the clock.
+        output_load_ff: load of every output port.
+    """
+
+    clock_ns: float = 2.5
+    clock_port: str = "clk"
+    input_delay_ns: float = 0.10
+    output_delay_ns: float = 0.05
+    input_slew_ns: float = 0.02
+    output_load_ff: float = 5.0
+
+    def sdc(self) -> str:
+        """The constraints as SDC."""
+        inputs = f"[remove_clock [all_inputs] {self.clock_port}]"
+        return "\n".join(
+            [
+                "proc remove_clock {ports clock} {",
+                "  set kept {}",
+                "  foreach port $ports { if {[get_property $port full_name] ne $clock} { lappend kept $port } }",
+                "  return $kept",
+                "}",
+                f"create_clock -name {self.clock_port} -period {self.clock_ns} [get_ports {self.clock_port}]",
+                f"set_input_delay {self.input_delay_ns} -clock {self.clock_port} {inputs}",
+                f"set_output_delay {self.output_delay_ns} -clock {self.clock_port} [all_outputs]",
+                f"set_input_transition {self.input_slew_ns} [all_inputs]",
+                f"set_clock_transition {self.input_slew_ns} [get_clocks {self.clock_port}]",
+                f"set_load {self.output_load_ff} [all_outputs]",
+                f"set_wire_load_model -name {WIRE_LOAD}",
+                "",
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class TimingReport:
+    """Result of a timing run.
+
+    Attributes:
+        clock_ns: clock period that was asked for.
+        worst_slack_ns: least setup slack; negative where the clock is not met.
+        path: start, end and stages of the worst path, one line each.
+        hold_slack_ns: least hold slack with an ideal clock.
+    """
+
+    clock_ns: float
+    worst_slack_ns: float
+    hold_slack_ns: float
+    path: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        return self.worst_slack_ns >= 0
+
+    @property
+    def max_clock_mhz(self) -> float:
+        """Highest clock that the worst path allows."""
+        return 1000.0 / (self.clock_ns - self.worst_slack_ns)
+
+    def verdict(self) -> str:
+        """One sentence: met or by how much not, and where."""
+        where = f"from {self.path[0]} to {self.path[1]}"
+        if self.met:
+            return f"a clock of {self.clock_ns:g} ns is met with {self.worst_slack_ns:.3f} ns to spare {where}"
+        return f"a clock of {self.clock_ns:g} ns is missed by {-self.worst_slack_ns:.3f} ns {where}"
+
+
+def find_sta(variable: str = STA_VARIABLE, program: str = "sta") -> Path:
+    """Locate OpenSTA.
+
+    Raises:
+        SynthesisError: it is neither named by the variable nor on the PATH.
+    """
+    named = os.environ.get(variable)
+    found = shutil.which(named) if named else shutil.which(program)
+    if found is None:
+        where = f"{variable}={named} is not a program" if named else f"no {program} on the PATH"
+        raise SynthesisError(f"OpenSTA is missing ({where}): install the package opensta or set {variable}")
+    return Path(found)
+
+
+def sta_version(executable: Path) -> str:
+    """What the tool says of itself, such as `2.0.17`."""
+    output = subprocess.run([str(executable), "-version"], capture_output=True, text=True, check=False).stdout
+    return output.strip().splitlines()[0] if output.strip() else "unknown"
+
+
+def run_sta(executable: Path, script: str, work: Path, name: str) -> str:
+    """Run a Tcl script and return its output.
+
+    Raises:
+        SynthesisError: the tool fails, or reports any error or missing object, even if it went on.
+    """
+    file = work / f"{name}.tcl"
+    file.write_text(script + "\nputs {FINEQ: end}\nexit\n", encoding="utf-8")
+    result = subprocess.run(
+        [str(executable), "-no_splash", "-exit", str(file.resolve())],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    output = result.stdout + result.stderr
+    (work / f"{name}.log").write_text(output, encoding="utf-8")
+    check_sta_output(output, result.returncode, f"{name}.log")
+    return output
+
+
+def check_sta_output(output: str, returncode: int, log: str) -> None:
+    """Raise `SynthesisError` if the output tells of any trouble."""
+    trouble = _TROUBLE.search(output)
+    if trouble:
+        raise SynthesisError(f"OpenSTA reports a problem: {trouble.group().strip()} (log: {log})")
+    if returncode != 0 or "FINEQ: end" not in output:
+        raise SynthesisError(f"OpenSTA stopped early with exit status {returncode} (log: {log})")
+
+
+def analyse_timing(
+    netlist: Netlist, verilog: Path, constraints: Constraints, pdk: Pdk, executable: Path, work: Path
+) -> TimingReport:
+    """Setup and hold of a mapped netlist.
+
+    Args:
+        netlist, verilog: the netlist and the file it was written to.
+        constraints: clock and environment.
+        pdk: the library.
+        executable: OpenSTA.
+        work: directory for script, constraints and log.
+
+    Raises:
+        SynthesisError: OpenSTA fails, or has linked fewer cells than the netlist has.
+    """
+    (work / "constraints.sdc").write_text(constraints.sdc(), encoding="utf-8")
+    script = "\n".join(
+        [
+            f"read_liberty {pdk.liberty}",
+            f"read_verilog {verilog.resolve()}",
+            f"link_design {netlist.top}",
+            f"source {(work / 'constraints.sdc').resolve()}",
+            "puts \"FINEQ: cells [llength [get_cells -hierarchical *]]\"",
+            "puts {FINEQ: setup}",
+            "report_checks -path_delay max -format full -fields {slew cap} -digits 4",
+            "puts {FINEQ: hold}",
+            "report_checks -path_delay min -format full -digits 4",
+            "puts {FINEQ: done}",
+        ]
+    )
+    output = run_sta(executable, script, work, "timing")
+    expected = sum(netlist.multiplicity[name] * len(netlist.modules[name].instances) for name in netlist.multiplicity)
+    linked = re.search(r"^FINEQ: cells (\d+)$", output, re.MULTILINE)
+    if linked is None or int(linked.group(1)) != expected:
+        found = linked.group(1) if linked else "no"
+        raise SynthesisError(f"OpenSTA linked {found} instances of {netlist.top}, the netlist has {expected}: see timing.log")
+    setup = output.split("FINEQ: setup")[1].split("FINEQ: hold")[0]
+    hold = output.split("FINEQ: hold")[1].split("FINEQ: done")[0]
+    slack = _SLACK.search(setup)
+    if slack is None:
+        raise SynthesisError(f"OpenSTA found no constrained path in {netlist.top}: see timing.log")
+    hold_slack = _SLACK.search(hold)
+    return TimingReport(
+        constraints.clock_ns,
+        float(slack.group(1)),
+        float(hold_slack.group(1)) if hold_slack else float("nan"),
+        _path(setup),
+    )
+
+
+def _path(report: str) -> tuple[str, ...]:
+    start = re.search(r"Startpoint: (\S+)", report)
+    end = re.search(r"Endpoint: (\S+)", report)
+    stages = re.findall(r"[\^v] (\S+) \((\w+)\)", report)
+    return (
+        start.group(1) if start else "?",
+        end.group(1) if end else "?",
+        *(f"{pin} ({cell})" for pin, cell in stages),
+    )
