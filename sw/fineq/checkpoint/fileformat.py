@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,10 @@ loader that knows nothing of FineQ stops instead of going on with fresh weights.
 VERSION_KEY = "fineq_format"
 CHECKSUMS_KEY = "fineq_checksums"
 CONFIG_KEY = "fineq_config"
+COUNT_KEY = "fineq_tensors"
 DIGEST_DIGITS = 32
 
-FREE_FIELDS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "quantization_config")
+FREE_FIELDS = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version")
 """Fields of config.json that a model may be saved again with other values of."""
 
 PARALLEL_BYTES = 1 << 24
@@ -55,14 +57,25 @@ class PackedEntry:
 
 
 def config_fields(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of config.json that decides what the model computes."""
-    return {name: value for name, value in sorted(config.items()) if name not in FREE_FIELDS}
+    """The part of config.json that decides what the model computes. The long quantization_config, which lists all
+    packed tensors, is represented by its digest.
+    """
+    fields = {name: value for name, value in sorted(config.items()) if name not in FREE_FIELDS}
+    settings = json.dumps(fields.get("quantization_config"), sort_keys=True).encode()
+    return fields | {"quantization_config": hashlib.blake2b(settings, digest_size=DIGEST_DIGITS // 2).hexdigest()}
 
 
-def file_metadata(checksums: dict[str, str], config: dict[str, Any]) -> dict[str, str]:
-    """Metadata of a weight file: its checksums, and the config that its weights belong to."""
+def file_metadata(checksums: dict[str, str], config: dict[str, Any], tensors: int) -> dict[str, str]:
+    """Metadata of a weight file.
+
+    Args:
+        checksums: of its tensors; they may be of tensors of other files as well.
+        config: config.json of the checkpoint.
+        tensors: how many tensors the whole checkpoint has.
+    """
     return {
         VERSION_KEY: str(FORMAT_VERSION),
+        COUNT_KEY: str(tensors),
         CHECKSUMS_KEY: json.dumps(checksums, sort_keys=True),
         CONFIG_KEY: json.dumps(config_fields(config), sort_keys=True),
         "format": "pt",
@@ -78,7 +91,7 @@ def parse_settings(settings: Any, where: str = "config.json") -> dict[str, Packe
     if not isinstance(settings, dict) or settings.get("quant_method") != QUANT_METHOD:
         raise FineqError(f"{where} has no quantization_config of FineQ: quantize the model with `fineq quantize`")
     version = settings.get("format_version")
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise FineqError(
             f"{where} has FineQ format version {version!r}, this release reads {FORMAT_VERSION}: "
             "quantize the model again, or use the release that wrote it"
@@ -139,6 +152,7 @@ def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, Pac
     packed = parse_settings(config.get("quantization_config"))
     expected: dict[str, str] = {}
     found: dict[str, TensorEntry] = {}
+    counts: set[str] = set()
     for path in files:
         container = open_container(path)
         checksums = check_container(container)
@@ -152,9 +166,13 @@ def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, Pac
             found[name] = entry
             if name.endswith(f".{SCALES}"):
                 _check_scales(container, name)
+        counts.add(container.metadata.get(COUNT_KEY, ""))
     for name in expected:
         if name not in found:
             raise FineqError(f"tensor {name} is in none of the weight files: one is missing or damaged, copy it again")
+    if counts != {str(len(found))}:
+        stated = ", ".join(sorted(counts))
+        raise FineqError(f"the weight files hold {len(found)} tensors and state {stated}: one is missing or damaged")
     _check_packed(packed, found)
     return packed
 
@@ -176,7 +194,9 @@ def _check_packed(packed: dict[str, PackedEntry], found: dict[str, TensorEntry])
 
 
 def _check_scales(container: Container, name: str) -> None:
-    scales = container.read(name) if container.tensors[name].dtype == "F32" else torch.zeros(1)
+    if container.tensors[name].dtype != "F32":
+        return  # found later, with what it should have been
+    scales = container.read(name)
     if not bool((torch.isfinite(scales) & (scales > 0)).all()):
         raise FineqError(f"{container.path.name}: {name} has a scale that is not a positive number")
 

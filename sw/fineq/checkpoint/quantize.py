@@ -69,7 +69,9 @@ def quantize_checkpoint(
     recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
     plan = make_plan(source, options, recipe.axis)
     work = _open_work(output, resume, _fingerprint(source, options), prepared is not None)
-    shards = {name: ShardWriter(work / name, tensors, plan.config) for name, tensors in plan.file_tensors().items()}
+    files = plan.file_tensors()
+    total = sum(map(len, files.values()))
+    shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
     try:
         done = _journaled(work, plan, shards)
         results = []
@@ -137,7 +139,7 @@ def layer_result(unit: Unit, measures: Measures) -> LayerResult:
     channels = unit.packed.blocks_shape
     stored = 8 * channels[-1] + 32
     weights = unit.packed.shape[-1] if unit.packed.axis == "row" else unit.packed.shape[-2]
-    return LayerResult(unit.source, unit.packed.shape, stored / weights, measures)
+    return LayerResult(unit.name, unit.packed.shape, stored / weights, measures)
 
 
 # -- the work directory ----------------------------------------------------------------------------------------

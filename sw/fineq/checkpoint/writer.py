@@ -26,12 +26,15 @@ class ShardWriter:
         path: the file. If it exists with the right size, writing goes on in it.
         tensors: type and shape by name.
         config: config.json of the checkpoint; the header repeats what matters of it.
+        total: number of tensors of the whole checkpoint.
     """
 
-    def __init__(self, path: Path, tensors: dict[str, tuple[str, tuple[int, ...]]], config: dict[str, Any]):
+    def __init__(
+        self, path: Path, tensors: dict[str, tuple[str, tuple[int, ...]]], config: dict[str, Any], total: int
+    ):
         self.path = path
         self.digests: dict[str, str] = {}
-        self._config = config
+        self._config, self._total = config, total
         self._entries = _lay_out(tensors)
         self._header_bytes = len(self._header(dict.fromkeys(tensors, "0" * DIGEST_DIGITS)))
         self.nbytes = self._header_bytes + max((entry.end for entry in self._entries.values()), default=0)
@@ -64,7 +67,7 @@ class ShardWriter:
         self._file.flush()
 
     def _header(self, digests: dict[str, str]) -> bytes:
-        fields: dict[str, Any] = {"__metadata__": file_metadata(digests, self._config)}
+        fields: dict[str, Any] = {"__metadata__": file_metadata(digests, self._config, self._total)}
         for entry in self._entries.values():
             fields[entry.name] = {
                 "dtype": entry.dtype,

@@ -89,7 +89,7 @@ class FineqHfQuantizer(HfQuantizer):
         state = revert_weight_conversion(model, state)
         checksums = {name: _digest(name, tensor) for name, tensor in state.items()}
         config = json.loads(model.config.to_json_string(use_diff=True))
-        return None, file_metadata(checksums, config)
+        return None, file_metadata(checksums, config, len(checksums))
 
     def is_serializable(self) -> bool:
         return True
