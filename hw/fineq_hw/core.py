@@ -124,10 +124,14 @@ class PackedCore(wiring.Component):
 
         line = self.lines.payload
         vector = core.weights.payload
-        vector_bits = vector.values.as_value().shape().width
+        columns = self.config.columns
+        with m.Switch(line.slice):
+            for number in range(self.config.line_slices):
+                with m.Case(number):
+                    chosen = [decoder.weights[number * columns + column] for column in range(columns)]
+                    m.d.comb += [vector.values[column].eq(weight) for column, weight in enumerate(chosen)]
         m.d.comb += [
             decoder.line.eq(line.line),
-            vector.values.as_value().eq(decoder.weights.as_value().word_select(line.slice, vector_bits)),
             vector.accumulate.eq(line.accumulate),
             vector.last.eq(line.last),
             core.weights.valid.eq(self.lines.valid),

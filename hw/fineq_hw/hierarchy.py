@@ -7,12 +7,11 @@ named module and remembers the component, so that the Verilog writer converts ea
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, UnusedElaboratable, Value
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 
 Modules = dict[str, wiring.Component]
@@ -26,10 +25,7 @@ def collecting(modules: Modules) -> Iterator[Modules]:
     """While active, `place` adds the components it is given to `modules` instead of elaborating them."""
     token = _collected.set(modules)
     try:
-        with warnings.catch_warnings():
-            # Only the first component of each module name is elaborated; the others are meant to be dropped.
-            warnings.simplefilter("ignore", UnusedElaboratable)
-            yield modules
+        yield modules
     finally:
         _collected.reset(token)
 
