@@ -131,7 +131,7 @@ class Table:
     values: np.ndarray
 
     def lookup(self, slew: Any, load: Any = 0.0) -> np.ndarray:
-        """Values at slews and loads (arrays broadcast against each other); beyond the grid the last cell is extended."""
+        """Values at slews and loads, arrays broadcast against each other; beyond the grid linear as at its edge."""
         slew, load = np.broadcast_arrays(np.asarray(slew, dtype=float), np.asarray(load, dtype=float))
         row, row_part = _locate(self.slews, slew)
         column, column_part = _locate(self.loads, load)
@@ -320,7 +320,7 @@ def _parse_groups(text: str, path: Path) -> _Group:
         else:
             raise SynthesisError(f"{path.name} is not a Liberty file: unexpected {token[:30]!r}")
     if len(stack) != 1 or not root.groups or root.groups[0].kind != "library":
-        raise SynthesisError(f"{path.name} is not a complete Liberty file: a group is not closed or `library` is missing")
+        raise SynthesisError(f"{path.name} is not a complete Liberty file: a group is open or `library` is missing")
     return root.groups[0]
 
 
@@ -425,7 +425,7 @@ def read_liberty(path: Path) -> Library:
     library = _parse_groups(text, path)
     for name, expected in _UNITS.items():
         if library.attributes.get(name) != expected:
-            raise SynthesisError(f"{path.name} has {name} {library.attributes.get(name)!r}: only {expected} is supported")
+            raise SynthesisError(f"{path.name} has {name} {library.attributes.get(name)}: only {expected} is supported")
     load_unit = [word.lower() for word in library.argument("capacitive_load_unit") or []]
     if load_unit != ["1", "ff"]:
         raise SynthesisError(f"{path.name} has capacitive_load_unit {load_unit}: only 1 ff is supported")
@@ -433,7 +433,7 @@ def read_liberty(path: Path) -> Library:
     cells = {group.arguments[0]: _read_cell(group, tables) for group in library.all("cell")}
     wire_loads = {}
     for group in library.all("wire_load"):
-        lengths = [(int(arguments[0]), float(arguments[1])) for key, arguments in group.complex if key == "fanout_length"]
+        lengths = [(int(values[0]), float(values[1])) for key, values in group.complex if key == "fanout_length"]
         wire_loads[group.arguments[0]] = WireLoad(
             name=group.arguments[0],
             capacitance_per_length=float(group.attributes["capacitance"]),

@@ -114,7 +114,7 @@ class Netlist:
         first = next(iter(unmapped))
         where = next(n for n in self.bottom_up if any(i.kind == first for i in self.modules[n].instances))
         text = ", ".join(f"{kind} ({count})" for kind, count in unmapped.items())
-        raise SynthesisError(f"the netlist of {self.top} has cells that are not in the library: {text}, such as in {where}")
+        raise SynthesisError(f"the netlist of {self.top} has cells that are not in the library: {text}, as in {where}")
 
 
 def read_json(path: Path, top: str) -> Netlist:
@@ -144,8 +144,9 @@ def read_json(path: Path, top: str) -> Netlist:
                 continue
             for pin, bits in value["connections"].items():
                 if any(isinstance(bit, str) for bit in bits) and value["port_directions"].get(pin) != "output":
-                    constants = [bit for bit in bits if isinstance(bit, str)]
-                    raise SynthesisError(f"pin {pin} of {instance_name} in {name} is tied to {constants[0]!r}: use a tie cell")
+                    constant = next(bit for bit in bits if isinstance(bit, str))
+                    where = f"pin {pin} of {instance_name} in {name}"
+                    raise SynthesisError(f"{where} is tied to {constant!r}: use a tie cell")
             module.instances.append(Instance(instance_name, kind, value["connections"]))
             if kind in document and not _is_blackbox(document[kind]):
                 waiting.append(kind)
@@ -333,7 +334,11 @@ def flatten(netlist: Netlist, library: Library, block_of: dict[tuple[str, str], 
     return FlatNetlist(counter, ports, groups, blocks)
 
 
-def named_cells(netlist: Netlist, library: Library) -> Iterator[tuple[tuple[str, ...], dict[str, int]]]:
+NamedCell = tuple[tuple[str, ...], dict[str, int]]
+"""Instance path and net number by pin."""
+
+
+def named_cells(netlist: Netlist, library: Library) -> Iterator[NamedCell]:
     """Every cell of the design with its instance path, as written by `write_verilog`, and its nets.
 
     Net numbers are those of `flatten`; open pins are left out.
@@ -341,7 +346,7 @@ def named_cells(netlist: Netlist, library: Library) -> Iterator[tuple[tuple[str,
     local = {name: _Local(netlist.modules[name], netlist, library, {}, {"other": 0}) for name in netlist.bottom_up}
     counter = len(local[netlist.top].port_nets)
 
-    def place(name: str, path: tuple[str, ...], port_nets: np.ndarray) -> Iterator[tuple[tuple[str, ...], dict[str, int]]]:
+    def place(name: str, path: tuple[str, ...], port_nets: np.ndarray) -> Iterator[NamedCell]:
         nonlocal counter
         module = local[name]
         mapping = np.empty(module.nets, dtype=np.int64)
@@ -399,17 +404,23 @@ class _Local:
                 self.children.append((instance.kind, [seen[bit] for bit in dict.fromkeys(seen)]))
                 continue
             pins = library.cell(instance.kind).pins
-            rows.setdefault(instance.kind, []).append([net(instance.pins[p][0]) if p in instance.pins else -1 for p in pins])
-            row_blocks.setdefault(instance.kind, []).append(block_index[block_of.get((module.name, instance.name), "other")])
+            row = [net(instance.pins[pin][0]) if pin in instance.pins else NO_NET for pin in pins]
+            rows.setdefault(instance.kind, []).append(row)
+            block = block_of.get((module.name, instance.name), "other")
+            row_blocks.setdefault(instance.kind, []).append(block_index[block])
         # an open output of a child still has a net inside it
         for position, (kind, nets) in enumerate(self.children):
-            filled = [number.setdefault(("open", position, i), len(number)) if n == NO_NET else n for i, n in enumerate(nets)]
+            filled = [
+                number.setdefault(("open", position, index), len(number)) if outer == NO_NET else outer
+                for index, outer in enumerate(nets)
+            ]
             self.children[position] = (kind, np.array(filled, dtype=np.int32))
         self.nets = len(number)
         self.inner_nets = np.arange(len(self.port_bits), self.nets, dtype=np.int32)
         self.number = number
         self.cells = {
-            kind: (np.array(pins, dtype=np.int32), np.array(row_blocks[kind], dtype=np.int32)) for kind, pins in rows.items()
+            kind: (np.array(pins, dtype=np.int32), np.array(row_blocks[kind], dtype=np.int32))
+            for kind, pins in rows.items()
         }
 
 

@@ -132,7 +132,8 @@ class _States:
             return
         state_pin = None
         if cell.register is not None:
-            state_pin = next((p.name for p in cell.outputs if p.function and p.function.text == cell.register.state), None)
+            state = cell.register.state
+            state_pin = next((pin.name for pin in cell.outputs if pin.function and pin.function.text == state), None)
             self.free.append(state_pin or cell.register.state)
         rows = [dict(zip(self.free, bits, strict=True)) for bits in product((0, 1), repeat=len(self.free))]
         for row in rows:
@@ -213,10 +214,8 @@ class PowerEngine:
                 ):
                     result += np.bincount(group.blocks[part], weights=values, minlength=count)
         watts = 1e-15 / (self.options.clock_ns * 1e-9)
-        return {
-            block: Power(float(energy["internal"][i] * watts), float(energy["switching"][i] * watts), float(leakage[i] * 1e-9))
-            for i, block in enumerate(self.flat.blocks)
-        }
+        parts = zip(energy["internal"] * watts, energy["switching"] * watts, leakage * 1e-9, strict=True)
+        return {block: Power(*map(float, part)) for block, part in zip(self.flat.blocks, parts, strict=True)}
 
 
 class _Cells:
@@ -243,7 +242,8 @@ class _Cells:
         register = self.cell.register
         if register is None:
             return
-        pins = [pin.name for pin in self.cell.outputs if pin.function and pin.function.text in (register.state, register.inverse)]
+        states = (register.state, register.inverse)
+        pins = [pin.name for pin in self.cell.outputs if pin.function and pin.function.text in states]
         if len(pins) == 2:
             for pin, other in (pins, pins[::-1]):
                 is_open = self.nets[pin] == NO_NET

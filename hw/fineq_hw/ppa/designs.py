@@ -1,0 +1,152 @@
+"""What is synthesised at a size: the FineQ cores and the MAC baselines, and how their cells divide into blocks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.liberty import Library
+from fineq_hw.ppa.mapping import MappingOptions
+from fineq_hw.ppa.netlist import Instance, Module, Netlist
+
+KEPT_MODULES = (
+    r"fineq_row_.*",
+    r"fineq_array_.*",
+    r"fineq_control_unit_.*",
+    r"fineq_line_decoder_.*",
+    r"fineq_mac_(row|array|skew|align|accumulator)_.*",
+)
+"""Modules that stay modules in the netlist."""
+
+UNIT_MODULES = (
+    r"fineq_processing_element_.*",
+    r"fineq_temporal_encoder_.*",
+    r"fineq_decoder",
+    r"fineq_mac_element_.*",
+)
+"""Modules that are optimised once and then dissolved into their parents."""
+
+_BLOCK_RULES = (
+    # (module, instance, block); the first that matches counts
+    (r"fineq_row_.*", r".*\belement_\d+\..*", "processing elements"),
+    (r"fineq_row_.*", r".*", "accumulators"),
+    (r"fineq_array_.*", r"fanout_.*", "broadcast buffers"),
+    (r"fineq_array_.*", r".*\bcount_\w+\..*", "sign correction"),
+    (r"fineq_array_.*", r".*", "temporal encoders"),
+    (r"fineq_line_decoder_.*", r".*", "decoders"),
+    (r"fineq_control_unit_.*", r".*", "control"),
+    (r"fineq_\d.*_packed", r".*", "slice multiplexer"),
+    (r"fineq_mac_row_.*", r".*", "processing elements"),
+    (r"fineq_mac_accumulator_.*", r".*", "accumulators"),
+    (r"fineq_mac_(skew|align)_.*", r".*", "skew and alignment"),
+    (r"fineq_mac_array_.*", r".*", "broadcast buffers"),
+    (r".*", r".*", "control"),
+)
+
+BLOCKS = (
+    "decoders",
+    "slice multiplexer",
+    "control",
+    "temporal encoders",
+    "sign correction",
+    "skew and alignment",
+    "broadcast buffers",
+    "processing elements",
+    "accumulators",
+)
+"""Blocks in the order of the tables."""
+
+OUTSIDE_ARRAY = ("decoders", "slice multiplexer")
+"""Blocks that are not part of the array, in the sense of Table III of the paper."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """One core to synthesise.
+
+    Attributes:
+        top: its name in `fineq_hw.verilog`.
+        title: its name in reports.
+        config: parameters.
+        packed: fed with packed lines through the decoders.
+    """
+
+    top: str
+    title: str
+    config: ArrayConfig | MacConfig
+    packed: bool
+
+    @property
+    def elements(self) -> int:
+        """Processing elements."""
+        return self.config.rows * self.config.columns
+
+    def mapping(self, clock_ns: float) -> MappingOptions:
+        return MappingOptions(clock_ns, KEPT_MODULES, UNIT_MODULES)
+
+
+def sizes() -> list[str]:
+    """Sizes for which all cores are named in `fineq_hw.config`, largest first."""
+    found = [name.removeprefix("fineq_") for name in ARRAYS if f"mac8x8_{name.removeprefix('fineq_')}" in MACS]
+    return sorted(found, key=lambda size: -ARRAYS[f"fineq_{size}"].rows)
+
+
+def designs_of(size: str) -> list[Design]:
+    """The cores of one size, FineQ first.
+
+    Raises:
+        SynthesisError: the size is unknown.
+    """
+    if size not in sizes():
+        raise SynthesisError(f"unknown size {size!r}: choose one of {', '.join(sizes())}")
+    arrays = {f"fineq_{size}": "FineQ, sign per row", f"fineq_{size}_column": "FineQ, sign per column"}
+    result = [Design(f"{name}_packed", title, ARRAYS[name], True) for name, title in arrays.items() if name in ARRAYS]
+    for bits in (8, 3):
+        for suffix, path in (("", "systolic"), ("_broadcast", "broadcast")):
+            name = f"mac8x{bits}_{size}{suffix}"
+            result.append(Design(name, f"MAC 8x{bits}, {path} weights", MACS[name], False))
+    return result
+
+
+def attribute_blocks(netlist: Netlist, library: Library) -> dict[tuple[str, str], str]:
+    """Block of every cell, by (module, instance).
+
+    Clock gates and buffers inside a row belong to what they drive.
+    """
+    result: dict[tuple[str, str], str] = {}
+    for module in netlist.modules.values():
+        sinks = _sinks(module, library)
+        for instance in module.instances:
+            if instance.kind in netlist.modules:
+                continue
+            named = _follow(instance, sinks, library)
+            result[module.name, instance.name] = _block(module.name, named.name)
+    return result
+
+
+def _sinks(module: Module, library: Library) -> dict[int, Instance]:
+    """First cell that each net drives."""
+    sinks: dict[int, Instance] = {}
+    for instance in module.instances:
+        if instance.kind in library.cells:
+            for pin in library.cells[instance.kind].inputs:
+                for bit in instance.pins.get(pin.name, []):
+                    sinks.setdefault(bit, instance)
+    return sinks
+
+
+def _follow(instance: Instance, sinks: dict[int, Instance], library: Library) -> Instance:
+    for _ in range(8):
+        cell = library.cells[instance.kind]
+        auxiliary = cell.clock_gate or instance.name.startswith("fanout_")
+        following = sinks.get(instance.pins[cell.outputs[0].name][0]) if auxiliary else None
+        if following is None:
+            return instance
+        instance = following
+    return instance
+
+
+def _block(module: str, instance: str) -> str:
+    return next(block for m, i, block in _BLOCK_RULES if re.fullmatch(m, module) and re.fullmatch(i, instance))

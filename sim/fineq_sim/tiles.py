@@ -1,0 +1,172 @@
+"""Real work for gate-level runs: tiles of quantized matrices with their activations."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import fineq
+from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
+from fineq.temporal import vector_cycles
+from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_sim.gate_level import LANES
+from fineq_sim.netlist_activity import Tile
+
+MODELS_VARIABLE = "FINEQ_MODELS"
+GAUSSIAN_COLUMNS = 4096
+_GAUSSIAN_CHANNELS = 512
+_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A linear layer, quantized, with the activations that enter it.
+
+    Attributes:
+        name: of the layer.
+        codes: FineQ codes, int8 [channels, columns].
+        blocks: packed blocks, uint8 [channels, 7 * ceil(columns / 24)].
+        integers: the same weights in 8 bits, symmetric per channel, int8 [channels, columns].
+        activations: int8 [tokens, columns].
+    """
+
+    name: str
+    codes: np.ndarray
+    blocks: np.ndarray
+    integers: np.ndarray
+    activations: np.ndarray
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Matrices and where they come from."""
+
+    source: str
+    matrices: tuple[Matrix, ...]
+
+
+def quantize_matrix(name: str, weight: torch.Tensor, activations: torch.Tensor, recipe: str = "paper") -> Matrix:
+    """Quantize a weight [channels, columns] and its input [tokens, columns]."""
+    packed = fineq.quantize(weight.float(), recipe=recipe, name=name)
+    eight_bit, _ = fineq.quantize_activations(weight.float())  # the same rule, per channel
+    integers, _ = fineq.quantize_activations(activations.float())
+    return Matrix(name, packed.codes().numpy(), packed.blocks.numpy(), eight_bit.numpy(), integers.numpy())
+
+
+def gaussian_data(recipe: str = "paper", seed: int = 0) -> DataSet:
+    """Weights and activations drawn from a normal distribution; rows of 4096 columns."""
+    generator = torch.Generator().manual_seed(seed)
+    weight = torch.randn(_GAUSSIAN_CHANNELS, GAUSSIAN_COLUMNS, generator=generator)
+    activations = torch.randn(_TOKENS, GAUSSIAN_COLUMNS, generator=generator)
+    matrix = quantize_matrix("gaussian", weight, activations, recipe)
+    return DataSet(f"seeded Gaussian rows of {GAUSSIAN_COLUMNS} columns, recipe {recipe}", (matrix,))
+
+
+def model_data(directory: Path, text: Path | None = None, recipe: str = "paper") -> DataSet:
+    """All linear layers of a model with the activations that a text causes.
+
+    Args:
+        directory: model directory in Hugging Face layout.
+        text: text file; default is the evaluation text of the package.
+        recipe: quantizer recipe.
+    """
+    from fineq.evaluate import read_text, shipped_text_path, tokenize
+    from fineq.models import block_linears, capture_activations, get_weight, load_model, load_tokenizer
+
+    model = load_model(directory)
+    content = read_text(text or shipped_text_path()).content
+    limit = min(_TOKENS, getattr(model.config, "max_position_embeddings", _TOKENS))
+    tokens = tokenize(load_tokenizer(directory), content).reshape(1, -1)[:, :limit]
+    names = block_linears(model)
+    inputs = capture_activations(model, tokens, names)
+    matrices = tuple(
+        quantize_matrix(name, get_weight(model, name), inputs[name].reshape(-1, inputs[name].shape[-1]), recipe)
+        for name in names
+    )
+    return DataSet(f"model {directory.name}, {tokens.shape[1]} tokens of text, recipe {recipe}", matrices)
+
+
+def default_data(model: Path | None = None, recipe: str = "paper") -> DataSet:
+    """The model given, else the first under `FINEQ_MODELS`, else the shipped one, else Gaussian rows."""
+    from fineq.models import shipped_model_path
+
+    if model is not None:
+        return model_data(model, recipe=recipe)
+    root = os.environ.get(MODELS_VARIABLE)
+    if root:
+        found = sorted(path.parent for path in Path(root).glob("*/config.json"))
+        if not found:
+            raise SynthesisError(f"{MODELS_VARIABLE} is {root}: there is no model directory in it")
+        return model_data(found[-1], recipe=recipe)
+    try:
+        shipped = shipped_model_path()
+    except FileNotFoundError:
+        return gaussian_data(recipe)
+    return model_data(shipped, recipe=recipe) if shipped.is_dir() else gaussian_data(recipe)
+
+
+def mean_vector_cycles(data: DataSet, columns: int, encoding: str = "unary") -> float:
+    """Mean cycles per weight vector over all matrices of a data set, by `fineq.temporal`."""
+    table = np.array([vector_cycles(m, encoding) for m in range(4)])
+    total, count = 0, 0
+    for matrix in data.matrices:
+        width = -(-matrix.codes.shape[1] // columns) * columns
+        padded = np.pad(np.abs(matrix.codes), ((0, 0), (0, width - matrix.codes.shape[1])))
+        largest = padded.reshape(len(padded), -1, columns).max(axis=2)
+        total, count = total + int(table[largest].sum()), count + largest.size
+    return total / count
+
+
+def make_tiles(
+    data: DataSet, config: ArrayConfig | MacConfig, vectors: int, seed: int = 0, lanes: int = LANES
+) -> list[Tile]:
+    """Tiles for `run_core`: each lane a column range, a run of output channels and a run of tokens.
+
+    All matrices and column ranges are used in turn; channels and tokens start at seeded random places and
+    wrap around. Starting sums are what the columns before the tile have accumulated. Columns beyond the end
+    of a matrix are zero, as they are in the hardware.
+    """
+    rng = np.random.default_rng(seed)
+    places = [
+        (matrix, start)
+        for matrix in data.matrices
+        for start in range(0, matrix.codes.shape[1], config.columns)
+    ]
+    order = rng.permutation(len(places))
+    return [_tile(*places[order[lane % len(places)]], config, vectors, rng) for lane in range(lanes)]
+
+
+def _tile(
+    matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: int, rng: np.random.Generator
+) -> Tile:
+    eight_bit = isinstance(config, MacConfig) and config.weight_bits == 8
+    weights = matrix.integers if eight_bit else matrix.codes
+    channels = (rng.integers(len(weights)) + np.arange(vectors)) % len(weights)
+    tokens = (rng.integers(len(matrix.activations)) + np.arange(config.rows)) % len(matrix.activations)
+    activations = matrix.activations[tokens]
+    before = weights[channels, :start].astype(np.int64) @ activations[:, :start].astype(np.int64).T
+    lines, line_slice = None, 0
+    if isinstance(config, ArrayConfig):
+        line_number, offset = divmod(start, config.line_weights)
+        line_slice = offset // config.columns
+        first = line_number * config.line_weights // BLOCK_WEIGHTS * BLOCK_BYTES
+        lines = _padded(matrix.blocks[channels], first, config.line_bytes)
+    return Tile(
+        weights=_padded(weights[channels], start, config.columns),
+        activations=_padded(activations, start, config.columns),
+        partials=before,
+        lines=lines,
+        line_slice=line_slice,
+    )
+
+
+def _padded(values: np.ndarray, start: int, width: int) -> np.ndarray:
+    part = values[:, start : start + width]
+    return np.pad(part, ((0, 0), (0, width - part.shape[1])))
+
+
