@@ -1,9 +1,9 @@
 """Multi-operand addition with the fewest full adders, written out cell by cell.
 
 A behavioural sum of 64 operands costs a logic optimiser minutes and comes out larger than it need be. Here
-every column of equal weight is compressed with full adders only, earliest arriving bits first. Each full
-adder removes one bit from the tree, so the count is the minimum; taking the earliest bits keeps it as
-shallow as a Dadda tree, and a late operand simply enters near the end.
+every column of equal weight is compressed with full adders, earliest arriving bits first. Each full adder
+removes one bit from the tree, so the count is the minimum; taking the earliest bits keeps it as shallow as a
+Dadda tree, and a late operand simply enters near the end.
 """
 
 from collections.abc import Sequence
@@ -125,7 +125,10 @@ def compress(columns: Sequence[Sequence[Bit]], constant: int = 0, ripple_columns
         height = 1 if column < ripple_columns else 2
         while len(bits) > height:
             bits.sort(key=lambda bit: bit.arrival)
-            if len(bits) == 2:
+            # A full adder on the last three bits would wait for the carry of the column below, which waited for
+            # the one below it: a ripple. A half adder on the two early ones costs the same in the end.
+            late_third = len(bits) == 3 and height == 2 and bits[2].arrival > bits[1].arrival
+            if len(bits) == 2 or late_third:
                 add("half", bits.pop(0), bits.pop(0), column=column)
             else:
                 add("full", bits.pop(0), bits.pop(0), bits.pop(0), column=column)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fineq.format import MAX_MAGNITUDE
+from stream_bench import StreamBench, reference_sums
+
+from fineq.format import BLOCK_BYTES, MAX_MAGNITUDE
 from fineq_hw.config import ArrayConfig, MacConfig
-from fineq_hw.core import TemporalCore
+from fineq_hw.core import PackedCore, TemporalCore
 from fineq_hw.mac_core import MacCore
 from fineq_hw.timing import pulse_cycles, result_latency, tile_cycles
-from stream_bench import StreamBench, reference_sums
 
 ARRAYS = [
     ArrayConfig(rows=rows, columns=columns, sign_handling=sign, adder_tree=tree, **widths)
@@ -100,6 +101,41 @@ def test_temporal_core_survives_random_pauses(config):
     bench = StreamBench(TemporalCore(config), seed=3, pause=0.4)
     bench.run(work.beats, len(work.expected), early_termination=1)
     work.check(bench.results)
+
+
+@pytest.mark.parametrize("sign_handling", ["row", "column"])
+def test_packed_core_takes_slices_of_lines(sign_handling):
+    config = ArrayConfig(rows=2, columns=7, sign_handling=sign_handling)
+    random = np.random.default_rng(5)
+    tile = random.integers(-128, 128, (config.rows, config.columns))
+    lines, expected = [], []
+    for number in range(20):
+        line = random.integers(0, 256, config.line_bytes, dtype=np.uint8)
+        chosen = number % config.line_slices
+        weights = decode_line(line.tolist())[chosen * config.columns :][: config.columns]
+        lines.append({"line": int.from_bytes(line.tobytes(), "little"), "slice": chosen, "last": int(number == 19)})
+        expected.append(reference_sums(tile, np.array(weights)).tolist())
+    bench = StreamBench(PackedCore(config), seed=1, pause=0.3)
+    beats = {"activations": [{"values": row.tolist(), "last": 0} for row in tile], "lines": lines, "partials": []}
+    bench.run(beats, len(lines), early_termination=1)
+    assert [sums for sums, _ in bench.results] == expected
+
+
+def decode_line(line: list[int]) -> list[int]:
+    """Weights of a line, from the definition of the format."""
+    weights = []
+    for start in range(0, len(line), BLOCK_BYTES):
+        index_byte, *payload_bytes = line[start : start + BLOCK_BYTES]
+        payload = int.from_bytes(bytes(payload_bytes), "little")
+        for cluster in range(8):
+            code, bits = index_byte >> cluster // 2 * 2 & 3, payload >> 6 * cluster & 63
+            if code == 0:
+                fields = [(bits >> 2 * j & 1, bits >> 2 * j + 1 & 1) for j in range(3)]
+            else:
+                fields = [(bits & 3, bits >> 2 & 1), (bits >> 3 & 3, bits >> 5 & 1)]
+                fields.insert(code - 1, (0, 0))
+            weights += [-magnitude if sign else magnitude for magnitude, sign in fields]
+    return weights
 
 
 @pytest.mark.parametrize("config", MACS, ids=label)
