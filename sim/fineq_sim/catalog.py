@@ -1,0 +1,171 @@
+"""The regression: which bench runs on which module in which configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+
+from fineq_hw.config import ArrayConfig
+from fineq_sim import designs
+from fineq_sim.golden import make_golden
+from fineq_sim.payloads import find_config
+from fineq_sim.runner import Design
+from fineq_sim.simulators import SIMULATORS
+
+
+@dataclass(frozen=True)
+class GoldenShape:
+    """Golden vectors that a run needs: outputs N, inputs K, tokens M."""
+
+    channels: int
+    inner: int
+    tokens: int
+
+    def make(self, directory: Path) -> Path:
+        """Write them under `directory` unless they are there."""
+        target = directory / f"golden-{self.channels}x{self.inner}x{self.tokens}"
+        if not (target / "manifest.json").is_file():
+            make_golden(target, self.channels, self.inner, self.tokens)
+        return target
+
+
+@dataclass(frozen=True)
+class Run:
+    """One entry of the regression.
+
+    Attributes:
+        name: `module/configuration`.
+        bench: module under `fineq_sim.benches`.
+        design: makes the Verilog; called with `cache`, the directory of kept designs.
+        parameters: for the testbench.
+        golden: golden vectors that the testbench reads.
+        simulators: where it runs; what takes minutes on Icarus runs on Verilator alone.
+        quick: part of the lean regression in `make test`.
+        tests: regular expression; only these tests of the bench.
+    """
+
+    name: str
+    bench: str
+    design: Callable[..., Design]
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    golden: GoldenShape | None = None
+    simulators: tuple[str, ...] = SIMULATORS
+    quick: bool = False
+    tests: str | None = None
+
+
+def _component(kind: str, config_name: str, bench: str | None = None, **options) -> Run:
+    config = find_config(config_name)
+    parameters: dict[str, object] = {"config": config_name, "core": kind}
+    if isinstance(config, ArrayConfig):
+        parameters["sign_handling"] = config.sign_handling
+    tree = options.pop("adder_tree", None)
+    if tree:
+        config = replace(config, adder_tree=tree)
+    parameters |= options.pop("parameters", {})
+    name = f"{options.pop('name', kind)}/{config_name}{'_' + tree if tree else ''}"
+    make = partial(designs.component_design, kind, config)
+    return Run(name, bench or f"{kind}_bench", make, parameters, **options)
+
+
+def _core(kind: str, config_name: str, vectors: int = 40, **options) -> Run:
+    return _component(kind, config_name, "core_bench", parameters={"vectors": vectors}, **options)
+
+
+def _layer(kind: str, config_name: str, shape: GoldenShape, **options) -> Run:
+    return _component(kind, config_name, "layer_bench", name=f"layer_{kind}", golden=shape, **options)
+
+
+def _tree(name: str, operand_bits: list[int], sum_bits: int, structure: str, constant: int = 0, **options) -> Run:
+    quick = options.pop("quick", False)
+    return Run(
+        f"adder_tree/{name}_{structure}",
+        "adder_tree_bench",
+        partial(designs.adder_tree_design, operand_bits, sum_bits, constant=constant, structure=structure, **options),
+        {"operand_bits": operand_bits, "constant": constant},
+        quick=quick,
+    )
+
+
+def _trees() -> list[Run]:
+    runs = []
+    for structure in ("structural", "behavioural"):
+        runs += [
+            _tree("row_64x8", [8] * 64 + [7, 24], 24, structure, constant=-64 << 7),
+            _tree("mixed", [8, 3, 1, 12, 5, 1, 9], 13, structure, constant=77, quick=structure == "structural"),
+            _tree("popcount_9", [1] * 9, 4, structure, ripple_columns=4),
+            _tree("one_operand", [6], 6, structure),
+        ]
+    return runs
+
+
+_VERILATOR = ("verilator",)
+_SMALL_LAYER = GoldenShape(channels=10, inner=50, tokens=12)
+
+
+def all_runs() -> list[Run]:
+    """Every run of the regression, small ones first."""
+    line = _component("line_decoder", "fineq_5x7", golden=GoldenShape(8, 400, 2), quick=True)
+    runs = [
+        Run("decoder/all", "decoder_bench", designs.decoder_design, quick=True),
+        line,
+        _component("line_decoder", "fineq_64x64", golden=GoldenShape(8, 400, 2)),
+        *_trees(),
+    ]
+    for config, quick in (("fineq_5x7", True), ("fineq_5x7_column", True), ("fineq_16x16", False)):
+        runs += [
+            _component("temporal_encoder", config, quick=quick),
+            _component("processing_element", config, quick=quick),
+            _component("accumulator", config, quick=quick),
+            _component("accumulator", config, adder_tree="behavioural"),
+            _component("processing_array", config, quick=quick),
+            _component("control_unit", config, quick=config == "fineq_5x7"),
+        ]
+    runs += [
+        _core("temporal", "fineq_5x7", quick=True),
+        _core("temporal", "fineq_5x7_column", quick=True),
+        _core("temporal", "fineq_5x7", adder_tree="behavioural"),
+        _core("temporal", "fineq_8x24"),
+        _core("temporal", "fineq_16x16", simulators=_VERILATOR),
+        _core("temporal", "fineq_16x16_column", simulators=_VERILATOR),
+        _core("packed", "fineq_5x7", simulators=_VERILATOR, quick=True),
+        _core("packed", "fineq_8x24"),
+        _core("packed", "fineq_16x16", simulators=_VERILATOR),
+        _core("mac", "mac8x8_5x7", quick=True),
+        _core("mac", "mac8x3_5x7", quick=True),
+        _core("mac", "mac8x8_5x7_broadcast"),
+        _core("mac", "mac8x3_5x7_broadcast", quick=True),
+        _core("mac", "mac8x8_16x16", simulators=_VERILATOR),
+        _core("mac", "mac8x3_16x16_broadcast", simulators=_VERILATOR),
+        _layer("temporal", "fineq_5x7", _SMALL_LAYER),
+        _layer("packed", "fineq_5x7", _SMALL_LAYER, simulators=_VERILATOR, quick=True),
+        _layer("packed", "fineq_5x7_column", _SMALL_LAYER, simulators=_VERILATOR),
+        _layer("packed", "fineq_8x24", GoldenShape(17, 100, 19)),
+        _layer("packed", "fineq_16x16", GoldenShape(24, 70, 20), simulators=_VERILATOR),
+        _layer(
+            "packed",
+            "fineq_64x64",
+            GoldenShape(24, 192, 40),
+            adder_tree="behavioural",
+            simulators=_VERILATOR,
+            tests=r"stall=0\.0/early=True",
+        ),
+    ]
+    return runs
+
+
+def select(simulator: str, pattern: str | None = None, quick: bool = False) -> list[Run]:
+    """Runs for a simulator whose name matches a pattern (shell style, or a plain part of the name).
+
+    Raises:
+        ValueError: nothing matches.
+    """
+    runs = [run for run in all_runs() if simulator in run.simulators and (run.quick or not quick)]
+    if pattern is not None:
+        runs = [run for run in runs if fnmatch(run.name, pattern) or pattern in run.name]
+        if not runs:
+            raise ValueError(f"no testbench matches {pattern!r} on {simulator}: --list shows their names")
+    return runs

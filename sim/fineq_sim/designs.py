@@ -1,0 +1,112 @@
+"""Verilog of the modules under test: exactly what `fineq_hw.verilog` delivers, kept between runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import fineq.format
+import fineq.temporal
+import fineq_hw
+from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_sim.runner import Design, default_cache
+
+
+def _source_hash() -> str:
+    """Hash of everything that the Verilog depends on besides the parameters."""
+    files = sorted(Path(fineq_hw.__file__).parent.rglob("*.py"))
+    files += [Path(module.__file__) for module in (fineq.format, fineq.temporal)]
+    digest = hashlib.sha256(f"{version('amaranth')} {version('pyosys')}".encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _kept(top: str, key: str, make: Callable[[], Design], cache: Path | None) -> Design:
+    """The design from the cache, or made now and kept there."""
+    directory = (default_cache() if cache is None else cache) / "verilog"
+    name = hashlib.sha256(f"{_source_hash()} {top} {key}".encode()).hexdigest()[:24]
+    file = directory / f"{top}-{name}.json"
+    if file.is_file():
+        return Design(top, json.loads(file.read_text()))
+    made = make()
+    directory.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=directory)
+    with os.fdopen(handle, "w") as stream:
+        json.dump(dict(made.sources), stream)
+    os.replace(temporary, file)
+    return made
+
+
+def _convert(top: str, component) -> Design:
+    from fineq_hw.verilog import convert
+
+    modules, _ = convert({top: component})
+    return Design(top, {f"{name}.v": text for name, text in modules.items()})
+
+
+def component_design(kind: str, config: ArrayConfig | MacConfig, cache: Path | None = None) -> Design:
+    """A component that takes a configuration and nothing else.
+
+    Args:
+        kind: temporal, packed, mac (the cores), or the name of a smaller module such as `control_unit`.
+        config: its configuration.
+        cache: directory of kept designs, `default_cache()` when omitted.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+
+    def make() -> Design:
+        from fineq_hw.accumulator import Accumulator
+        from fineq_hw.control_unit import ControlUnit
+        from fineq_hw.core import PackedCore, TemporalCore
+        from fineq_hw.decoder import LineDecoder
+        from fineq_hw.mac_core import MacCore
+        from fineq_hw.processing_array import ProcessingArray
+        from fineq_hw.processing_element import ProcessingElement
+        from fineq_hw.temporal_encoder import TemporalEncoder
+
+        components = {
+            "line_decoder": LineDecoder,
+            "temporal_encoder": TemporalEncoder,
+            "processing_element": ProcessingElement,
+            "accumulator": Accumulator,
+            "processing_array": ProcessingArray,
+            "control_unit": ControlUnit,
+            "temporal": TemporalCore,
+            "packed": PackedCore,
+            "mac": MacCore,
+        }
+        if kind not in components:
+            raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")
+        return _convert(f"dut_{kind}", components[kind](config))
+
+    return _kept(f"dut_{kind}", repr(config), make, cache)
+
+
+def decoder_design(cache: Path | None = None) -> Design:
+    """The decoder of one cluster."""
+
+    def make() -> Design:
+        from fineq_hw.decoder import Decoder
+
+        return _convert("dut_decoder", Decoder())
+
+    return _kept("dut_decoder", "", make, cache)
+
+
+def adder_tree_design(operand_bits: list[int], sum_bits: int, cache: Path | None = None, **options) -> Design:
+    """An adder tree; options: see `fineq_hw.adder_tree.AdderTree`."""
+
+    def make() -> Design:
+        from fineq_hw.adder_tree import AdderTree
+
+        return _convert("dut_adder_tree", AdderTree(operand_bits, sum_bits, **options))
+
+    return _kept("dut_adder_tree", repr((operand_bits, sum_bits, sorted(options.items()))), make, cache)

@@ -1,0 +1,40 @@
+"""What every testbench needs: its parameters, a clock and a reset, a fixed random source."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge, Timer
+
+CLOCK_NS = 10
+
+
+def parameters() -> dict[str, object]:
+    """What the runner was told to pass to the testbench."""
+    return json.loads(os.environ.get("FINEQ_BENCH", "{}"))
+
+
+def random_source(salt: str) -> random.Random:
+    """A random source that depends on the seed of the run and on the salt alone."""
+    return random.Random(f"{cocotb.RANDOM_SEED}/{salt}")
+
+
+async def settle() -> None:
+    """Let combinational outputs follow their inputs."""
+    await Timer(1, unit="ns")
+
+
+def start_clock(dut) -> None:
+    Clock(dut.clk, CLOCK_NS, unit="ns").start()
+
+
+async def reset(dut, cycles: int = 2) -> None:
+    """Hold the synchronous reset for some cycles; returns just after the edge that releases it."""
+    dut.rst.value = 1
+    await ClockCycles(dut.clk, cycles)
+    dut.rst.value = 0
+    await RisingEdge(dut.clk)
