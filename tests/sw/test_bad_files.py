@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import make_model
+from transformers import AutoModelForCausalLM
+
 from fineq.checkpoint.container import DTYPES, MAX_HEADER_BYTES, open_container, tensor_hash
 from fineq.checkpoint.fileformat import check_checkpoint, config_fields, file_metadata
 from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.source import open_source
 from fineq.errors import FineqError
-from tiny_models import make_model
-from transformers import AutoModelForCausalLM
 
 SLACK_BYTES = 1 << 20
 """What Python needs to parse anything at all."""

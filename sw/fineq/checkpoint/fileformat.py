@@ -47,12 +47,17 @@ class PackedEntry:
         channels, length = self.shape[-2:] if self.axis == "row" else self.shape[:-3:-1]
         return (*self.shape[:-2], channels, block_format.bytes_per_row(length))
 
+    @property
+    def marker(self) -> str:
+        """Name of the tensor that stands where the original was: a stack of experts has no `.weight` behind it."""
+        return self.name if len(self.shape) > 2 else f"{self.name}.{MARKER}"
+
     def parts(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Tensors of the file by name: type and shape."""
         return {
             f"{self.name}.{BLOCKS}": ("U8", self.blocks_shape),
             f"{self.name}.{SCALES}": ("F32", self.blocks_shape[:-1]),
-            f"{self.name}.{MARKER}": ("U8", (1,)),
+            self.marker: ("U8", (1,)),
         }
 
 

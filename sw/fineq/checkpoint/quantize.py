@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fineq.checkpoint.card import write_card
 from fineq.checkpoint.container import tensor_digest
-from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, MARKER, SCALES
+from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
 from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
 from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
@@ -128,7 +128,7 @@ def _write_unit(
         scales.write(piece.scales)
     blocks.close()
     scales.close()
-    marker = shard.open_tensor(f"{unit.name}.{MARKER}")
+    marker = shard.open_tensor(unit.packed.marker)
     marker.write(memoryview(bytes([FORMAT_VERSION])))
     marker.close()
     return layer_result(unit, measures)

@@ -160,12 +160,14 @@ class FineqExperts(PackedModule):
     Args:
         shape: [experts, rows, K] as packed.
         transposed: the model stores [experts, K, rows].
-        sources: tensors of the checkpoint that are joined in one matrix (gate and up: 2).
+        sources: how many tensors of the checkpoint are joined in one matrix (gate and up: 2). 0: the checkpoint has
+            the stack as one tensor.
         dtype: of the unpacked matrices.
     """
 
     def __init__(self, shape: tuple[int, ...], transposed: bool, sources: int, dtype: torch.dtype | None = None):
-        super().__init__(shape, "row", (shape[0], sources))
+        super().__init__(shape, "row", (shape[0], sources) if sources else (1,))
+        self.sources = sources
         self.transposed, self.dtype = transposed, dtype or torch.get_default_dtype()
 
     def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202

@@ -56,28 +56,29 @@ class FineqHfQuantizer(HfQuantizer):
         swap_layers(model, entries)
 
     def update_weight_conversions(self, weight_conversions: list[Any], model: PreTrainedModel) -> list[Any]:
-        """Converters that stack experts and join their rows do the same with packed tensors."""
-        from transformers.core_model_loading import WeightConverter
+        """Teach transformers' converters of experts to do with packed tensors what they do with plain ones.
+
+        Experts that lie apart in the files are stacked part by part. Of experts that lie there as one stack, the
+        marker has the stack's own name, which in the model is the name of the module.
+        """
+        from transformers.core_model_loading import WeightConverter, WeightRenaming
 
         from fineq.checkpoint.layers import stacks_rows
 
+        stacks = {name: module.sources for name, module in model.named_modules() if isinstance(module, FineqExperts)}
         updated: list[Any] = []
-        packed = {name for name, module in model.named_modules() if isinstance(module, FineqExperts)}
         for entry in weight_conversions:
-            if isinstance(entry, WeightConverter) and stacks_rows(entry) and packed:
-                sources, target = entry._original_source_patterns, entry._original_target_patterns[0]
-                if any(name.endswith(target) for name in packed):
-                    bases = [source.removesuffix(f".{MARKER}") for source in sources]
-                    updated += [
-                        entry.copy(
-                            [f"{base}.{part}" for base in bases],
-                            [f"{target}.{part}"],
-                            operations=list(entry.operations),
-                        )
-                        for part in PARTS
-                    ]
-                    continue
-            updated.append(entry)
+            target = entry._original_target_patterns[0]
+            is_packed = any(name.endswith(target) for name, sources in stacks.items() if sources)
+            if isinstance(entry, WeightConverter) and stacks_rows(entry) and is_packed:
+                bases = [source.removesuffix(f".{MARKER}") for source in entry._original_source_patterns]
+                for part in PARTS:
+                    names = [f"{base}.{part}" for base in bases]
+                    updated.append(entry.copy(names, [f"{target}.{part}"], operations=list(entry.operations)))
+            else:
+                updated.append(entry)
+        for tail in sorted({".".join(name.split(".")[-2:]) for name, sources in stacks.items() if not sources}):
+            updated.append(WeightRenaming(rf"{tail}(?![.\w])", f"{tail}.{MARKER}"))
         return updated
 
     def get_state_dict_and_metadata(self, model: PreTrainedModel) -> tuple[None, dict[str, str]]:

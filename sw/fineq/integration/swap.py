@@ -39,7 +39,7 @@ def swap_layers(model: PreTrainedModel, entries: dict[str, PackedEntry]) -> None
         else:
             _swap(model, layer, entry)
     for parameter, converter in stacks.items():
-        _swap_experts(model, layers[parameter], len(converter.source_patterns) if converter else 1)
+        _swap_experts(model, layers[parameter], len(converter.source_patterns) if converter else 0)
 
 
 def _swap(model: PreTrainedModel, layer: Layer, entry: PackedEntry) -> None:
