@@ -1,0 +1,21 @@
+"""Better than the paper within the same format: quantization with calibration text (docs/recipes.md).
+
+    packed, changed = fineq.calibrated.quantize_model(model, token_ids, "calibrated")
+"""
+
+from __future__ import annotations
+
+from fineq.calibrated.model import RECIPES, CalibratedRecipe, find_calibrated_recipe, quantize_model
+from fineq.calibrated.solver import SolverOptions, output_error, solve
+from fineq.calibrated.training import TrainingOptions
+
+__all__ = [
+    "RECIPES",
+    "CalibratedRecipe",
+    "SolverOptions",
+    "TrainingOptions",
+    "find_calibrated_recipe",
+    "output_error",
+    "quantize_model",
+    "solve",
+]

@@ -1,0 +1,166 @@
+"""Run a model block by block on calibration windows, and collect what its layers see.
+
+One block works at a time: its inputs for all windows are kept, nothing else of the run is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from fineq.errors import FineqError
+from fineq.models import block_linears, decoder_blocks, watch_activations
+
+BATCH_TOKENS = 4096
+"""Tokens that pass a block at once."""
+
+LONGEST_WINDOW = 512
+"""Tokens of a calibration window when the model allows more."""
+
+
+def cut_windows(model: PreTrainedModel, token_ids: Tensor, length: int | None = None) -> Tensor:
+    """Calibration windows, int64 [windows, length]: consecutive text, each window begun by BOS if the model has one.
+
+    Args:
+        token_ids: int64 [tokens], without BOS; or windows that are cut already, which are returned as they are.
+        length: tokens of a window, BOS included; None: the model's longest context, at most `LONGEST_WINDOW`.
+
+    Raises:
+        FineqError: fewer tokens than one window.
+    """
+    token_ids = torch.as_tensor(token_ids)
+    if token_ids.ndim == 2 and token_ids.numel():
+        return token_ids
+    config = model.config.get_text_config()
+    if length is None:
+        length = min(LONGEST_WINDOW, getattr(config, "max_position_embeddings", None) or LONGEST_WINDOW)
+    bos = config.bos_token_id
+    text = length - (bos is not None)
+    if token_ids.ndim != 1 or len(token_ids) < text:
+        raise FineqError(
+            f"the calibration text has {token_ids.numel()} tokens, fewer than one window of {text}: give a longer text"
+        )
+    windows = token_ids[: len(token_ids) // text * text].view(-1, text)
+    return windows if bos is None else nn.functional.pad(windows, (1, 0), value=bos)
+
+
+@dataclass
+class BlockRunner:
+    """The decoder blocks of a model, each callable on hidden states alone.
+
+    Attributes:
+        model: the model.
+        names: paths of the blocks.
+        blocks: the blocks.
+        others: what each block takes besides hidden states (positions, masks), the same for every window.
+    """
+
+    model: PreTrainedModel
+    names: list[str]
+    blocks: list[nn.Module]
+    others: list[tuple[tuple, dict[str, Any]]]
+
+    @classmethod
+    def start(cls, model: PreTrainedModel, windows: Tensor) -> tuple[BlockRunner, Tensor]:
+        """The runner, and the hidden states that enter the first block: [windows, length, width]."""
+        prefix, blocks = decoder_blocks(model)
+        others: list[Any] = [None] * len(blocks)
+        hidden: list[Tensor] = []
+
+        def note(number: int) -> Callable:
+            def hook(module: nn.Module, arguments: tuple, keywords: dict) -> None:
+                arguments, keywords = list(arguments), dict(keywords)
+                states = arguments.pop(0) if arguments else keywords.pop("hidden_states")
+                if others[number] is None:
+                    others[number] = (tuple(arguments), keywords)
+                if number == 0:
+                    hidden.append(states.detach())
+                    if len(hidden) > 1:
+                        raise _Enough
+            return hook
+
+        handles = [
+            block.register_forward_pre_hook(note(number), with_kwargs=True) for number, block in enumerate(blocks)
+        ]
+        try:
+            with torch.no_grad():
+                for window in windows:
+                    try:
+                        model(input_ids=window[None], use_cache=False)
+                    except _Enough:
+                        pass
+        finally:
+            for handle in handles:
+                handle.remove()
+        return cls(model, [f"{prefix}.{n}" for n in range(len(blocks))], list(blocks), others), torch.cat(hidden)
+
+    def run(self, number: int, hidden: Tensor, block: nn.Module | None = None) -> Tensor:
+        """Hidden states behind block `number`: [windows, length, width]. `block`: another one in its place."""
+        arguments, keywords = self.others[number]
+        result = (self.blocks[number] if block is None else block)(hidden, *arguments, **keywords)
+        return result[0] if isinstance(result, tuple) else result
+
+    def batches(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """The windows, some at a time."""
+        return hidden.split(max(1, BATCH_TOKENS // hidden.shape[1]))
+
+    def run_all(self, number: int, hidden: Tensor, block: nn.Module | None = None) -> Tensor:
+        """The same without gradients, for any number of windows."""
+        with torch.no_grad():
+            return torch.cat([self.run(number, part, block) for part in self.batches(hidden)])
+
+    def linears(self, number: int) -> list[str]:
+        """Names of the linear layers of a block."""
+        return [name for name in block_linears(self.model) if name.startswith(self.names[number] + ".")]
+
+    def groups(self, number: int, hidden: Tensor) -> list[list[str]]:
+        """The linear layers of a block in order of execution, those with the same input together."""
+        seen: dict[tuple, list[str]] = {}
+        inputs = []  # kept, so that no address is used twice
+
+        def note(name: str, values: Tensor) -> None:
+            inputs.append(values)
+            stem, _, last = name.rpartition(".")
+            seen.setdefault((stem,) if last.isdigit() else (values.data_ptr(), values.shape[-1]), []).append(name)
+
+        with watch_activations(self.model, self.linears(number), note), torch.no_grad():
+            self.run(number, hidden[:1])
+        missed = [name for name in self.linears(number) if name not in sum(seen.values(), [])]
+        return [*seen.values(), *([missed] if missed else [])]
+
+    def hessians(self, number: int, names: list[str], hidden: Tensor) -> dict[str, Tensor | None]:
+        """Mean of x^T x over all tokens for each layer, float64 [in, in]; None for a layer that saw no token."""
+        sums: dict[str, Tensor] = {}
+        tokens = dict.fromkeys(names, 0)
+
+        def add(name: str, values: Tensor) -> None:
+            values = values.to(torch.float32)
+            product = (values.T @ values).to(torch.float64)
+            sums[name] = sums[name] + product if name in sums else product
+            tokens[name] += len(values)
+
+        with watch_activations(self.model, names, add), torch.no_grad():
+            for part in self.batches(hidden):
+                self.run(number, part)
+        return {name: sums[name] / tokens[name] if tokens[name] else None for name in names}
+
+
+class _Enough(Exception):
+    """Ends a run of the model once the first block's inputs are known."""
+
+
+@contextmanager
+def evaluating(model: PreTrainedModel) -> Iterator[None]:
+    """No dropout inside; the mode is put back."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

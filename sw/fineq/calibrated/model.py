@@ -1,0 +1,99 @@
+"""Quantize a whole model with calibration text: the named recipes and their one entry point."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
+from fineq.calibrated.layerwise import Progress, quantize_layers
+from fineq.calibrated.solver import SolverOptions
+from fineq.calibrated.training import TrainingOptions, distill, small_parameters
+from fineq.errors import FineqError
+from fineq.models import decoder_blocks
+from fineq.packed import PackedWeight
+
+SOLVER_WINDOWS = 128
+"""Windows that the layer-by-layer part looks at, spread evenly over the text; training sees all of them."""
+
+
+@dataclass(frozen=True)
+class CalibratedRecipe:
+    """What is done with the calibration text, each part a switch.
+
+    Attributes:
+        name: what reports and packed weights call it.
+        solver: how a layer is quantized for its inputs.
+        targets: fit the full-precision model's outputs rather than the layer's own on its present inputs.
+        block: training of each block against its full-precision outputs.
+        whole: training of all blocks together against the full-precision model's predictions; needs memory for
+            the gradients of the whole model.
+    """
+
+    name: str = "custom"
+    solver: SolverOptions = field(default_factory=SolverOptions)
+    targets: bool = True
+    block: TrainingOptions = field(default_factory=TrainingOptions)
+    whole: TrainingOptions = field(default_factory=TrainingOptions)
+
+
+RECIPES: dict[str, CalibratedRecipe] = {
+    recipe.name: recipe
+    for recipe in (
+        CalibratedRecipe(name="calibrated"),
+        CalibratedRecipe(name="reconstructed", whole=TrainingOptions(steps=400)),
+    )
+}
+"""Named recipes that need calibration text."""
+
+
+def find_calibrated_recipe(recipe: str | CalibratedRecipe) -> CalibratedRecipe:
+    """A recipe by name, or as it is."""
+    if isinstance(recipe, CalibratedRecipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise FineqError(f"unknown calibrated recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
+    return RECIPES[recipe]
+
+
+def quantize_model(
+    model: PreTrainedModel,
+    token_ids: Tensor,
+    recipe: str | CalibratedRecipe = "calibrated",
+    progress: Progress | None = None,
+) -> tuple[dict[str, PackedWeight], dict[str, Tensor]]:
+    """Quantize all linear layers of the blocks, in place, with the help of calibration text.
+
+    Args:
+        model: in a floating-point dtype; afterwards it holds what the packed weights stand for.
+        token_ids: int64 [tokens], the calibration text without special tokens; or windows, [windows, length].
+        recipe: a name of `RECIPES`, or a recipe.
+        progress: called with what is being done, how much of it is done, and how much it is in all.
+
+    Returns:
+        Packed weights by layer name (see `fineq.models.block_linears`), and every other parameter that changed,
+        by its name in the model.
+
+    Raises:
+        FineqError: unknown recipe, too little text, a layer with NaN or infinity.
+    """
+    recipe = find_calibrated_recipe(recipe)
+    windows = cut_windows(model, token_ids)
+    with evaluating(model):
+        teacher = copy.deepcopy(model) if recipe.whole.steps else None
+        chosen = torch.linspace(0, len(windows) - 1, min(len(windows), SOLVER_WINDOWS)).round().long()
+        runner, hidden = BlockRunner.start(model, windows[chosen])
+        packed, changed = quantize_layers(
+            runner, hidden, recipe.solver, recipe.targets, recipe.block, recipe.name, progress
+        )
+        if teacher is not None:
+            others = small_parameters(model, decoder_blocks(model)[0] + ".")
+            report = partial(progress, "distillation") if progress else None
+            packed, trained = distill(model, teacher, packed, windows, recipe.whole, others, report)
+            changed |= trained
+    return packed, changed
