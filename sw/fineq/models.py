@@ -242,6 +242,13 @@ class LayerReport:
     """Squared error over the squared weights: 0 is exact, 1 is all zero."""
 
 
+def layer_report(name: str, weight: Tensor, dequantized: Tensor, bits: float) -> LayerReport:
+    """The report on a layer, from its weight before and after, both [out, in], and its bits per weight."""
+    power = weight.double().square().sum().item()
+    error = (weight.double() - dequantized.double()).square().sum().item()
+    return LayerReport(name, tuple(weight.shape), bits, error / power if power else float(error > 0))
+
+
 def fake_quantize_model(
     model: PreTrainedModel,
     quantize: Callable[[Tensor, str], tuple[Tensor, float]],
@@ -259,9 +266,7 @@ def fake_quantize_model(
         weight = get_weight(model, name).to(torch.float32, copy=True)
         dequantized, bits = quantize(weight, name)
         set_weight(model, name, dequantized)
-        power = weight.double().square().sum().item()
-        error = (weight.double() - dequantized.double()).square().sum().item()
-        reports.append(LayerReport(name, tuple(weight.shape), bits, error / power if power else float(error > 0)))
+        reports.append(layer_report(name, weight, dequantized, bits))
     return reports
 
 

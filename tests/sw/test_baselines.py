@@ -85,5 +85,5 @@ def test_more_bits_lose_less():
 def test_impossible_bits_are_refused():
     with pytest.raises(FineqError, match="bits is 0: it must lie between 1 and 8"):
         Rtn(0)
-    with pytest.raises(FineqError, match="bits is 1: it must lie between 2 and 8"):
+    with pytest.raises(FineqError, match="bits is 1: it must lie between 2 and 16"):
         Uniform(1)

@@ -1,13 +1,20 @@
-"""Quantization methods that FineQ is compared with, in the paper's settings (Section V-A).
+"""Quantization methods that FineQ is compared with, in the paper's settings (Section V-A; docs/baselines.md).
 
 Each method lives in a module of its own and is registered here by name:
 
-    from fineq.baselines import BASELINES
+    from fineq.baselines import BASELINES, CALIBRATED_BASELINES
     dequantized, bits_per_weight = BASELINES["rtn"](weight)
+    dequantized, bits_per_weight = CALIBRATED_BASELINES["gptq"].quantize(weight, hessian)
 """
 
 from __future__ import annotations
 
+import re
+
+from fineq.baselines.gptq import Gptq
+from fineq.baselines.hessian import CalibratedBaseline
+from fineq.baselines.owq import Owq
+from fineq.baselines.pb_llm import PbLlm
 from fineq.baselines.rtn import Rtn
 from fineq.baselines.uniform import Uniform
 
@@ -20,4 +27,42 @@ BASELINES = {
 is called with a weight, float [out, in], and optionally its name; it returns the dequantized weight in float32 and
 the true bits per weight."""
 
-__all__ = ["BASELINES", "Rtn", "Uniform"]
+CALIBRATED_BASELINES: dict[str, CalibratedBaseline] = {
+    "gptq": Gptq(),
+    "gptq-g128": Gptq(group=128),
+    "gptq-best": Gptq(act_order=True, search=True),
+    "pb-llm": PbLlm(),
+    "owq": Owq(),
+}
+"""Name -> method that needs the Hessian of a layer's inputs; `.nominal_bits` is the paper's 'Avg. Bits'."""
+
+
+def find_baseline(name: str) -> Rtn | Uniform | CalibratedBaseline | None:
+    """A registered method, or one of its kind at another width; None: no such name.
+
+    `rtn-4bit`, `uniform-4bit`, `gptq-4bit`; `owq-3.25bit`: that many nominal bits, at most half a bit of them for
+    FP16 columns; `pb-llm-20%`: that share of salient weights.
+    """
+    known = {**BASELINES, **CALIBRATED_BASELINES}
+    if name in known:
+        return known[name]
+    if match := re.fullmatch(r"(rtn|uniform|gptq)-(\d+)bit", name):
+        return {"rtn": Rtn, "uniform": Uniform, "gptq": Gptq}[match[1]](bits=int(match[2]))
+    if match := re.fullmatch(r"owq-(\d)\.(\d+)bit", name):
+        return Owq(bits=int(match[1]), extra_bits=float(f"0.{match[2]}"))
+    if match := re.fullmatch(r"pb-llm-(\d+)%", name):
+        return PbLlm(salient=int(match[1]) / 100)
+    return None
+
+
+__all__ = [
+    "BASELINES",
+    "CALIBRATED_BASELINES",
+    "CalibratedBaseline",
+    "Gptq",
+    "Owq",
+    "PbLlm",
+    "Rtn",
+    "Uniform",
+    "find_baseline",
+]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.baselines.rtn import SCALE_BITS
+from fineq.baselines.grid import ROW_SCALE_BITS
 from fineq.errors import FineqError
 from fineq.quantizer import check_finite, check_matrix
 
@@ -23,8 +23,8 @@ class Uniform:
     bits: int = 2
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 8:
-            raise FineqError(f"bits is {self.bits}: it must lie between 2 and 8")
+        if not 2 <= self.bits <= 16:
+            raise FineqError(f"bits is {self.bits}: it must lie between 2 and 16")
 
     @property
     def title(self) -> str:
@@ -39,4 +39,4 @@ class Uniform:
         scale = weight.abs().amax(dim=1, keepdim=True) / largest
         scale = torch.where(scale == 0, 1.0, scale)
         codes = (weight / scale).round().clamp(-largest, largest)
-        return codes * scale, self.bits + SCALE_BITS / weight.shape[1]
+        return codes * scale, self.bits + ROW_SCALE_BITS / weight.shape[1]
