@@ -208,10 +208,11 @@ class MacArray(wiring.Component):
 
         # A systolic element has its own weight register; a broadcast column needs one in front.
         skew = DelayTriangle(config.weight_bits, [c if systolic else c + 1 for c in range(config.columns)])
-        place(m, "skew", skew, f"fineq_mac_skew_{config.weight_bits}_{config.columns}_{config.weight_path}")
+        skew_name = f"fineq_mac_skew_{config.weight_bits}_{config.columns}_{config.weight_path}"
+        place(m, "skew", skew, skew_name, clocked=any(skew.delays))
         if systolic:
             align = DelayTriangle(sum_bits, [config.rows - 1 - r for r in range(config.rows)])
-            place(m, "align", align, f"fineq_mac_align_{sum_bits}_{config.rows}")
+            place(m, "align", align, f"fineq_mac_align_{sum_bits}_{config.rows}", clocked=any(align.delays))
             m.d.comb += align.enable.eq(self.enable)
         m.d.comb += skew.enable.eq(self.enable)
         for column in range(config.columns):
