@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from fineq_hw.config import ArrayConfig
+from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_sim import designs
 from fineq_sim.golden import make_golden
 from fineq_sim.payloads import find_config
@@ -57,26 +57,26 @@ class Run:
     tests: str | None = None
 
 
-def _component(kind: str, config_name: str, bench: str | None = None, **options) -> Run:
-    config = find_config(config_name)
-    parameters: dict[str, object] = {"config": config_name, "core": kind}
-    if isinstance(config, ArrayConfig):
-        parameters["sign_handling"] = config.sign_handling
+def _component(kind: str, config: str | ArrayConfig | MacConfig, bench: str | None = None, **options) -> Run:
+    """A run on a component; the testbench gets the parameters of the configuration, whatever its name."""
+    label = config if isinstance(config, str) else f"{config.rows}x{config.columns}"
+    if isinstance(config, str):
+        config = find_config(config)
     tree = options.pop("adder_tree", None)
     if tree:
         config = replace(config, adder_tree=tree)
-    parameters |= options.pop("parameters", {})
-    name = f"{options.pop('name', kind)}/{config_name}{'_' + tree if tree else ''}"
+        label += f"_{tree}"
+    parameters: dict[str, object] = {"config": asdict(config), "core": kind, **options.pop("parameters", {})}
     make = partial(designs.component_design, kind, config)
-    return Run(name, bench or f"{kind}_bench", make, parameters, **options)
+    return Run(f"{options.pop('name', kind)}/{label}", bench or f"{kind}_bench", make, parameters, **options)
 
 
-def _core(kind: str, config_name: str, vectors: int = 40, **options) -> Run:
-    return _component(kind, config_name, "core_bench", parameters={"vectors": vectors}, **options)
+def _core(kind: str, config: str | ArrayConfig | MacConfig, vectors: int = 40, **options) -> Run:
+    return _component(kind, config, "core_bench", parameters={"vectors": vectors}, **options)
 
 
-def _layer(kind: str, config_name: str, shape: GoldenShape, **options) -> Run:
-    return _component(kind, config_name, "layer_bench", name=f"layer_{kind}", golden=shape, **options)
+def _layer(kind: str, config: str | ArrayConfig, shape: GoldenShape, **options) -> Run:
+    return _component(kind, config, "layer_bench", name=f"layer_{kind}", golden=shape, **options)
 
 
 def _tree(name: str, operand_bits: list[int], sum_bits: int, structure: str, constant: int = 0, **options) -> Run:
@@ -103,6 +103,9 @@ def _trees() -> list[Run]:
 
 
 _VERILATOR = ("verilator",)
+_TWO_SLICES = ArrayConfig(rows=4, columns=12)
+"""Two weight vectors in a line of one block: the smallest packed core whose slices matter."""
+
 _SMALL_LAYER = GoldenShape(channels=10, inner=50, tokens=12)
 
 
@@ -133,6 +136,10 @@ def all_runs() -> list[Run]:
         _core("temporal", "fineq_16x16_column", simulators=_VERILATOR),
         _core("packed", "fineq_5x7", simulators=_VERILATOR, quick=True),
         _core("packed", "fineq_8x24"),
+        _core("packed", _TWO_SLICES),
+        _core("temporal", ArrayConfig(rows=1, columns=1, accumulator_bits=12)),
+        _core("temporal", ArrayConfig(rows=3, columns=2, activation_bits=4, accumulator_bits=9)),
+        _core("mac", MacConfig(rows=1, columns=1, accumulator_bits=20)),
         _core("packed", "fineq_16x16", simulators=_VERILATOR),
         _core("mac", "mac8x8_5x7", quick=True),
         _core("mac", "mac8x3_5x7", quick=True),
@@ -143,6 +150,7 @@ def all_runs() -> list[Run]:
         _layer("temporal", "fineq_5x7", _SMALL_LAYER),
         _layer("packed", "fineq_5x7", _SMALL_LAYER, simulators=_VERILATOR, quick=True),
         _layer("packed", "fineq_5x7_column", _SMALL_LAYER, simulators=_VERILATOR),
+        _layer("packed", _TWO_SLICES, GoldenShape(10, 50, 7)),
         _layer("packed", "fineq_8x24", GoldenShape(17, 100, 19)),
         _layer("packed", "fineq_16x16", GoldenShape(24, 70, 20), simulators=_VERILATOR),
         _layer(

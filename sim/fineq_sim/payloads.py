@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fineq.format import OUTLIER_BITS
@@ -11,16 +11,18 @@ from fineq_sim.bits import join, pack, unpack
 from fineq_sim.reference import to_weight_field
 
 
-def find_config(name: str) -> ArrayConfig | MacConfig:
-    """A named hardware configuration.
+def find_config(which: str | Mapping[str, object]) -> ArrayConfig | MacConfig:
+    """A hardware configuration by its name, or from its parameters (those of a MAC array have `weight_bits`).
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or a parameter is impossible.
     """
+    if not isinstance(which, str):
+        return (MacConfig if "weight_bits" in which else ArrayConfig)(**which)
     known: dict[str, ArrayConfig | MacConfig] = {**ARRAYS, **MACS}
-    if name not in known:
-        raise ValueError(f"unknown configuration {name!r}: choose one of {', '.join(known)}")
-    return known[name]
+    if which not in known:
+        raise ValueError(f"unknown configuration {which!r}: choose one of {', '.join(known)}")
+    return known[which]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from typing import Any
 
 import cocotb
 from cocotb.clock import Clock
@@ -13,7 +14,7 @@ from cocotb.triggers import ClockCycles, RisingEdge, Timer
 CLOCK_NS = 10
 
 
-def parameters() -> dict[str, object]:
+def parameters() -> dict[str, Any]:
     """What the runner was told to pass to the testbench."""
     return json.loads(os.environ.get("FINEQ_BENCH", "{}"))
 

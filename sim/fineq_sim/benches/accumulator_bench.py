@@ -14,7 +14,7 @@ from fineq_sim.testbench import parameters, random_source, reset, settle, start_
 class TB:
     def __init__(self, dut):
         self.dut = dut
-        self.config = find_config(str(parameters()["config"]))
+        self.config = find_config(parameters()["config"])
         self.by_column = self.config.sign_handling == "column"
         self.bits = self.config.activation_bits
         self.half = 1 << (self.bits - 1)

@@ -83,7 +83,7 @@ class Model:
 @cocotb.parametrize(busy=[0.2, 0.5, 0.95])
 async def follows_the_model(dut, busy):
     """`busy`: how often the other side of each handshake is there."""
-    config = find_config(str(parameters()["config"]))
+    config = find_config(parameters()["config"])
     source = random_source(f"control {busy}")
     likely = {
         "activations_valid": busy,

@@ -41,7 +41,7 @@ class TB:
         settings = parameters()
         self.dut = dut
         self.core = str(settings["core"])
-        self.config = find_config(str(settings["config"]))
+        self.config = find_config(settings["config"])
         self.count = int(settings.get("vectors", 40))
         self.payloads = Payloads(self.config)
         self.source = random_source(f"stimuli {salt}")

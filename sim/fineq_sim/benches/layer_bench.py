@@ -21,7 +21,7 @@ class TB:
     def __init__(self, dut, stall: float = 0.0):
         settings = parameters()
         self.dut = dut
-        self.config: ArrayConfig = find_config(str(settings["config"]))
+        self.config: ArrayConfig = find_config(settings["config"])
         self.packed = settings["core"] == "packed"
         self.golden: Golden = read_golden(str(settings["golden"]))
         self.payloads = Payloads(self.config)

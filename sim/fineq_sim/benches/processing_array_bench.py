@@ -15,7 +15,7 @@ from fineq_sim.testbench import parameters, random_source, reset, settle, start_
 class TB:
     def __init__(self, dut):
         self.dut = dut
-        self.config = find_config(str(parameters()["config"]))
+        self.config = find_config(parameters()["config"])
         self.half = 1 << (self.config.activation_bits - 1)
         self.rows = [[0] * self.config.columns for _ in range(self.config.rows)]
         for name in ("activations", "load", "weights", "load_weights", "count", "terminate", "hold", "take_partial"):

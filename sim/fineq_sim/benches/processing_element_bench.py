@@ -13,7 +13,7 @@ class TB:
         self.dut = dut
         self.bits = len(dut.activation)
         self.mask = (1 << self.bits) - 1
-        self.by_column = parameters()["sign_handling"] == "column"
+        self.by_column = parameters()["config"]["sign_handling"] == "column"
         self.lines = [dut.positive, dut.negative] if self.by_column else [dut.pulse]
         for port in (dut.load, dut.activation, *self.lines):
             port.value = 0

@@ -13,7 +13,7 @@ from fineq_sim.testbench import parameters, random_source, reset, settle, start_
 class TB:
     def __init__(self, dut):
         self.dut = dut
-        self.by_column = parameters()["sign_handling"] == "column"
+        self.by_column = parameters()["config"]["sign_handling"] == "column"
         dut.load.value = 0
         dut.count.value = 0
         dut.terminate.value = 0
