@@ -188,7 +188,7 @@ def pack(codes: np.ndarray, index: np.ndarray | None = None) -> np.ndarray:
             f"per {PAIR_WEIGHTS} weights, shape {[rows, pairs_per_row(inner_dimension)]}"
         )
     index = _pad_columns(index, blocks * BLOCK_PAIRS)
-    payload = _encode_table()[np.repeat(index, PAIR_CLUSTERS, axis=1), _cluster_numbers(codes, blocks * BLOCK_CLUSTERS)]
+    payload = encode_table()[np.repeat(index, PAIR_CLUSTERS, axis=1), _cluster_numbers(codes, blocks * BLOCK_CLUSTERS)]
     if (payload == _NOT_REPRESENTABLE).any():
         row, cluster = np.argwhere(payload == _NOT_REPRESENTABLE)[0].tolist()
         first = cluster * CLUSTER_WEIGHTS
@@ -221,7 +221,7 @@ def unpack(blocks: np.ndarray, inner_dimension: int, strict: bool = True) -> np.
     index, payload = _split_blocks(blocks, inner_dimension)
     rows = index.shape[0]
     number = np.repeat(index, PAIR_CLUSTERS, axis=1).astype(np.uint16) * np.uint16(_PAYLOADS) + payload
-    weights, minus_zero = _decode_tables()
+    weights, minus_zero = decode_tables()
     codes = weights[number].reshape(rows, -1)
     if strict:
         _reject(minus_zero[number].reshape(rows, -1), 0, "is minus zero, which this format never stores")
@@ -244,7 +244,7 @@ def smallest_index(codes: np.ndarray) -> np.ndarray:
     codes = _integer_matrix(codes, "codes", -MAX_MAGNITUDE, MAX_MAGNITUDE)
     pairs = pairs_per_row(codes.shape[1])
     numbers = _cluster_numbers(codes, pairs * PAIR_CLUSTERS).reshape(codes.shape[0], pairs, PAIR_CLUSTERS)
-    fits = (_encode_table()[:, numbers] != _NOT_REPRESENTABLE).all(axis=-1)
+    fits = (encode_table()[:, numbers] != _NOT_REPRESENTABLE).all(axis=-1)
     if not fits.any(axis=0).all():
         row, pair = np.argwhere(~fits.any(axis=0))[0].tolist()
         first = pair * PAIR_WEIGHTS
@@ -259,7 +259,7 @@ def smallest_index(codes: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _encode_table() -> np.ndarray:
+def encode_table() -> np.ndarray:
     """Payload by [index code, cluster number], `_NOT_REPRESENTABLE` where the weights do not fit the code."""
     table = np.full((INDEX_CODES, _LEVELS**CLUSTER_WEIGHTS), _NOT_REPRESENTABLE, np.uint8)
     for code in range(INDEX_CODES):
@@ -272,7 +272,7 @@ def _encode_table() -> np.ndarray:
 
 
 @cache
-def _decode_tables() -> tuple[np.ndarray, np.ndarray]:
+def decode_tables() -> tuple[np.ndarray, np.ndarray]:
     """Weights (int8) and minus zeros (bool), both by [64 * index code + payload, position]."""
     weights = np.zeros((INDEX_CODES * _PAYLOADS, CLUSTER_WEIGHTS), np.int8)
     minus_zero = np.zeros(weights.shape, bool)

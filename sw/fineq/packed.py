@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fineq import format as block_format
+from fineq import kernels
 from fineq.errors import FineqError
 
 
@@ -74,7 +75,9 @@ class PackedWeight:
 
     def codes(self, strict: bool = False) -> Tensor:
         """The integer weights, int8 [rows, K]. strict: see `fineq.format.unpack`."""
-        codes = torch.from_numpy(block_format.unpack(self.blocks.cpu().numpy(), self._channel_shape[1], strict))
+        blocks, length = self.blocks.cpu().numpy(), self._channel_shape[1]
+        codes = kernels.unpack(blocks, length, strict)
+        codes = torch.from_numpy(block_format.unpack(blocks, length, strict) if codes is None else codes)
         return codes if self.axis == "row" else codes.T.contiguous()
 
     def index(self) -> Tensor:
@@ -83,6 +86,9 @@ class PackedWeight:
 
     def dequantize(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The matrix that the codes stand for, [rows, K]: code * scale in float32, then rounded to `dtype`."""
+        values = kernels.dequantize(self.blocks, self.scales, self._channel_shape[1], dtype)
+        if values is not None:
+            return values if self.axis == "row" else values.T.contiguous()
         scales = self.scales.cpu()
         scales = scales[:, None] if self.axis == "row" else scales[None, :]
         return (self.codes().to(torch.float32) * scales).to(dtype)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fineq import kernels
 from fineq.errors import FineqError
 from fineq.format import (
     CLUSTER_WEIGHTS,
@@ -72,16 +73,27 @@ def quantize(weight: Tensor, recipe: str | Recipe = "paper", name: str = "weight
     check_matrix(weight, name)
     channels = weight if recipe.axis == "row" else weight.T
     rows, length = channels.shape
-    blocks = torch.empty(rows, bytes_per_row(length), dtype=torch.uint8)
+    blocks = kernels.empty((rows, bytes_per_row(length)), torch.uint8)
     scales = torch.empty(rows, dtype=torch.float32)
-    step = max(1, CHUNK_WEIGHTS // length)
-    for start in range(0, rows, step):
-        chunk = channels[start : start + step].to(torch.float32)
-        check_finite(chunk, name, start, transposed=recipe.axis == "column")
-        codes, index, scale = quantize_channels(chunk, recipe)
-        blocks[start : start + step] = torch.from_numpy(pack(codes.cpu().numpy(), index.cpu().numpy()))
-        scales[start : start + step] = scale.cpu()
+    bad_row = kernels.quantize_rows(channels, recipe, blocks, scales)
+    if bad_row is None:
+        quantize_in_chunks(channels, recipe, blocks, scales, name)
+    elif bad_row >= 0:
+        check_finite(channels[bad_row : bad_row + 1].to(torch.float32), name, bad_row, recipe.axis == "column")
     return PackedWeight(blocks, scales, tuple(weight.shape), axis=recipe.axis, recipe=recipe.name)
+
+
+def quantize_in_chunks(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tensor, name: str) -> None:
+    """Fill blocks [channels, bytes] and scales [channels] a piece at a time."""
+    step = max(1, CHUNK_WEIGHTS // channels.shape[1])
+    for start in range(0, len(channels), step):
+        part = slice(start, start + step)
+        chunk = channels[part].to(torch.float32).contiguous()
+        check_finite(chunk, name, start, transposed=recipe.axis == "column")
+        if kernels.quantize_rows(chunk, recipe, blocks[part], scales[part]) is None:
+            codes, index, scale = quantize_channels(chunk, recipe)
+            blocks[part] = torch.from_numpy(pack(codes.cpu().numpy(), index.cpu().numpy()))
+            scales[part] = scale.cpu()
 
 
 # -- the algorithm, to be read beside Section III of the paper -------------------------------------------------

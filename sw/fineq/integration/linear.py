@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fineq import format as block_format
+from fineq import kernels
 from fineq.checkpoint.fileformat import FORMAT_VERSION
 
 DECODED_WEIGHTS = 1 << 22
@@ -33,6 +34,9 @@ def packed_linear(x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, i
     rows, length = shape
     if axis == "column":
         return functional.linear(x, decode(blocks, scales, rows).T.to(x.dtype))
+    y = kernels.linear(x, blocks, scales, length)
+    if y is not None:
+        return y
     step = max(1, DECODED_WEIGHTS // length)
     parts = [
         functional.linear(x, decode(blocks[start : start + step], scales[start : start + step], length).to(x.dtype))
@@ -43,6 +47,9 @@ def packed_linear(x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, i
 
 def decode(blocks: Tensor, scales: Tensor, length: int) -> Tensor:
     """The weights of packed channels: float32 [channels, length], equal to `PackedWeight.dequantize`."""
+    values = kernels.dequantize(blocks, scales, length, torch.float32)
+    if values is not None:
+        return values
     table = _pair_table(blocks.device)
     parts = blocks.reshape(len(blocks), -1, block_format.BLOCK_BYTES)
     index, payload = parts[..., :1].to(torch.int32), parts[..., 1:].to(torch.int32)

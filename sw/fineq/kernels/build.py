@@ -1,0 +1,149 @@
+"""Compiles the kernels on first use and keeps the result.
+
+A compiled kernel lies in the cache directory under a name made of everything that it depends on: sources, sizes
+of the format, compiler, flags and processor. Its last 32 bytes are the SHA-256 of the rest, so that a damaged
+file is compiled again and never loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fineq import format as block_format
+from fineq.errors import FineqError
+
+SOURCES = Path(__file__).parent
+
+COMPILERS = ("c++", "g++", "clang++")
+"""Tried in this order if the environment does not name one in CXX."""
+
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-w")
+
+CONSTANTS = (
+    "CLUSTER_WEIGHTS",
+    "PAIR_CLUSTERS",
+    "INDEX_BITS",
+    "CLUSTER_PAYLOAD_BITS",
+    "BLOCK_PAIRS",
+    "BLOCK_BYTES",
+    "MAX_NORMAL",
+    "MAX_MAGNITUDE",
+)
+"""Sizes that the sources take from `fineq.format`."""
+
+DIGEST_BYTES = hashlib.sha256().digest_size
+COMPILE_SECONDS = 120
+
+
+class KernelError(FineqError):
+    """The kernels cannot be used; the text says why."""
+
+
+def load_kernel(name: str, contraction: str) -> ctypes.CDLL:
+    """The library of `<name>.cpp`, compiled if it has to be.
+
+    Args:
+        name: of the source file.
+        contraction: `off` or `fast`: whether a product and a sum may become one operation with one rounding.
+
+    Raises:
+        KernelError: no compiler, it fails, or the cache directory cannot be written.
+    """
+    if sys.byteorder != "little":
+        raise KernelError("the kernels are for little-endian processors")
+    compiler = find_compiler()
+    flags = [*FLAGS, f"-ffp-contract={contraction}"]
+    flags += [f"-DFINEQ_{constant}={getattr(block_format, constant)}" for constant in CONSTANTS]
+    target = cache_directory() / f"{name}-{fingerprint(name, compiler, flags)}.so"
+    if not is_intact(target):
+        compile_kernel(name, compiler, flags, target)
+    try:
+        return ctypes.CDLL(str(target))
+    except OSError as error:
+        raise KernelError(f"the compiled kernel cannot be loaded: {error}") from error
+
+
+def find_compiler() -> list[str]:
+    """Command of the C++ compiler: that of the environment variable CXX, or the first of `COMPILERS`."""
+    named = shlex.split(os.environ.get("CXX", ""))
+    for command in [named] if named else [[compiler] for compiler in COMPILERS]:
+        if path := shutil.which(command[0]):
+            return [path, *command[1:]]
+    if named:
+        raise KernelError(f"CXX names the C++ compiler {named[0]}, which is not installed")
+    raise KernelError(f"no C++ compiler: none of {', '.join(COMPILERS)} is installed")
+
+
+def cache_directory() -> Path:
+    """FINEQ_CACHE, or `fineq` in the user's cache directory."""
+    if own := os.environ.get("FINEQ_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "fineq"
+
+
+def fingerprint(name: str, compiler: list[str], flags: list[str]) -> str:
+    """Hash of everything that the compiled file depends on."""
+    parts = [(SOURCES / file).read_bytes() for file in (f"{name}.cpp", "common.h")]
+    parts += [" ".join([*compiler, *flags]).encode(), run([*compiler, "--version"]).encode(), processor().encode()]
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
+
+
+def processor() -> str:
+    """What the processor can do, as far as the system tells: the compiler is asked to make use of all of it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    kept = {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))}
+    return "\n".join([platform.machine(), *sorted(kept)])
+
+
+def is_intact(path: Path) -> bool:
+    """Whether the file is there and ends with the hash of the rest."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content[:-DIGEST_BYTES]).digest() == content[-DIGEST_BYTES:]
+
+
+def compile_kernel(name: str, compiler: list[str], flags: list[str], target: Path) -> None:
+    """Compile aside, then put in place; several processes may do so at once."""
+    try:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as directory:
+            output = Path(directory) / target.name
+            command = [*compiler, *flags, "-o", str(output), str(SOURCES / f"{name}.cpp")]
+            try:
+                run([*command, "-march=native"])
+            except KernelError:  # some compilers do not know the option
+                run(command)
+            content = output.read_bytes()
+            output.write_bytes(content + hashlib.sha256(content).digest())
+            os.replace(output, target)
+    except OSError as error:
+        raise KernelError(
+            f"cannot write to the cache directory {target.parent}: {error.strerror}; set FINEQ_CACHE to another"
+        ) from error
+
+
+def run(command: list[str]) -> str:
+    """Standard output of a command that must succeed."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=COMPILE_SECONDS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KernelError(f"the C++ compiler {command[0]} does not run: {error}") from error
+    if done.returncode:
+        problem = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr.strip()[:200])
+        raise KernelError(f"the C++ compiler {command[0]} fails: {problem}")
+    return done.stdout
