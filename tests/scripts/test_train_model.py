@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
+
 from fineq.evaluate import shipped_text_path
 from fineq.models import load_model, load_tokenizer
-from rich.console import Console
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_model.py"
 specification = importlib.util.spec_from_file_location("train_model", SCRIPT)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from fineq.baselines import BASELINES, Rtn, Uniform
 from fineq.errors import FineqError
 
