@@ -40,10 +40,10 @@ class TrainingOptions:
     """
 
     steps: int = 0
-    batch: int = 4
-    code_rate: float = 0.01
+    batch: int = 2
+    code_rate: float = 0.03
     scale_rate: float = 0.002
-    other_rate: float = 0.001
+    other_rate: float = 0.002
     seed: int = 0
 
 
