@@ -103,8 +103,11 @@ def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Me
                 yield packed
 
 
-def packed_pieces(unit: Unit, container: Container, given: PackedWeight, measures: Measures) -> Iterator[PackedWeight]:
-    """The same for a matrix that was quantized beforehand, with the whole model in memory."""
-    weight = container.read(unit.source).view(container.tensors[unit.source].shape)
-    measures.add(weight.T if unit.layer.transposed else weight, given)
-    yield given
+def packed_pieces(
+    unit: Unit, container: Container, given: list[PackedWeight], measures: Measures
+) -> Iterator[PackedWeight]:
+    """The same for matrices that were quantized beforehand, with the whole model in memory."""
+    weights = container.read(unit.source).view(-1, *container.tensors[unit.source].shape[-2:])
+    for weight, packed in zip(weights, given, strict=True):
+        measures.add(weight.T if unit.layer.transposed else weight, packed)
+        yield packed

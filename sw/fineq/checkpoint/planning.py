@@ -90,10 +90,13 @@ def make_plan(source: Source, options: Options, axis: str) -> Plan:
     places = {tensor: names.parameter(tensor) for tensor in source.tensors}
     _check_complete(source, model, places)
     selected = _select(source, layers, places, options)
+    order = {parameter: number for number, parameter in enumerate(model.state_dict())}
+    files = [container.path.name for container in source.containers]
     units = [
         _unit(source, tensor, tensor, layers[places[tensor][0]] if tensor in selected else None, axis)
         for tensor in source.tensors
     ]
+    units.sort(key=lambda unit: (files.index(unit.file), order.get(places[unit.source][0], len(order))))
     config = dict(source.config)
     if options.embeddings or options.lm_head:
         units += _untied(source, layers, places, options, axis)

@@ -7,13 +7,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
+from fineq.checkpoint.calibration import Prepared
 from fineq.checkpoint.card import write_card
 from fineq.checkpoint.container import tensor_digest
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
@@ -22,7 +21,6 @@ from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.errors import FineqError
-from fineq.packed import PackedWeight
 from fineq.recipes import RECIPES, Recipe, find_recipe
 
 WORK_SUFFIX = ".unfinished"
@@ -33,14 +31,6 @@ REPORT_FILE = "fineq_report.json"
 
 Progress = Callable[[str, int], None]
 """Called with a tensor's name and its number of elements when it is done."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Results of a calibrated recipe: packed matrices by tensor name, and other tensors that it changed."""
-
-    packed: dict[str, PackedWeight]
-    changed: dict[str, Tensor]
 
 
 def quantize_checkpoint(
@@ -68,7 +58,7 @@ def quantize_checkpoint(
     """
     recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
     plan = make_plan(source, options, recipe.axis)
-    work = _open_work(output, resume, _fingerprint(source, options), prepared is not None)
+    work = _open_work(output, resume, _fingerprint(source, options), prepared is None)
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
     shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
@@ -153,15 +143,24 @@ def _fingerprint(source: Source, options: Options) -> dict[str, str]:
     }
 
 
-def _open_work(output: Path, resume: bool, fingerprint: dict[str, str], prepared: bool) -> Path:
+def check_output(output: Path, resume: bool, data_free: bool) -> Path:
+    """Raise if the output cannot be begun or resumed, before any long work; returns the directory to write in."""
     output = Path(output)
     work = output.with_name(output.name + WORK_SUFFIX)
     if output.exists():
         raise FineqError(f"{output} exists already: choose another output, or remove it")
-    journal = work / JOURNAL
-    if resume and prepared:
+    if resume and not data_free:
         raise FineqError("a calibrated recipe cannot resume: it works on the whole model at once; run without --resume")
-    if resume and journal.is_file():
+    if work.exists() and not resume:
+        hint = "add --resume to go on with it, or remove it" if data_free else "remove it"
+        raise FineqError(f"{work} holds an unfinished run: {hint}")
+    return work
+
+
+def _open_work(output: Path, resume: bool, fingerprint: dict[str, str], data_free: bool) -> Path:
+    work = check_output(output, resume, data_free)
+    journal = work / JOURNAL
+    if journal.is_file():
         try:
             stored = json.loads(journal.read_text(encoding="utf-8").split("\n")[0])
         except ValueError:
@@ -174,8 +173,6 @@ def _open_work(output: Path, resume: bool, fingerprint: dict[str, str], prepared
             )
         return work
     if work.exists():
-        if not resume:
-            raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
         shutil.rmtree(work)
     try:
         work.mkdir(parents=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +14,11 @@ import typer
 from fineq.errors import FineqError
 
 if TYPE_CHECKING:
+    from fineq.checkpoint.calibration import Prepared
     from fineq.checkpoint.card import Sizes
     from fineq.checkpoint.pack import LayerResult
     from fineq.checkpoint.planning import Plan
-    from fineq.checkpoint.quantize import Prepared, Progress
+    from fineq.checkpoint.quantize import Progress
     from fineq.checkpoint.source import Source
 
 PLAIN_SECONDS = 5.0
@@ -47,9 +50,10 @@ def quantize(
     Weights are read and written piece by piece, so a model may be far larger than the memory. The output appears
     only when it is complete; an interrupted run goes on with --resume and ends with the same bytes.
     """
+    from fineq.checkpoint.calibration import check_options
     from fineq.checkpoint.card import measure_sizes
     from fineq.checkpoint.planning import Options, make_plan
-    from fineq.checkpoint.quantize import is_data_free, quantize_checkpoint
+    from fineq.checkpoint.quantize import check_output, is_data_free, quantize_checkpoint
     from fineq.checkpoint.source import open_source
     from fineq.recipes import find_recipe
 
@@ -59,6 +63,7 @@ def quantize(
         raise FineqError(f"recipe {recipe} needs no calibration text: leave --calibration out")
     if not data_free:
         check_calibrated(recipe, calibration)
+        check_options(options)
     source = open_source(model)
     plan = make_plan(source, options, find_recipe(recipe).axis if data_free else "row")
     sizes = measure_sizes(source, plan)
@@ -66,13 +71,13 @@ def quantize(
         print_plan(plan)
         print_sizes(sizes, "would take")
         return
+    check_output(output, resume, data_free)
+    prepared = None if data_free else calibrate(source, plan, recipe, calibration)
     with progress_display(sum(source.entry(unit.source).elements for unit in plan.units)) as progress:
-        prepared = None if data_free else calibrate(source, plan, recipe, calibration)
         try:
             results = quantize_checkpoint(source, output, options, resume, progress, prepared)
         except KeyboardInterrupt:
-            hint = "repeat the command with --resume to go on" if data_free else "nothing was written"
-            print(f"stopped: {hint}", file=sys.stderr)
+            print("stopped: repeat the command with --resume to go on", file=sys.stderr)
             raise
     print_results(results)
     print_sizes(sizes, "take")
@@ -105,58 +110,63 @@ def calibrate(source: Source, plan: Plan, recipe: str, calibration: Path) -> Pre
     from fineq.models import load_model, load_tokenizer
 
     text = calibration.read_text(encoding="utf-8", errors="replace")
-    tokenizer = load_tokenizer(source.directory)
-    token_ids = tokenizer(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
+    token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
     model = load_model(source.directory)
-    packed, changed = quantize_model(model, token_ids, recipe=recipe)
+    packed, changed = quantize_model(model, token_ids, recipe, StepDisplay())
     return prepare(source, plan, packed, changed)
 
 
 # -- what the user sees ----------------------------------------------------------------------------------------
 
 
-class progress_display:
-    """A progress bar with rate and time left; lines every few seconds when the output is not a terminal."""
+class StepDisplay:
+    """Prints what a calibrated recipe does and how far it is, every few seconds."""
 
-    def __init__(self, total: int):
-        from rich.console import Console
+    def __init__(self) -> None:
+        self._last = self._start = time.monotonic()
+        self._step = ""
 
-        self._total, self._done, self._console = total, 0, Console(stderr=True)
-        self._bar = None
-
-    def __enter__(self) -> Progress:
-        self._start = self._last = time.monotonic()
-        if not self._console.is_terminal:
-            return self._line
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}")]
-        self._bar = Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=self._console)
-        self._bar.start()
-        self._task = self._bar.add_task("", total=self._total, rate="")
-        return self._advance
-
-    def __exit__(self, *error: object) -> None:
-        if self._bar:
-            self._bar.stop()
-
-    def _rate(self) -> float:
-        return self._done / max(time.monotonic() - self._start, 1e-9)
-
-    def _advance(self, name: str, weights: int) -> None:
-        self._done += weights
-        rate = f"{self._rate() / 1e6:.1f} Mweights/s"
-        self._bar.update(self._task, completed=self._done, description=name, rate=rate)
-
-    def _line(self, name: str, weights: int) -> None:
-        self._done += weights
+    def __call__(self, step: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last < PLAIN_SECONDS and self._done < self._total:
+        if step != self._step:
+            self._step, self._start = step, now
+        if now - self._last < PLAIN_SECONDS and done < total:
             return
         self._last = now
-        left = (self._total - self._done) / self._rate()
-        share = self._done / self._total
-        print(f"{share:4.0%}  {self._rate() / 1e6:.1f} Mweights/s  {left:.0f} s left  {name}", file=sys.stderr)
+        left = f"{(now - self._start) / done * (total - done):.0f} s left" if done else ""
+        print(f"{step}: {done} of {total}  {left}", file=sys.stderr)
+
+
+@contextmanager
+def progress_display(total: int) -> Iterator[Progress]:
+    """A progress bar with rate and time left; lines every few seconds when stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    start = last = time.monotonic()
+    done = 0
+
+    def count(weights: int) -> str:
+        nonlocal done
+        done += weights
+        return f"{done / max(time.monotonic() - start, 1e-9) / 1e6:.2f} Mweights/s"
+
+    def print_line(name: str, weights: int) -> None:
+        nonlocal last
+        rate, now = count(weights), time.monotonic()
+        if now - last >= PLAIN_SECONDS or done == total:
+            last = now
+            left = (total - done) / done * (now - start)
+            print(f"{done / total:4.0%}  {rate}  {left:.0f} s left  {name}", file=sys.stderr)
+
+    if not console.is_terminal:
+        yield print_line
+        return
+    columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}")]
+    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=console) as bar:
+        task = bar.add_task("", total=total, rate="")
+        yield lambda name, weights: bar.update(task, advance=weights, description=name, rate=count(weights))
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:
