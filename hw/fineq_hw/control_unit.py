@@ -5,9 +5,9 @@ from __future__ import annotations
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
+
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
 from fineq.temporal import vector_cycles
-
 from fineq_hw.config import ArrayConfig
 
 

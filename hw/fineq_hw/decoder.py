@@ -3,6 +3,7 @@
 from amaranth.hdl import Module
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
 from fineq.format import (
     BLOCK_BYTES,
     BLOCK_CLUSTERS,
@@ -15,7 +16,6 @@ from fineq.format import (
     OUTLIER_BITS,
     PAIR_CLUSTERS,
 )
-
 from fineq_hw.config import ArrayConfig
 from fineq_hw.hierarchy import place
 from fineq_hw.layouts import weight_layout

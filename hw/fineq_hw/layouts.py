@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from amaranth.hdl import Shape, signed
 from amaranth.lib import data
-from fineq.format import MAGNITUDE_BITS
 
+from fineq.format import MAGNITUDE_BITS
 from fineq_hw.config import ArrayConfig, MacConfig
 
 weight_layout = data.StructLayout({"magnitude": MAGNITUDE_BITS, "sign": 1})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
-from fineq.format import MAX_MAGNITUDE
 
+from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import ArrayConfig
 from fineq_hw.layouts import weight_layout
 

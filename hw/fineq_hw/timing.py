@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from fineq.temporal import vector_cycles
-
 from fineq_hw.config import ArrayConfig, MacConfig
 
 PULSE_LATENCY = 1
