@@ -36,6 +36,11 @@ def logits(model) -> torch.Tensor:
         return model(IDS).logits
 
 
+def assert_same_logits(model, reference):
+    """Up to the order in which a matrix multiplication sums."""
+    torch.testing.assert_close(logits(model), logits(reference), rtol=1e-5, atol=1e-4)
+
+
 def tensors(directory) -> dict[str, torch.Tensor]:
     return {name: t for file in directory.glob("*.safetensors") for name, t in load_file(file).items()}
 
@@ -48,7 +53,7 @@ def assert_same_tensors(one, other):
 
 @pytest.mark.parametrize("architecture", CONFIGS)
 def test_every_architecture(architecture, tmp_path):
-    """The loaded model computes exactly what the full-precision model does with dequantized weights; saving it again
+    """The loaded model computes what the full-precision model does with dequantized weights; saving it again
     keeps every bit."""
     source, quantized = quantize_model(architecture, tmp_path)
     model, reference = load(quantized), load(source)
@@ -56,7 +61,7 @@ def test_every_architecture(architecture, tmp_path):
     names = block_linears(reference)
     for name in names:
         set_weight(reference, name, fineq.quantize(get_weight(reference, name), "mse").dequantize())
-    assert torch.equal(logits(model), logits(reference))
+    assert_same_logits(model, reference)
     assert not torch.allclose(logits(model), before, atol=0.01)
     packed = [module for module in model.modules() if isinstance(module, FineqLinear | FineqExperts)]
     assert sum(len(module.fineq_blocks) if isinstance(module, FineqExperts) else 1 for module in packed) == len(names)
@@ -81,7 +86,7 @@ def test_embeddings_and_head(architecture, embeddings, lm_head, tmp_path):
         embedding.weight = torch.nn.Parameter(fineq.quantize(matrix, "mse").dequantize())
     assert isinstance(model.get_input_embeddings(), FineqEmbedding) == embeddings
     assert isinstance(model.get_output_embeddings(), FineqLinear) == lm_head
-    assert torch.equal(logits(model), logits(reference))
+    assert_same_logits(model, reference)
     model.save_pretrained(tmp_path / "again")
     assert_same_tensors(tensors(quantized), tensors(tmp_path / "again"))
 
@@ -91,7 +96,7 @@ def test_experts_that_the_files_already_stack(tmp_path):
     assert any(name.endswith("experts.gate_up_proj.fineq_blocks") for name in tensors(quantized))
     apart, reference = quantize_model("mixtral", tmp_path / "apart")
     model = load(quantized)
-    assert torch.equal(logits(model), logits(load(reference)))
+    assert_same_logits(model, load(reference))
     model.save_pretrained(tmp_path / "again")
     assert_same_tensors(tensors(quantized), tensors(tmp_path / "again"))
     assert torch.equal(logits(load(tmp_path / "again")), logits(model))
@@ -153,7 +158,7 @@ def test_column_recipe(tmp_path):
     model, reference = load(quantized), load(source)
     for name in block_linears(reference):
         set_weight(reference, name, fineq.quantize(get_weight(reference, name), "paper-column").dequantize())
-    assert torch.allclose(logits(model), logits(reference), rtol=0, atol=1e-4)
+    assert_same_logits(model, reference)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 23), (4, 24), (7, 25), (3, 49), (300, 100)])
