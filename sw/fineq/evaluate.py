@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,28 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fineq.baselines import BASELINES
 from fineq.errors import FineqError
-from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
-from fineq.models import LayerReport, fake_quantize_model, load_model, load_tokenizer, model_fingerprint
-from fineq.quantizer import quantize
-from fineq.recipes import RECIPES
+from fineq.methods import Method, Progress, find_method, method_names
+from fineq.models import LayerReport, load_model, load_tokenizer, model_fingerprint
+
+__all__ = [
+    "Evaluation",
+    "Method",
+    "Perplexity",
+    "Subject",
+    "Text",
+    "evaluate",
+    "find_method",
+    "measure",
+    "method_names",
+    "perplexity",
+    "prepare",
+    "read_text",
+    "shipped_calibration_path",
+    "shipped_text_path",
+    "tokenize",
+    "write_evaluations",
+]
 
 BOS_CHOICES = ("window", "text", "none")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -56,6 +72,11 @@ class Text:
 def shipped_text_path() -> Path:
     """The evaluation text that the package carries."""
     return Path(__file__).parent / "data" / "evaluation_text.txt"
+
+
+def shipped_calibration_path() -> Path:
+    """The calibration text that the package carries."""
+    return Path(__file__).parent / "data" / "calibration_text.txt"
 
 
 def read_text(path: Path) -> Text:
@@ -209,43 +230,6 @@ def _token_losses(model: PreTrainedModel, windows: Tensor) -> Tensor:
     return losses.double().cpu()
 
 
-# -- methods ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to quantize a weight matrix, by name: a recipe of FineQ, a baseline, or none."""
-
-    name: str
-    title: str
-    nominal_bits: float | None
-    """Bits of the codes alone; None: not quantized."""
-    quantize: Callable[[Tensor, str], tuple[Tensor, float]] | None = field(repr=False)
-    """Weight, float [out, in], and name -> dequantized weight and true bits per weight."""
-
-
-def method_names() -> list[str]:
-    """All names that `find_method` knows."""
-    return ["none", *RECIPES, *BASELINES]
-
-
-def find_method(name: str) -> Method:
-    """A method by name."""
-    if name == "none":
-        return Method("none", "not quantized", None, None)
-    if name in RECIPES:
-
-        def apply(weight: Tensor, layer: str = "weight") -> tuple[Tensor, float]:
-            packed = quantize(weight, name, name=layer)
-            return packed.dequantize(), packed.bits_per_weight()
-
-        return Method(name, f"FineQ, recipe {name}", BLOCK_BYTES * 8 / BLOCK_WEIGHTS, apply)
-    if name in BASELINES:
-        baseline = BASELINES[name]
-        return Method(name, baseline.title, float(baseline.bits), baseline)
-    raise FineqError(f"unknown recipe {name!r}: choose one of {', '.join(method_names())}")
-
-
 # -- the whole evaluation --------------------------------------------------------------------------------------
 
 
@@ -262,6 +246,9 @@ class Evaluation:
     normalised_error: float | None
     """Mean over the layers, weighted by their size."""
     quantized_layers: int
+    calibration: str | None
+    """Name of the calibration text, if the method used one."""
+    calibration_sha256: str | None
     text: str
     text_sha256: str
     documents: int
@@ -279,6 +266,92 @@ class Evaluation:
         return content
 
 
+@dataclass(frozen=True)
+class Subject:
+    """A model made ready for measurements by one method."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    fingerprint: str
+    """Of the model before quantization."""
+    method: Method
+    calibration: Text | None
+    layers: list[LayerReport]
+
+
+def prepare(
+    model_path: Path,
+    method: Method,
+    calibration: Text | None = None,
+    dtype: str = "float32",
+    progress: Progress | None = None,
+) -> Subject:
+    """Load a model and quantize its block linears by `method`.
+
+    Args:
+        calibration: for methods that need one; others ignore it.
+        dtype: in which the model computes, one of `DTYPES`.
+        progress: called with what is being done, how much of it is done, and how much it is in all.
+    """
+    if dtype not in DTYPES:
+        raise FineqError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
+    model = load_model(model_path, DTYPES[dtype])
+    tokenizer = load_tokenizer(model_path)
+    calibration = calibration if method.needs_calibration else None
+    token_ids = tokenize(tokenizer, calibration.content) if calibration else None
+    layers = method.apply(model, token_ids, progress)
+    name = Path(model_path).resolve().name
+    return Subject(model, tokenizer, name, model_fingerprint(model_path), method, calibration, layers)
+
+
+def measure(
+    subject: Subject,
+    text: Text,
+    sequence_length: int | None = None,
+    bos: str | None = None,
+    stride: int | None = None,
+    max_windows: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Perplexity of a prepared model on `text`.
+
+    Args:
+        sequence_length: None: 2048, or the model's longest context if that is shorter.
+        bos: see `perplexity`; None: `window` if the tokenizer has a beginning-of-sequence token, else `none`.
+    """
+    if bos is None:
+        bos = "none" if subject.tokenizer.bos_token_id is None else "window"
+    longest = getattr(subject.model.config, "max_position_embeddings", None)
+    result = perplexity(
+        subject.model,
+        tokenize(subject.tokenizer, text.content),
+        sequence_length or min(2048, longest or 2048),
+        bos=bos,
+        bos_token_id=subject.tokenizer.bos_token_id,
+        stride=stride,
+        max_windows=max_windows,
+        progress=progress,
+    )
+    return Evaluation(
+        model=subject.name,
+        model_fingerprint=subject.fingerprint,
+        method=subject.method.name,
+        nominal_bits=subject.method.nominal_bits,
+        bits_per_weight=_weighted(subject.layers, "bits_per_weight"),
+        normalised_error=_weighted(subject.layers, "normalised_error"),
+        quantized_layers=len(subject.layers),
+        calibration=subject.calibration.name if subject.calibration else None,
+        calibration_sha256=subject.calibration.sha256 if subject.calibration else None,
+        text=text.name,
+        text_sha256=text.sha256,
+        documents=text.documents,
+        join=text.join,
+        result=result,
+        versions={package: metadata.version(package) for package in ("fineq", "torch", "transformers")},
+    )
+
+
 def evaluate(
     model_path: Path,
     text: Text,
@@ -289,48 +362,11 @@ def evaluate(
     max_windows: int | None = None,
     dtype: str = "float32",
     progress: Callable[[int, int], None] | None = None,
+    calibration: Text | None = None,
 ) -> Evaluation:
-    """Load a model, quantize its block linears by `method` and measure its perplexity on `text`.
-
-    Args:
-        sequence_length: None: 2048, or the model's longest context if that is shorter.
-        bos: see `perplexity`; None: `window` if the tokenizer has a beginning-of-sequence token, else `none`.
-        dtype: in which the model computes, one of `DTYPES`.
-    """
-    if dtype not in DTYPES:
-        raise FineqError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
-    model = load_model(model_path, DTYPES[dtype])
-    tokenizer = load_tokenizer(model_path)
-    if bos is None:
-        bos = "none" if tokenizer.bos_token_id is None else "window"
-    longest = getattr(model.config, "max_position_embeddings", None)
-    sequence_length = sequence_length or min(2048, longest or 2048)
-    layers = fake_quantize_model(model, method.quantize) if method.quantize else []
-    result = perplexity(
-        model,
-        tokenize(tokenizer, text.content),
-        sequence_length,
-        bos=bos,
-        bos_token_id=tokenizer.bos_token_id,
-        stride=stride,
-        max_windows=max_windows,
-        progress=progress,
-    )
-    return Evaluation(
-        model=Path(model_path).resolve().name,
-        model_fingerprint=model_fingerprint(model_path),
-        method=method.name,
-        nominal_bits=method.nominal_bits,
-        bits_per_weight=_weighted(layers, "bits_per_weight"),
-        normalised_error=_weighted(layers, "normalised_error"),
-        quantized_layers=len(layers),
-        text=text.name,
-        text_sha256=text.sha256,
-        documents=text.documents,
-        join=text.join,
-        result=result,
-        versions={package: metadata.version(package) for package in ("fineq", "torch", "transformers")},
-    )
+    """`prepare` and `measure` in one."""
+    subject = prepare(model_path, method, calibration, dtype)
+    return measure(subject, text, sequence_length, bos, stride, max_windows, progress)
 
 
 def _weighted(layers: list[LayerReport], figure: str) -> float | None:

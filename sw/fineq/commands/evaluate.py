@@ -18,6 +18,9 @@ def evaluate(
     recipe: Annotated[
         list[str] | None, typer.Option(help="none, a FineQ recipe or a baseline; may be given several times.")
     ] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")
+    ] = None,
     sequence_length: Annotated[
         int | None, typer.Option(help="Tokens in a window. Without: 2048 or the model's longest context.")
     ] = None,
@@ -33,12 +36,22 @@ def evaluate(
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from fineq.evaluate import evaluate, find_method, read_text, shipped_text_path, write_evaluations
+    from fineq.evaluate import (
+        evaluate,
+        find_method,
+        read_text,
+        shipped_calibration_path,
+        shipped_text_path,
+        write_evaluations,
+    )
     from fineq.models import shipped_model_path
 
     path = model or shipped_model_path()
     content = read_text(text or shipped_text_path())
     methods = [find_method(name) for name in recipe or ["none"]]
+    fitting = None
+    if any(method.needs_calibration for method in methods):
+        fitting = read_text(calibration or shipped_calibration_path())
     results = []
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
@@ -56,6 +69,7 @@ def evaluate(
                     max_windows=windows,
                     dtype=dtype,
                     progress=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total),
+                    calibration=fitting,
                 )
             )
     if output is not None:
