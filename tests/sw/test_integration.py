@@ -163,7 +163,9 @@ def test_column_recipe(tmp_path):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 23), (4, 24), (7, 25), (3, 49), (300, 100)])
 @pytest.mark.parametrize("axis", ["row", "column"])
-def test_packed_linear(shape, axis, monkeypatch):
+@pytest.mark.parametrize("native", ["0", "1"])
+def test_packed_linear(shape, axis, native, monkeypatch):
+    monkeypatch.setenv("FINEQ_NATIVE", native)
     monkeypatch.setattr("fineq.integration.linear.DECODED_WEIGHTS", 1000)
     torch.manual_seed(0)
     packed = fineq.quantize(torch.randn(shape), "mse", axis=axis)
