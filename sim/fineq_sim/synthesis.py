@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fineq_hw.config import ArrayConfig
 from fineq_hw.ppa.activity import write_saif
-from fineq_hw.ppa.buffers import insert_buffers
+from fineq_hw.ppa.buffers import BufferOptions, insert_buffers
 from fineq_hw.ppa.designs import Design, attribute_blocks, designs_of
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import Library, read_liberty
 from fineq_hw.ppa.mapping import map_design
-from fineq_hw.ppa.netlist import flatten, named_cells, write_verilog
+from fineq_hw.ppa.netlist import Netlist, flatten, named_cells, write_verilog
 from fineq_hw.ppa.pdk import Pdk, find_pdk
 from fineq_hw.ppa.power import PowerEngine, PowerOptions
 from fineq_hw.ppa.power_check import find_power_tools, report_power
 from fineq_hw.ppa.report import Result, Run
-from fineq_hw.ppa.timing import WIRE_LOAD, Constraints, analyse_timing, find_sta, sta_version, thin
+from fineq_hw.ppa.timing import WIRE_LOAD, Constraints, TimingReport, analyse_timing, find_sta, sta_version, thin
 from fineq_hw.timing import result_latency
 from fineq_hw.verilog import write_verilog as write_rtl
 from fineq_sim.netlist_activity import run_core
@@ -29,6 +30,9 @@ from fineq_sim.tiles import DataSet, gaussian_data, make_tiles, mean_vector_cycl
 _RECORDED_CYCLES = 64
 _CROSS_CHECK_CELLS = 150_000
 """Larger netlists are not handed to other power tools: the activity file would be gigabytes."""
+
+_LADDER = (("area", 0.5), ("area", 0.3), ("balanced", 0.5), ("speed", 0.5), ("speed", 0.3))
+"""Mapping effort and buffer utilisation, tried in this order until the clock is met."""
 
 Progress = Callable[[str], None]
 
@@ -71,18 +75,9 @@ def synthesise(
     """
     steps = _Steps(design.top, progress)
     files = write_rtl(work / "rtl", [design.top])[design.top]
-    netlist = map_design(files, design.top, design.mapping(clock_ns), pdk, library, work)
-    steps.done("mapped")
-    wire_load = library.wire_loads[WIRE_LOAD]
-    port_loads = insert_buffers(netlist, library, wire_load)
-    write_verilog(netlist, work / "netlist.v")
-    steps.done("buffered")
-
     constraints = Constraints(clock_ns)
-    thinned = thin(netlist, port_loads, library)
-    write_verilog(thinned, work / "timing.v")
-    timing = analyse_timing(thinned, work / "timing.v", constraints, pdk, sta, work)
-    steps.done(timing.verdict())
+    netlist, timing = _close_timing(design, files, pdk, library, sta, constraints, work, steps)
+    wire_load = library.wire_loads[WIRE_LOAD]
 
     flat = flatten(netlist, library, attribute_blocks(netlist, library))
     latency = result_latency(design.config)
@@ -117,6 +112,38 @@ def synthesise(
     )
     steps.done(f"{result.total_area:.0f} um2, {result.total_power.total * 1e3:.2f} mW")
     return result
+
+
+def _close_timing(
+    design: Design,
+    files: Sequence[Path],
+    pdk: Pdk,
+    library: Library,
+    sta: Path,
+    constraints: Constraints,
+    work: Path,
+    steps: _Steps,
+) -> tuple[Netlist, TimingReport]:
+    """The smallest netlist on `_LADDER` that meets the clock, or the fastest if none does."""
+    best: tuple[Netlist, TimingReport] | None = None
+    mapped: dict[str, Netlist] = {}
+    for effort, utilisation in _LADDER:
+        if effort not in mapped:
+            options = design.mapping(constraints.clock_ns, effort)
+            mapped = {effort: map_design(files, design.top, options, pdk, library, work)}
+            steps.done(f"mapped for {effort}")
+        netlist = copy.deepcopy(mapped[effort])
+        port_loads = insert_buffers(netlist, library, library.wire_loads[WIRE_LOAD], BufferOptions(utilisation))
+        thinned = thin(netlist, port_loads, library)
+        write_verilog(thinned, work / "timing.v")
+        timing = analyse_timing(thinned, work / "timing.v", constraints, pdk, sta, work)
+        steps.done(timing.verdict())
+        if best is None or timing.worst_slack_ns > best[1].worst_slack_ns:
+            best = (netlist, timing)
+        if timing.met:
+            break
+    write_verilog(best[0], work / "netlist.v")
+    return best
 
 
 def synthesise_size(

@@ -83,8 +83,8 @@ class Design:
         """Processing elements."""
         return self.config.rows * self.config.columns
 
-    def mapping(self, clock_ns: float) -> MappingOptions:
-        return MappingOptions(clock_ns, KEPT_MODULES, UNIT_MODULES)
+    def mapping(self, clock_ns: float, effort: str = "area") -> MappingOptions:
+        return MappingOptions(clock_ns, KEPT_MODULES, UNIT_MODULES, effort=effort)
 
 
 def sizes() -> list[str]:

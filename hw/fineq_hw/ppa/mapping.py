@@ -47,7 +47,19 @@ CLOCK_GATE = "CLKGATE_X1 E:CK:GCK"
 CLOCK_GATE_MIN_FLOPS = 4
 """A clock gate (3.458 um^2) replaces a multiplexer (1.862 um^2) per flop from this many flops on."""
 
-_ABC_SCRIPT = "+strash;ifraig;scorr;dc2;dch,-f;amap,-m;topo;buffer,-c;topo;upsize,{D};dnsize,{D}"
+_OPTIMISE = "+strash;ifraig;scorr;dc2;dch,-f;"
+_SIZE = ";topo;buffer,-c;topo;upsize,{D};dnsize,{D}"
+_ABC_SCRIPTS = {
+    "area": (_OPTIMISE + "amap,-m" + _SIZE, None),
+    "balanced": (_OPTIMISE + "amap,-m" + _SIZE, 300),
+    "speed": (_OPTIMISE + "map,-B,0.9,{D}" + _SIZE, 300),
+}
+"""ABC scripts by effort, with the delay target in ps; None: the clock period. ABC sees the logic between full
+adders only, so the full period is easily met and leaves the area smallest; a tight target closes timing."""
+
+EFFORTS = tuple(_ABC_SCRIPTS)
+"""From the smallest netlist to the fastest."""
+
 _DRIVING_CELL = "BUF_X2"
 _OUTPUT_LOAD_FF = 8.0
 """What ABC assumes around a piece of logic: driven by a small buffer, loaded by a few gates."""
@@ -64,12 +76,14 @@ class MappingOptions:
         keep_modules: regular expressions; modules whose names match stay modules.
         unit_modules: modules whose logic is mapped once before they are flattened into their parents.
         clock_gating: put enable flip-flops behind clock gates.
+        effort: one of `EFFORTS`.
     """
 
     clock_ns: float = 2.5
     keep_modules: tuple[str, ...] = ()
     unit_modules: tuple[str, ...] = ()
     clock_gating: bool = True
+    effort: str = "area"
 
 
 def _module_names(files: Sequence[Path]) -> list[str]:
@@ -87,9 +101,10 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
     kept = [name for name in names if _matches(name, options.keep_modules)]
     units = [name for name in names if _matches(name, options.unit_modules)]
     dont_use = " ".join(f"-dont_use {pattern}" for pattern in _DONT_USE)
+    script, target = _ABC_SCRIPTS[options.effort]
     abc = (
-        f"abc -liberty {pdk.liberty} -constr {work / 'abc.constr'} -D {round(options.clock_ns * 1000)} "
-        f"{dont_use} -script {_ABC_SCRIPT}"
+        f"abc -liberty {pdk.liberty} -constr {work / 'abc.constr'} -D {target or round(options.clock_ns * 1000)} "
+        f"{dont_use} -script {script}"
     )
     to_gates = [
         "opt -full",
@@ -155,9 +170,9 @@ def run_yosys(commands: Sequence[str], work: Path) -> str:
     )
     log = result.stdout + result.stderr
     (work / "yosys.log").write_text(log, encoding="utf-8")
-    if "No module named 'pyosys'" in log:
+    if "ModuleNotFoundError" in log:
         raise SynthesisError("pyosys is missing: install it with pip install 'fineq[hw]'")
-    errors = [line.strip() for line in log.splitlines() if re.match(r"\s*ERROR:|ABC: Error|RuntimeError", line)]
+    errors = [line.strip() for line in log.splitlines() if re.search(r"\bERROR:|^ABC: Error", line)]
     if result.returncode != 0 or errors:
         reason = errors[0] if errors else f"exit status {result.returncode}"
         raise SynthesisError(f"Yosys failed: {reason} (log: yosys.log)")

@@ -1,0 +1,111 @@
+"""scripts/synth.py from the command line."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DESIGNS = ("fineq_5x7_column_packed", "mac8x3_5x7_broadcast")
+
+
+def synth(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "synth.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        cwd=environment.get("PWD", ROOT),
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    output = tmp_path_factory.mktemp("synth")
+    designs = [word for name in DESIGNS for word in ("--design", name)]
+    result = synth("--size", "5x7", "--output", output, "--gaussian", *designs)
+    assert result.returncode == 0, result.stderr
+    return result, output
+
+
+def test_progress_and_files(report):
+    result, output = report
+    assert "fineq_5x7_column_packed: mapped for area (" in result.stdout
+    assert "results bit-exact" in result.stdout
+    assert sorted(path.name for path in output.glob("synth*")) == [
+        "synth-5x7.json", "synth-5x7.md", "synth-5x7.png"
+    ]
+
+
+def test_figures_hang_together(report):
+    _, output = report
+    document = json.loads((output / "synth-5x7.json").read_text())
+    fineq, mac = document["designs"]
+    for design in (fineq, mac):
+        assert sum(design["area_um2"].values()) == pytest.approx(design["area_total_um2"])
+        parts = [power["total"] for name, power in design["power_w"].items() if name != "total"]
+        total = design["power_w"]["total"]["total"]
+        assert sum(parts) == pytest.approx(total, rel=1e-4)
+        energy = total * design["cycles_per_vector"] * 2.5e-9 / 35 * 1e12
+        assert design["energy_per_mac_pj"] == pytest.approx(energy, rel=1e-3)
+        assert design["results_checked"] > 1000
+        assert design["worst_slack_ns"] > 0
+    assert mac["cycles_per_vector"] == 1.0 < fineq["cycles_per_vector"] < 3.0
+    assert len(document["tools"]["library sha256"]) == 64
+    assert document["paper_table_iii"]["area_mm2"]["systolic array"] == 0.954
+
+
+def test_markdown_has_the_tables_and_no_paths(report):
+    _, output = report
+    text = (output / "synth-5x7.md").read_text()
+    for heading in ("## Comparison", "## Area by block, um2", "## Power by block, mW", "## Worst paths", "## Tools"):
+        assert heading in text
+    assert "*paper, Table III, 64x64: FineQ*" in text
+    assert str(ROOT) not in text and str(output) not in text
+
+
+@pytest.mark.regress
+def test_same_report_twice(report, tmp_path):
+    _, output = report
+    designs = [word for name in DESIGNS for word in ("--design", name)]
+    assert synth("--size", "5x7", "--output", tmp_path, "--gaussian", *designs).returncode == 0
+    for name in ("synth-5x7.md", "synth-5x7.json", "synth-5x7.png"):
+        assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
+
+
+def test_missed_clock_is_reported(tmp_path):
+    arguments = ["--size", "5x7", "--output", tmp_path, "--gaussian", "--design", DESIGNS[0], "--clock-ns", "0.5"]
+    result = synth(*arguments, "--strict")
+    assert result.returncode == 1
+    assert "clock not met: fineq_5x7_column_packed: a clock of 0.5 ns is missed by" in result.stderr
+    assert "## Clock not met" in (tmp_path / "synth-5x7.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--size", "3x3"], "error: unknown size '3x3': choose one of 64x64, 16x16, 5x7"),
+        (["--size", "5x7", "--design", "alu"], "error: unknown design 'alu': choose from fineq_5x7_packed"),
+        (["--size", "5x7", "--clock-ns", "-1"], "error: the clock period is -1 ns: it must be positive"),
+        (["--size", "5x7", "--output", "/proc/none"], "error: cannot write to /proc/none/work"),
+    ],
+)
+def test_bad_arguments(arguments, message, tmp_path):
+    output = [] if "--output" in arguments else ["--output", tmp_path]
+    result = synth(*arguments, "--gaussian", *output)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_missing_tools(tmp_path):
+    result = synth("--size", "5x7", "--gaussian", "--output", tmp_path, OPENSTA_EXE="/nowhere/sta")
+    assert result.returncode == 1 and "error: OpenSTA is missing" in result.stderr
+    result = synth("--size", "5x7", "--gaussian", "--output", tmp_path, FINEQ_PDK=str(tmp_path))
+    assert result.returncode == 1 and "error: no stdcells.lib in" in result.stderr
+    result = synth("--size", "5x7", "--output", tmp_path, FINEQ_MODELS=str(tmp_path))
+    assert result.returncode == 1 and "there is no model directory in it" in result.stderr
