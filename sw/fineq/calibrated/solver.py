@@ -46,7 +46,7 @@ class SolverOptions:
     hessian: str = "full"
     feedback_scales: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.2, 1.3)
     sweeps: int = 4
-    breadth: int = 2
+    breadth: int = 1
     damping: float = 0.05
     ordered: bool = True
 
