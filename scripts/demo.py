@@ -35,6 +35,8 @@ SYNTHESIS_TOPS = ["fineq_16x16_packed", "fineq_16x16_column_packed", "mac8x8_16x
 CLOCK_NS = 2.5
 
 console = Console(highlight=False)
+if not console.is_terminal:
+    console.width = 150  # a pipe or a file has no edge
 
 
 def show(section: Section) -> None:

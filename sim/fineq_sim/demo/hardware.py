@@ -28,6 +28,7 @@ class LayerDemo:
     with_termination: LayerRun
     without_termination: LayerRun
     predicted: LayerCycles
+    predicted_without: LayerCycles
     difference: str
     """Empty if every sum of both runs equals the integer reference."""
 
@@ -87,5 +88,6 @@ def run(
         runs[True],
         runs[False],
         layer_cycles(vectors.codes, vectors.tokens, ARRAYS[config]),
+        layer_cycles(vectors.codes, vectors.tokens, ARRAYS[config], early_termination=False),
         "; ".join(str(difference) for difference in differences if difference is not None),
     )

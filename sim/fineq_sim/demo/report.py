@@ -109,10 +109,10 @@ def stacked_plot(
     figure = Figure(figsize=(max(4.5, 1.25 * len(labels) + 1.5), 3.0))
     axes = figure.subplots()
     bottom = [0.0] * len(labels)
-    colours = matplotlib.colormaps["Blues"]
+    colours = matplotlib.colormaps["tab10"]
     for position, (name, values) in enumerate(parts.items()):
-        shade = colours(0.9 - 0.75 * position / max(1, len(parts) - 1))
-        bars = axes.bar(range(len(labels)), values, bottom=bottom, color=shade, width=0.65, label=name)
+        colour = colours(position % colours.N)
+        bars = axes.bar(range(len(labels)), values, bottom=bottom, color=colour, width=0.65, label=name)
         bottom = [b + v for b, v in zip(bottom, values, strict=True)]
     axes.bar_label(bars, [number.format(total) for total in bottom], padding=2, fontsize=9)
     axes.set_xticks(range(len(labels)), labels, fontsize=9)

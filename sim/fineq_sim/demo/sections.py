@@ -81,7 +81,12 @@ def hardware_section(demo: LayerDemo) -> Section:
                 ["", "cycles", "of these computing", "predicted by the cycle model"],
                 [
                     ["early termination on", str(on.cycles), str(on.computing_cycles), str(demo.predicted.total)],
-                    ["early termination off", str(off.cycles), str(off.computing_cycles), ""],
+                    [
+                        "early termination off",
+                        str(off.cycles),
+                        str(off.computing_cycles),
+                        str(demo.predicted_without.total),
+                    ],
                 ],
                 f"Early termination saves {demo.saved_share:.1%} of the cycles; a weight vector takes "
                 f"{demo.predicted.cycles_per_vector:.3f} cycles on average instead of "
