@@ -1,0 +1,39 @@
+"""The demo's report: sections from measured results, rendered to one page."""
+
+from __future__ import annotations
+
+import pytest
+
+from fineq_sim.demo.report import Section, Table, bar_plot, stacked_plot, write_report
+
+
+def test_report_holds_every_part_and_escapes_text(tmp_path):
+    section = Section(
+        "A section",
+        ["A paragraph with <angle> brackets."],
+        [Table(["name", "value"], [["first", "1.5"], ["second", "2.5"]], "A note.", highlight=1)],
+        [bar_plot(["a", "b"], [1.0, 2.0], ylabel="height", caption="Two bars.", ours=[1])],
+        [("A sample:", "Once upon a time")],
+    )
+    write_report(tmp_path / "report.html", "Title", "Lead.", [section])
+    page = (tmp_path / "report.html").read_text()
+    for part in ("Title", "Lead.", "A section", "&lt;angle&gt;", "A note.", "Two bars.", "Once upon a time"):
+        assert part in page
+    assert page.count("<tr") == 3 and page.count('class="highlight"') == 1
+    assert "data:image/png;base64,iVBOR" in page
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_plots_are_the_same_bytes_every_time():
+    def draw() -> tuple[bytes, bytes]:
+        bars = bar_plot(["a", "b"], [1.0, 2.0], ylabel="y", caption="")
+        stack = stacked_plot(["a", "b"], {"x": [1.0, 2.0], "y": [3.0, 0.5]}, ylabel="y", caption="")
+        return bars.png, stack.png
+
+    assert draw() == draw()
+
+
+def test_report_to_a_missing_directory_leaves_nothing(tmp_path):
+    with pytest.raises(OSError):
+        write_report(tmp_path / "missing" / "report.html", "Title", "Lead.", [])
+    assert list(tmp_path.iterdir()) == []
