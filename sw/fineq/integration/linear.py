@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from fineq import format as block_format
 from fineq import kernels
-from fineq import kernels
 from fineq.checkpoint.fileformat import FORMAT_VERSION
 
 DECODED_WEIGHTS = 1 << 22
