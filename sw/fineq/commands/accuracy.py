@@ -1,0 +1,162 @@
+"""`fineq table`, `fineq figure`, `fineq decisions`: the paper's accuracy section for any models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fineq.errors import FineqError
+
+if TYPE_CHECKING:
+    from fineq.figures.cells import Plan
+    from fineq.figures.report import Report
+
+Models = Annotated[list[Path] | None, typer.Argument(help="Model directories. Without: the shipped model.")]
+Texts = Annotated[
+    list[Path] | None, typer.Option("--text", help=".txt, .raw or .jsonl; repeatable. Without: shipped.")
+]
+Methods = Annotated[
+    list[str] | None, typer.Option("--recipe", help="Recipes and baselines instead of the usual ones. Repeatable.")
+]
+Calibration = Annotated[
+    Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")
+]
+Windows = Annotated[int | None, typer.Option(min=1, help="Measure only the first windows of each text.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Directory for .md, .csv and .png files.")]
+Cache = Annotated[Path | None, typer.Option(help="Directory of finished cells. Without: the user's cache directory.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("table")(table)
+    app.command("figure")(figure)
+    app.command("decisions")(decisions)
+
+
+def table(
+    which: Annotated[str, typer.Argument(metavar="1|2", help="Number of the paper's table.")],
+    models: Models = None,
+    text: Texts = None,
+    recipe: Methods = None,
+    calibration: Calibration = None,
+    windows: Windows = None,
+    output: Output = None,
+    cache: Cache = None,
+) -> None:
+    """Perplexity by method (1) or by window length (2), beside the paper's.
+
+    Finished measurements are kept: an interrupted run goes on, a repeated one is quick.
+    """
+    from fineq.figures import perplexities
+
+    makers = {"1": perplexities.table_1, "2": perplexities.table_2}
+    _check(which, makers, "table")
+    lengths = perplexities.TABLE_2_LENGTHS if which == "2" else (None,)
+    methods = _methods(recipe, perplexities.TABLE_METHODS)
+    plan = make_plan(models, text, methods, calibration, windows, cache, lengths)
+    run(lambda progress: makers[which](plan, progress), output)
+
+
+def figure(
+    which: Annotated[str, typer.Argument(metavar="1|3b", help="Number of the paper's figure.")],
+    models: Models = None,
+    text: Texts = None,
+    recipe: Methods = None,
+    calibration: Calibration = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of figure 3b. Without: last linear, middle block.")] = None,
+    windows: Windows = None,
+    output: Output = None,
+    cache: Cache = None,
+) -> None:
+    """Perplexity by bits (1), or weights, outliers and uniform widths (3b)."""
+    from fineq.figures import perplexities, weights
+
+    makers: dict[str, Callable] = {
+        "1": perplexities.figure_1,
+        "3b": lambda plan, progress: weights.figure_3b(plan, layer, progress),
+    }
+    _check(which, makers, "figure")
+    usual = perplexities.figure_1_methods() if which == "1" else weights.UNIFORM_METHODS
+    plan = make_plan(models, text, _methods(recipe, usual), calibration, windows, cache)
+    run(lambda progress: makers[which](plan, progress), output)
+
+
+def decisions(
+    models: Models = None, text: Texts = None, windows: Windows = None, output: Output = None, cache: Cache = None
+) -> None:
+    """Every reading of the paper that a recipe can follow, and cluster sizes 2 to 6, measured."""
+    from fineq.figures.decisions import decisions as make
+
+    plan = make_plan(models, text, [], None, windows, cache)
+    run(lambda progress: make(plan, progress), output)
+
+
+# -- what they share -------------------------------------------------------------------------------------------
+
+
+def _check(which: str, known: dict[str, Any], what: str) -> None:
+    if which not in known:
+        raise FineqError(f"there is no {what} {which!r}: choose one of {', '.join(known)}")
+
+
+def _methods(wanted: list[str] | None, usual: tuple[str, ...] | list[str]) -> list[str]:
+    """Names without repeats; 'none' first, because ratios need it."""
+    return list(dict.fromkeys(["none", *(wanted or usual)]))
+
+
+def make_plan(
+    models: list[Path] | None,
+    texts: list[Path] | None,
+    methods: list[str],
+    calibration: Path | None,
+    windows: int | None,
+    cache: Path | None,
+    lengths: tuple[int | None, ...] = (None,),
+) -> Plan:
+    """A plan from options, with what is shipped in place of what is absent."""
+    from fineq.evaluate import read_text, shipped_calibration_path, shipped_text_path
+    from fineq.figures.cells import Plan
+    from fineq.models import shipped_model_path
+
+    return Plan(
+        models=models or [shipped_model_path()],
+        methods=list(methods),
+        texts=[read_text(path) for path in texts or [shipped_text_path()]],
+        calibration=read_text(calibration or shipped_calibration_path()),
+        sequence_lengths=lengths,
+        max_windows=windows,
+        cache=cache,
+    )
+
+
+def run(make: Callable[[Callable[[str, int, int], None]], Report], output: Path | None) -> None:
+    """Make a report with a progress bar, print it and write it."""
+    from fineq.figures.report import show_report, write_report
+
+    with _bar() as progress:
+        report = make(progress)
+    show_report(report)
+    for path in write_report(report, output) if output else []:
+        typer.echo(f"written {path}")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar with the time left; a line for each step when the output is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("", total=None)
+
+        def report(what: str, done: int, total: int) -> None:
+            bars.update(task, description=what, completed=done, total=total)
+            if not console.is_terminal:
+                typer.echo(f"{done}/{total} {what}", err=True)
+
+        yield report
