@@ -6,6 +6,7 @@ sees each window on its own. Perplexity is exp of the mean next-token loss over 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -384,4 +385,6 @@ def write_evaluations(evaluations: list[Evaluation], path: Path) -> None:
         aside.write_text(content + "\n", encoding="utf-8")
         os.replace(aside, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            aside.unlink()
         raise FineqError(f"cannot write {path}: {error.strerror}") from error

@@ -209,7 +209,7 @@ def test_unknown_method_and_dtype_are_refused():
     assert {"none", "paper", "mse", "rtn", "uniform"} <= set(method_names())
 
 
-def test_results_are_written_whole_or_not_at_all(tmp_path):
+def test_results_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     result = evaluate(shipped_model_path(), read_text(shipped_text_path()), find_method("none"), 128, max_windows=2)
     path = tmp_path / "result.json"
     write_evaluations([result], path)
@@ -222,6 +222,14 @@ def test_results_are_written_whole_or_not_at_all(tmp_path):
     assert path.read_bytes() == first and [p.name for p in tmp_path.iterdir()] == ["result.json"]
     with pytest.raises(FineqError, match="cannot write .*: No such file or directory"):
         write_evaluations([result], tmp_path / "absent" / "result.json")
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(FineqError, match="cannot write .*result.json: No space left on device"):
+        write_evaluations([], path)
+    assert path.read_bytes() == first and [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
 def run_command(monkeypatch, *arguments):
