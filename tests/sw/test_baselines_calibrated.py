@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from tiny_models import make_model
+
 from fineq.baselines import CALIBRATED_BASELINES, Gptq, Owq, PbLlm, Rtn, find_baseline
 from fineq.baselines.grid import min_max_grid, searched_grid
 from fineq.baselines.hessian import DAMPING, feed_back, hessian_error, inverse_factor, quantize_model
 from fineq.errors import FineqError
 from fineq.models import block_linears, get_weight, load_model
-from tiny_models import make_model
 
 
 def layer(rows=24, columns=40, seed=0):

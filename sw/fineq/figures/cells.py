@@ -7,6 +7,7 @@ value, so that an interrupted run goes on where it stopped and an unchanged one 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -20,13 +21,14 @@ from typing import Any
 from fineq.baselines import find_baseline
 from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
 from fineq.errors import FineqError
-from fineq.evaluate import Evaluation, Text, measure, prepare
+from fineq.evaluate import Evaluation, Text, measure, perplexity, prepare, tokenize
 from fineq.methods import Method, find_method
 from fineq.models import check_model_directory, model_fingerprint
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much it is in all."""
 
+MEASUREMENT = (perplexity, tokenize, measure, prepare)
 RECIPE_CODE = ("quantizer.py", "recipes.py", "format.py", "packed.py", "figures/cluster_size.py")
 BASELINE_CODE = ("baselines",)
 SOLVER_CODE = ("calibrated",)
@@ -131,15 +133,17 @@ def _fingerprint(path: Path) -> str:
 
 def code_digest(method: Method) -> str:
     """SHA-256 over the source code that decides what a method does and how it is measured."""
-    sources = ["evaluate.py", "methods.py"]
-    if method.name in CALIBRATED_RECIPES:
-        sources += SOLVER_CODE
-    elif find_baseline(method.name):
-        sources += BASELINE_CODE
-    elif method.name != "none":
-        sources += RECIPE_CODE
-    package = Path(__file__).parents[1]
     total = hashlib.sha256()
+    for function in MEASUREMENT:
+        total.update(inspect.getsource(function).encode())
+    sources: tuple[str, ...] = ()
+    if method.name in CALIBRATED_RECIPES:
+        sources = SOLVER_CODE
+    elif find_baseline(method.name):
+        sources = BASELINE_CODE
+    elif method.name != "none":
+        sources = RECIPE_CODE
+    package = Path(__file__).parents[1]
     for source in sources:
         place = package / source
         for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
