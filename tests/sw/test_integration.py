@@ -15,7 +15,7 @@ from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.source import open_source
 from fineq.errors import FineqError
 from fineq.integration import register
-from fineq.integration.linear import FineqEmbedding, FineqExperts, FineqLinear, decode, packed_linear
+from fineq.integration.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule, decode, packed_linear
 from fineq.models import block_linears, get_weight, set_weight
 
 IDS = torch.arange(3, 43).view(2, 20)
@@ -142,6 +142,15 @@ def test_base_model_without_head(tmp_path):
     _, quantized = quantize_model("llama", tmp_path)
     hidden = AutoModel.from_pretrained(quantized)(IDS).last_hidden_state
     assert torch.equal(hidden, load(quantized).model(IDS).last_hidden_state)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "mixtral"])
+def test_dequantize(architecture, tmp_path):
+    _, quantized = quantize_model(architecture, tmp_path, Options(embeddings=True))
+    model, plain = load(quantized), load(quantized)
+    plain.dequantize()
+    assert not any(isinstance(module, PackedModule) for module in plain.modules())
+    assert_same_logits(model, plain)
 
 
 def test_memory_stays_packed(tmp_path):

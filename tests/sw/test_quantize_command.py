@@ -116,6 +116,18 @@ def test_chunks_do_not_matter(architecture, tmp_path, monkeypatch):
     assert files(tmp_path / "a")["model.safetensors"] == files(tmp_path / "b")["model.safetensors"]
 
 
+@pytest.mark.parametrize("architecture, position", [("llama", "[70, 5]"), ("gpt2", "[70, 5]")])
+def test_position_of_a_nan_in_a_later_chunk(architecture, position, tmp_path, monkeypatch):
+    monkeypatch.setattr("fineq.checkpoint.pack.CHUNK_WEIGHTS", 500)
+    directory = make_model(architecture, tmp_path / "model")
+    name = {"llama": UP, "gpt2": "transformer.h.1.mlp.c_fc.weight"}[architecture]
+    place = (70, 5) if architecture == "llama" else (5, 70)  # GPT-2 stores [inputs, outputs]
+    edit_tensors(directory, lambda tensors: tensors[name].__setitem__(place, float("nan")))
+    with pytest.raises(FineqError) as error:
+        quantize_checkpoint(open_source(directory), tmp_path / "q", Options())
+    assert str(error.value) == f"{name}{position} is NaN: all weights must be finite float32 numbers"
+
+
 def test_patterns(run, llama, tmp_path):
     code, output, _ = run(llama, "-o", tmp_path / "q", "--include", "*.mlp.*", "--exclude", "*.0.*", "--dry-run")
     assert code == 0

@@ -105,6 +105,13 @@ class PackedModule(nn.Module):
             self.fineq_scales = scales.to(self.fineq_scales.device)
         return self
 
+    def unpacked(self) -> Tensor:
+        """The weights that the packed ones stand for, float32 in the model's own layout."""
+        blocks, scales = self.fineq_blocks.flatten(0, -2), self.fineq_scales.flatten()
+        if self.axis == "column":
+            return decode(blocks, scales, self.shape[-2]).T.contiguous()
+        return decode(blocks, scales, self.shape[-1]).view(self.shape)
+
     def extra_repr(self) -> str:
         return f"{' x '.join(map(str, self.shape))}, packed {self.axis}-wise"
 
@@ -180,6 +187,10 @@ class FineqExperts(PackedModule):
     def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
         self.dtype = fn(torch.empty(0, dtype=self.dtype, device=self.fineq_scales.device)).dtype
         return super()._apply(fn, recurse)
+
+    def unpacked(self) -> Tensor:
+        stack = super().unpacked()
+        return stack.transpose(-1, -2).contiguous() if self.transposed else stack
 
     def __getitem__(self, expert: int | Tensor) -> Tensor:
         matrix = decode(self.fineq_blocks[expert], self.fineq_scales[expert], self.shape[-1]).to(self.dtype)

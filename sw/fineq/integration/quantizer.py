@@ -92,6 +92,13 @@ class FineqHfQuantizer(HfQuantizer):
         config = json.loads(model.config.to_json_string(use_diff=True))
         return None, file_metadata(checksums, config, len(checksums))
 
+    def _dequantize(self, model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+        """`model.dequantize()`: ordinary layers again, with the weights that the packed ones stand for."""
+        from fineq.integration.swap import unpack_layers
+
+        unpack_layers(model, dtype)
+        return model
+
     def is_serializable(self) -> bool:
         return True
 

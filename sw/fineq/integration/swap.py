@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from fineq.checkpoint.fileformat import PackedEntry
 from fineq.checkpoint.layers import Layer, TensorNames, find_layers, stacks_rows
 from fineq.errors import FineqError
-from fineq.integration.linear import FineqEmbedding, FineqExperts, FineqLinear
+from fineq.integration.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule
 
 
 def swap_layers(model: PreTrainedModel, entries: dict[str, PackedEntry]) -> None:
@@ -65,3 +66,23 @@ def _swap_experts(model: PreTrainedModel, layer: Layer, sources: int) -> None:
     delattr(module, name)
     setattr(module, name, FineqExperts(shape, layer.transposed, sources, old.dtype).to(old.device))
     module.config._experts_implementation = "eager"  # the others want all experts as one tensor
+
+
+def unpack_layers(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """The reverse, in place: ordinary layers with dequantized weights. `Conv1D` becomes `nn.Linear`."""
+    for path, module in list(model.named_modules()):
+        if not isinstance(module, PackedModule):
+            continue
+        weight = nn.Parameter(module.unpacked().to(dtype), requires_grad=False)
+        if isinstance(module, FineqExperts):
+            parent, _, name = path.rpartition(".")
+            delattr(model.get_submodule(parent), name)
+            setattr(model.get_submodule(parent), name, weight)
+            continue
+        if isinstance(module, FineqEmbedding):
+            new: nn.Module = nn.Embedding(*weight.shape, device="meta")
+        else:
+            new = nn.Linear(*weight.shape[::-1], bias=module.bias is not None, device="meta")
+            new.bias = module.bias
+        new.weight = weight
+        model.set_submodule(path, new)
