@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,12 +36,14 @@ FALLBACK_ROWS = 256
 
 @dataclass(frozen=True)
 class Row:
-    """One case of one table. Times in seconds; the ratio is to the table's baseline; rate in weights per second."""
+    """One case of one table. Times in seconds; ratios are to the table's baseline; rate in weights per second."""
 
     case: str
     seconds: float
+    cpu_seconds: float
     ratio: float
     quartiles: tuple[float, float]
+    cpu_ratio: float
     rate: float
     bar: float | None
 
@@ -231,32 +234,40 @@ def measure(title: str, cases: dict[str, Callable[[], object]], rounds: int, wei
     baseline, *others = cases
     for function in cases.values():  # compile, load, warm up
         function()
-    seconds: dict[str, list[float]] = {case: [] for case in cases}
-    ratios: dict[str, list[float]] = {case: [] for case in others}
+    times: dict[str, list[Times]] = {case: [] for case in cases}
+    ratios: dict[str, list[Times]] = {case: [] for case in others}
     for _ in range(rounds):
-        before = seconds_of(cases[baseline])
-        seconds[baseline].append(before)
+        before = times_of(cases[baseline])
+        times[baseline].append(before)
         for case in others:
-            own = seconds_of(cases[case])
-            after = seconds_of(cases[baseline])
-            seconds[case].append(own)
-            seconds[baseline].append(after)
-            ratios[case].append(2 * own / (before + after))
+            own, after = times_of(cases[case]), times_of(cases[baseline])
+            times[case].append(own)
+            times[baseline].append(after)
+            ratios[case].append(Times(*(2 * t / (a + b) for t, a, b in zip(own, before, after, strict=True))))
             before = after
-    rows = [Row(baseline, median(seconds[baseline]), 1.0, (1.0, 1.0), weights / median(seconds[baseline]), None)]
-    for case in others:
-        low, _, high = quantiles(ratios[case], method="inclusive") if rounds > 1 else ratios[case] * 3
-        time_taken = median(seconds[case])
-        rows.append(Row(case, time_taken, median(ratios[case]), (low, high), weights / time_taken, BARS.get(case)))
+    rows = []
+    for case in cases:
+        taken = Times(*(median(values) for values in zip(*times[case], strict=True)))
+        wall, cpu = zip(*ratios.get(case, [(1.0, 1.0)]), strict=True)
+        low, _, high = quantiles(wall, method="inclusive") if len(wall) > 1 else wall * 3
+        rate = weights / taken.wall
+        rows.append(Row(case, taken.wall, taken.cpu, median(wall), (low, high), median(cpu), rate, BARS.get(case)))
     return Table(title, baseline, rows)
 
 
-def seconds_of(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
+class Times(NamedTuple):
+    """Seconds by the clock, and of all processors together."""
+
+    wall: float
+    cpu: float
+
+
+def times_of(function: Callable[[], object]) -> Times:
+    wall, cpu = time.perf_counter(), time.process_time()
     result = function()
-    elapsed = time.perf_counter() - start
+    times = Times(time.perf_counter() - wall, max(time.process_time() - cpu, 1e-9))
     del result  # giving memory back is not part of the work
-    return elapsed
+    return times
 
 
 def peak_of(function: Callable[[], object]) -> float | None:
@@ -294,6 +305,7 @@ def describe_machine() -> dict[str, str]:
     return {
         "processor": processor,
         "cores": str(cores),
+        "busy processes at the start": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "not known",
         "compiler": version,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -312,7 +324,8 @@ def as_markdown(report: Report) -> str:
         "# Speed and memory",
         "",
         "Made by `make bench`. The ratios are the result; times and rates belong to the machine below and to what "
-        "else it did.",
+        "else it did. On a busy machine whatever takes longer is interrupted more, so the ratio of the times comes out "
+        "too high; the ratio of the CPU times, of all threads together, does not suffer from that.",
         "",
         f"Matrix {settings['rows']} x {settings['columns']}, float16; {settings['threads']} threads; "
         f"{settings['rounds']} rounds in turn; medians, quartiles of the ratio in brackets.",
@@ -321,11 +334,13 @@ def as_markdown(report: Report) -> str:
     ]
     for table in report.tables:
         lines += ["", f"## {table.title}", "", f"Ratio to: {table.baseline}.", ""]
-        lines += ["| Case | Time, ms | Weights per second | Ratio | Bar |", "|---|--:|--:|--:|---|"]
+        lines += ["| Case | Time, ms | CPU time, ms | Weights per second | Ratio | CPU ratio | Bar |"]
+        lines += ["|---|--:|--:|--:|--:|--:|---|"]
         for row in table.rows:
             spread = f" ({row.quartiles[0]:.2f} to {row.quartiles[1]:.2f})" if row.case != table.baseline else ""
             lines.append(
-                f"| {row.case} | {1e3 * row.seconds:.2f} | {row.rate:.3g} | {row.ratio:.2f}{spread} | {row.verdict} |"
+                f"| {row.case} | {1e3 * row.seconds:.2f} | {1e3 * row.cpu_seconds:.2f} | {row.rate:.3g} "
+                f"| {row.ratio:.2f}{spread} | {row.cpu_ratio:.2f} | {row.verdict} |"
             )
     lines += ["", "## Peak memory", "", "Beyond what the process had before, its result included.", ""]
     lines += ["| Step | Peak, MB | Compared with | MB |", "|---|--:|---|--:|"]
