@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import Library
-from fineq_hw.ppa.netlist import Netlist, read_json
+from fineq_hw.ppa.netlist import INVERTED_OUTPUT, Netlist, read_json, use_inverted_outputs
 from fineq_hw.ppa.pdk import Pdk
 
 FULL_ADDER_MODULE = "fineq_full_adder"
@@ -42,6 +42,18 @@ module _fineq_fa (A, B, C, X, Y);
 endmodule
 """
 """Verilog templates: adders of the RTL and of Yosys' arithmetic passes become library adders."""
+
+_INVERTER_MAP = f"""
+(* techmap_celltype = "$_NOT_" *)
+module _fineq_inverted_output (A, Y);
+  input A;
+  output Y;
+  {INVERTED_OUTPUT} cell_ (.A(A), .Y(Y));
+endmodule
+"""
+_BLACKBOXES = f"(* blackbox *)\nmodule {INVERTED_OUTPUT} (input A, output Y);\nendmodule\n"
+"""An inverter behind a register is a place-holder until the register is a cell with an inverted output to use:
+ABC then takes both polarities as free, which they are."""
 
 CLOCK_GATE = "CLKGATE_X1 E:CK:GCK"
 CLOCK_GATE_MIN_FLOPS = 4
@@ -75,6 +87,8 @@ class MappingOptions:
         clock_ns: target clock period in ns.
         keep_modules: regular expressions; modules whose names match stay modules.
         unit_modules: modules whose logic is mapped once before they are flattened into their parents.
+        both_polarities: modules whose registers offer their complement to ABC for nothing, as their cells do;
+            pays off where both are needed, costs a little elsewhere.
         clock_gating: put enable flip-flops behind clock gates.
         effort: one of `EFFORTS`.
     """
@@ -82,6 +96,7 @@ class MappingOptions:
     clock_ns: float = 2.5
     keep_modules: tuple[str, ...] = ()
     unit_modules: tuple[str, ...] = ()
+    both_polarities: tuple[str, ...] = ()
     clock_gating: bool = True
     effort: str = "area"
 
@@ -122,8 +137,16 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
         "techmap",
         "opt -fast",
     ]
+    polarities = []
+    for name in (name for name in names if _matches(name, options.both_polarities)):
+        polarities += [
+            f"splitnets {name}",
+            f"select -set behind_register {name}/t:$_*DFF* %co2 {name}/t:$_NOT_ %i",
+            f"techmap -map {work / 'inverters.v'} @behind_register",
+        ]
     return [
         f"read_liberty -lib {pdk.liberty}",
+        f"read_verilog {work / 'blackboxes.v'}",
         f"read_verilog {work / 'adders.v'}",
         *(f"read_verilog {file}" for file in sources),
         f"hierarchy -check -top {top}",
@@ -132,6 +155,7 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
         *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept + units),
         "flatten",
         *to_gates,
+        *polarities,
         *([f"select {' '.join(units)}", abc, "select -clear"] if units else []),
         *(f"setattr -mod -unset keep_hierarchy {name}" for name in units),
         "flatten",
@@ -196,10 +220,13 @@ def map_design(
     """
     work.mkdir(parents=True, exist_ok=True)
     (work / "adders.v").write_text(_ADDER_MAP, encoding="utf-8")
+    (work / "inverters.v").write_text(_INVERTER_MAP, encoding="utf-8")
+    (work / "blackboxes.v").write_text(_BLACKBOXES, encoding="utf-8")
     (work / "abc.constr").write_text(
         f"set_driving_cell {_DRIVING_CELL}\nset_load {_OUTPUT_LOAD_FF}\n", encoding="utf-8"
     )
     run_yosys(yosys_script([file.resolve() for file in files], top, options, pdk, work.resolve()), work)
     netlist = read_json(work / "netlist.json", top)
+    use_inverted_outputs(netlist, library)
     netlist.check_mapped(library)
     return netlist

@@ -15,6 +15,9 @@ import numpy as np
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import Cell, Library
 
+INVERTED_OUTPUT = "fineq_inverted_output"
+"""Place-holder cell between a register and what takes its complement (`use_inverted_outputs`)."""
+
 NO_NET = -1
 """Net number of a pin that is not connected."""
 
@@ -176,6 +179,47 @@ def _separate_outputs(module: Module) -> None:
             else:
                 module.instances.append(Instance(name, f"LOGIC{1 if bit == '1' else 0}_X1", {"Z": [net]}))
             port.bits[index] = net
+
+
+def use_inverted_outputs(netlist: Netlist, library: Library) -> None:
+    """Take the complement of a register from its own inverted output where an inverter would make it.
+
+    Place-holders of the mapping become that output, or an inverter if the register has none to spare.
+    """
+    for module in netlist.modules.values():
+        spare: dict[int, tuple[Instance, str]] = {}
+        used = {bit for port in module.ports.values() if port.direction != "input" for bit in port.bits}
+        for instance in module.instances:
+            used.update(*(bits for pin, bits in instance.pins.items() if _reads(instance, pin, library)))
+        for instance in module.instances:
+            cell = library.cells.get(instance.kind)
+            if cell is None or cell.register is None:
+                continue
+            pins = {pin.function.text: pin.name for pin in cell.outputs}
+            both = (cell.register.state, cell.register.inverse)
+            for state, inverse in (both, both[::-1]):
+                net, other = instance.pins.get(pins.get(state, ""), [None])[0], pins.get(inverse)
+                if other is not None and not used.intersection(instance.pins.get(other, [])):
+                    spare[net] = (instance, other)
+        kept = []
+        for instance in module.instances:
+            inverter = instance.kind == INVERTED_OUTPUT or instance.kind.startswith("INV_")
+            output = "Y" if instance.kind == INVERTED_OUTPUT else "ZN"
+            source = spare.pop(instance.pins["A"][0], None) if inverter else None
+            if source is not None:
+                source[0].pins[source[1]] = instance.pins[output]
+            elif instance.kind == INVERTED_OUTPUT:
+                kept.append(Instance(instance.name, "INV_X1", {"A": instance.pins["A"], "ZN": instance.pins["Y"]}))
+            else:
+                kept.append(instance)
+        module.instances[:] = kept
+
+
+def _reads(instance: Instance, pin: str, library: Library) -> bool:
+    if instance.kind == INVERTED_OUTPUT:
+        return pin == "A"
+    cell = library.cells.get(instance.kind)
+    return cell is None or cell.pins[pin].direction == "input"
 
 
 def _is_blackbox(module: dict) -> bool:
