@@ -146,8 +146,8 @@ int main(int argc, char** argv) {
 
     FILE* file = std::fopen(argv[2], "wb");
     const uint64_t counts[2] = {cycles - first, computing};
-    if (!file || std::fwrite(counts, 8, 2, file) != 2 || std::fwrite(output.data(), 4, output.size(), file) != output.size() ||
-        std::fclose(file))
-        fail("cannot write the results");
+    const bool written = file && std::fwrite(counts, 8, 2, file) == 2 &&
+                         std::fwrite(output.data(), 4, output.size(), file) == output.size();
+    if (!written || std::fclose(file)) fail("cannot write the results");
     return 0;
 }

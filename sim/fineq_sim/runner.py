@@ -42,7 +42,7 @@ class Design:
 
 
 @dataclass(frozen=True)
-class TestOutcome:
+class CaseOutcome:
     """One cocotb test."""
 
     name: str
@@ -59,7 +59,7 @@ class RunResult:
     seed: int
     build_seconds: float
     run_seconds: float
-    tests: tuple[TestOutcome, ...]
+    tests: tuple[CaseOutcome, ...]
     error: str | None = None
     waves: tuple[Path, ...] = field(default=(), compare=False)
 
@@ -155,7 +155,7 @@ def build(design: Design, simulator: str, *, waves: bool = False, cache: Path | 
     return directory
 
 
-def read_junit(path: Path) -> tuple[TestOutcome, ...]:
+def read_junit(path: Path) -> tuple[CaseOutcome, ...]:
     """Tests of one cocotb result file."""
     outcomes = []
     for case in ElementTree.parse(path).getroot().iter("testcase"):
@@ -163,7 +163,7 @@ def read_junit(path: Path) -> tuple[TestOutcome, ...]:
         text = None
         if problem is not None:
             text = (problem.get("error_msg") or problem.get("message") or problem.text or "failed").strip()
-        outcomes.append(TestOutcome(case.get("name", "?"), float(case.get("time", 0)), text))
+        outcomes.append(CaseOutcome(case.get("name", "?"), float(case.get("time", 0)), text))
     return tuple(outcomes)
 
 
