@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from fineq import FineqError, quantize_activations
 
 

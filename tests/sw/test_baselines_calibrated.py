@@ -9,8 +9,9 @@ from tiny_models import make_model
 from fineq.baselines import CALIBRATED_BASELINES, Gptq, Owq, PbLlm, Rtn, find_baseline
 from fineq.baselines.grid import min_max_grid, searched_grid
 from fineq.baselines.hessian import DAMPING, feed_back, hessian_error, inverse_factor, quantize_model
+from fineq.calibrated.capture import cut_windows
 from fineq.errors import FineqError
-from fineq.models import block_linears, get_weight, load_model
+from fineq.models import block_linears, get_weight, load_model, watch_activations
 
 
 def layer(rows=24, columns=40, seed=0):
@@ -235,6 +236,16 @@ def test_later_layers_see_the_errors_of_earlier_ones(tmp_path):
 
     for bits in (2, 8):
         quantize_model(load_model(path), tokens, Spy(bits))
-    first, second = "model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj"
+    first = "model.layers.0.self_attn.q_proj"
     assert torch.equal(hessians[2, first], hessians[8, first])
-    assert not torch.allclose(hessians[2, second], hessians[8, second], rtol=0.01)
+    for later in ("model.layers.0.mlp.down_proj", "model.layers.1.self_attn.q_proj"):
+        assert not torch.allclose(hessians[2, later], hessians[8, later], rtol=0.01)
+    inputs = []
+    whole = load_model(path)
+    with watch_activations(whole, ["model.layers.1.self_attn.q_proj"], lambda name, x: inputs.append(x)):
+        quantize_model(whole, tokens, Spy(8))
+        inputs.clear()
+        with torch.no_grad():  # the whole model, in the place of one block after the other
+            whole(input_ids=cut_windows(whole, tokens))
+    expected = (inputs[0].T @ inputs[0]).double() / len(inputs[0])
+    assert torch.allclose(hessians[8, "model.layers.1.self_attn.q_proj"], expected, rtol=1e-3, atol=1e-6)

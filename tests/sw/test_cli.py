@@ -7,10 +7,11 @@ from importlib import metadata
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from fineq import quantize
 from fineq.cli import main
 from fineq.vectors import read_vectors
-from safetensors.torch import save_file
 
 
 def fineq(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fineq import FineqError
 from fineq import format as block_format
 from fineq.format import bits_per_weight, decode_cluster, encode_cluster, pack, smallest_index, unpack, unpack_index
 from fineq.format_vectors import format_vectors_text, load_format_vectors
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PAGE = (Path(__file__).parents[2] / "docs/format.md").read_text()
 

@@ -1,9 +1,10 @@
 """The quantizer: worked cases from the paper's text, recipes, bad input, and what the format costs."""
 
-import fineq
 import numpy as np
 import pytest
 import torch
+
+import fineq
 from fineq import FineqError, PackedWeight, normalised_error, quantize
 from fineq.quantizer import SCALE_GRID, SCALE_GRID_DENOMINATOR
 from fineq.recipes import RECIPES, Recipe, find_recipe

@@ -2,9 +2,10 @@
 
 import itertools
 
-import fineq
 import pytest
 import torch
+
+import fineq
 from fineq.recipes import CHOICES
 from fineq.reference import quantize_reference
 

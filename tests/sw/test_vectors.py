@@ -7,6 +7,7 @@ import os
 import numpy as np
 import pytest
 import torch
+
 from fineq import FineqError, quantize, quantize_activations
 from fineq.format import unpack
 from fineq.vectors import ARRAYS, expected_sums, read_vectors, write_vectors
