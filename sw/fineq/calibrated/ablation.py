@@ -17,14 +17,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.model import RECIPES, CalibratedRecipe, quantize_model
-from fineq.calibrated.training import TrainingOptions
 from fineq.errors import FineqError
 from fineq.evaluate import perplexity, read_text, shipped_calibration_path, shipped_text_path, tokenize
 from fineq.methods import find_method
 from fineq.models import load_model, load_tokenizer, shipped_model_path
 
-CALIBRATED, RECONSTRUCTED = RECIPES["calibrated"], RECIPES["reconstructed"]
-NO_TRAINING = TrainingOptions(steps=0)
+CALIBRATED = RECIPES["calibrated"]
 
 
 def _step(hessian: str = "full", targets: bool = False, **solver: object) -> CalibratedRecipe:
@@ -41,11 +39,9 @@ STEPS: dict[str, str | CalibratedRecipe] = {
     "+ sweeps": _step(),
     "+ full-precision targets = calibrated": CALIBRATED,
     "calibrated, four partial solutions a pair": _step(targets=True, breadth=4),
-    "calibrated, then blocks trained": replace(CALIBRATED, block=TrainingOptions(steps=100)),
-    "calibrated, then whole model trained = reconstructed": RECONSTRUCTED,
-    "mse, then whole model trained": replace(
-        RECONSTRUCTED, solver=replace(CALIBRATED.solver, hessian="identity", sweeps=0), targets=False
-    ),
+    "calibrated + blocks trained = reconstructed": RECIPES["reconstructed"],
+    "reconstructed + whole model trained = distilled": RECIPES["distilled"],
+    "mse, then whole model trained": replace(_step("identity", sweeps=0), whole=RECIPES["distilled"].whole),
 }
 """Rows of the table: a method of `fineq eval`, or a calibrated recipe."""
 

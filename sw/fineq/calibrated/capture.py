@@ -83,6 +83,7 @@ class BlockRunner:
                     hidden.append(states.detach())
                     if len(hidden) > 1:
                         raise _Enough
+
             return hook
 
         handles = [

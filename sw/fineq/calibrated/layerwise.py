@@ -95,9 +95,7 @@ def _cross_moments(
     def note(module: nn.Module, arguments: tuple) -> None:
         inputs.append(arguments[0].detach().flatten(0, -2).to(torch.float32))
 
-    handles = [
-        block.get_submodule(path).register_forward_pre_hook(note) for block in (original, runner.blocks[number])
-    ]
+    handles = [block.get_submodule(path).register_forward_pre_hook(note) for block in (original, runner.blocks[number])]
     total = 0
     with torch.no_grad():
         for exact_part, part in zip(runner.batches(exact), runner.batches(hidden), strict=True):

@@ -46,7 +46,8 @@ RECIPES: dict[str, CalibratedRecipe] = {
     recipe.name: recipe
     for recipe in (
         CalibratedRecipe(name="calibrated"),
-        CalibratedRecipe(name="reconstructed", whole=TrainingOptions(steps=400)),
+        CalibratedRecipe(name="reconstructed", block=TrainingOptions(steps=100)),
+        CalibratedRecipe(name="distilled", block=TrainingOptions(steps=100), whole=TrainingOptions(steps=240)),
     )
 }
 """Named recipes that need calibration text."""

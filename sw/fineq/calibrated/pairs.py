@@ -68,4 +68,3 @@ def _carried_errors(metric: Tensor) -> tuple[Tensor, Tensor]:
     upper = flipped.flip(0, 1)
     diagonal = upper.diagonal()
     return upper / diagonal, diagonal.square()
-
