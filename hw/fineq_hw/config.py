@@ -31,6 +31,26 @@ passed down. `broadcast`: one wire per column to all rows, as in the temporal ar
 """
 
 
+def _check_integer(config: object, name: str, low: int, high: int) -> None:
+    value = getattr(config, name)
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}: it must be an integer between {low} and {high}")
+
+
+def _check_choice(config: object, name: str, known: tuple) -> None:
+    value = getattr(config, name)
+    if value not in known:
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(map(str, known))}")
+
+
+def _check_array(config: ArrayConfig | MacConfig) -> None:
+    """Limits that every array shares: those of the generators, far beyond what anybody would lay out."""
+    for name in ("rows", "columns"):
+        _check_integer(config, name, 1, 1024)
+    _check_integer(config, "activation_bits", 2, 16)
+    _check_integer(config, "accumulator_bits", 4, 64)
+
+
 @dataclass(frozen=True)
 class ArrayConfig:
     """Parameters of the temporal-coding array (paper Section IV-C; Table III: 64 x 64).
@@ -57,22 +77,10 @@ class ArrayConfig:
     adder_tree: str = "structural"
 
     def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= 1024:
-                raise ValueError(f"{name} is {value!r}: it must be an integer between 1 and 1024")
-        if not isinstance(self.activation_bits, int) or not 2 <= self.activation_bits <= 16:
-            raise ValueError(f"activation_bits is {self.activation_bits!r}: it must be an integer between 2 and 16")
-        for name, known in (
-            ("encoding", ENCODINGS),
-            ("sign_handling", SIGN_HANDLING),
-            ("adder_tree", ADDER_TREES),
-        ):
-            value = getattr(self, name)
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}: choose one of {', '.join(known)}")
-        if not isinstance(self.accumulator_bits, int) or not 4 <= self.accumulator_bits <= 64:
-            raise ValueError(f"accumulator_bits is {self.accumulator_bits!r}: it must be an integer between 4 and 64")
+        _check_array(self)
+        _check_choice(self, "encoding", ENCODINGS)
+        _check_choice(self, "sign_handling", SIGN_HANDLING)
+        _check_choice(self, "adder_tree", ADDER_TREES)
         if self.max_inner_dimension < self.columns:
             raise ValueError(
                 f"accumulator_bits is {self.accumulator_bits}: a sum over {self.columns} columns can overflow it, "
@@ -138,19 +146,9 @@ class MacConfig:
     weight_path: str = "systolic"
 
     def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= 1024:
-                raise ValueError(f"{name} is {value!r}: it must be an integer between 1 and 1024")
-        if not isinstance(self.activation_bits, int) or not 2 <= self.activation_bits <= 16:
-            raise ValueError(f"activation_bits is {self.activation_bits!r}: it must be an integer between 2 and 16")
-        if self.weight_bits not in MAC_WEIGHT_BITS:
-            known = ", ".join(map(str, MAC_WEIGHT_BITS))
-            raise ValueError(f"weight_bits is {self.weight_bits!r}: choose one of {known}")
-        if self.weight_path not in MAC_WEIGHT_PATHS:
-            raise ValueError(f"weight_path is {self.weight_path!r}: choose one of {', '.join(MAC_WEIGHT_PATHS)}")
-        if not isinstance(self.accumulator_bits, int) or not 4 <= self.accumulator_bits <= 64:
-            raise ValueError(f"accumulator_bits is {self.accumulator_bits!r}: it must be an integer between 4 and 64")
+        _check_array(self)
+        _check_choice(self, "weight_bits", MAC_WEIGHT_BITS)
+        _check_choice(self, "weight_path", MAC_WEIGHT_PATHS)
         needed = (self.columns * self.max_product_magnitude).bit_length() + 1
         if self.accumulator_bits < needed:
             raise ValueError(
