@@ -15,7 +15,14 @@ from fineq.evaluate import Text, evaluate, measure, prepare
 from fineq.figures import cells as cells_module
 from fineq.figures.cells import Plan, code_digest, measure_cells
 from fineq.figures.cluster_size import ClusterSize
-from fineq.figures.decisions import cluster_method, decisions, recipe_method, rule_statistics, switch_recipes
+from fineq.figures.decisions import (
+    cluster_method,
+    code_shares,
+    decisions,
+    recipe_method,
+    rule_statistics,
+    switch_recipes,
+)
 from fineq.figures.perplexities import (
     TABLE_METHODS,
     figure_1,
@@ -286,13 +293,24 @@ def test_rule_statistics_count_clusters_and_pairs(model):
     assert rule_statistics(loaded, Recipe(threshold=9.0))[0] == 0
 
 
+def test_code_shares_count_pairs(model):
+    loaded = load_model(model)
+    for name in block_linears(loaded):  # rows of 8 or more pairs, of which the first three have each code that zeroes
+        weight = get_weight(loaded, name)
+        weight[:] = 3
+        weight[:, :18] = torch.tensor([0.0, 3, 3, 0, 3, 3, 3, 0, 3, 3, 0, 3, 3, 3, 0, 3, 3, 0])
+    shares = code_shares(loaded, RECIPES["mse"])
+    assert sum(shares) == pytest.approx(1) and shares[1] == shares[2] == shares[3] > 0
+
+
 def test_decisions(model, tmp_path, monkeypatch):
     monkeypatch.setattr("fineq.figures.decisions.switch_recipes", lambda: switch_recipes()[::7])
     monkeypatch.setattr("fineq.figures.decisions.THRESHOLDS", (2.0, 4.0))
     monkeypatch.setattr("fineq.figures.decisions.CLUSTER_SIZES", (3,))
     report = decisions(Plan([model], [], [TEXT], cache=tmp_path, max_windows=2))
     titles = [section.title.split(",")[0].split(" (")[0] for section in report.sections]
-    assert titles == ["Not quantized", "Switches", "Threshold", "Cluster size", "What the rule says about the weights"]
+    rules = ["What the rule says about the weights", "Pairs whose weights all have 2 bits"]
+    assert titles == ["Not quantized", "Switches", "Threshold", "Cluster size", *rules]
     expected = evaluate(model, TEXT, cluster_method(ClusterSize(3)), max_windows=2).to_json()["result"]["perplexity"]
     assert report.sections[3].rows[0] == ["3, paper", "2.333", report.sections[3].rows[0][2], number(expected)]
     variants = [row[0] for section in report.sections[1:3] for row in section.rows]

@@ -13,7 +13,7 @@ from fineq.figures.cells import Plan, Progress, measure_cells
 from fineq.figures.cluster_size import ClusterSize
 from fineq.figures.perplexities import Results, protocol_notes
 from fineq.figures.report import Report, Section, cell_records, number
-from fineq.format import CLUSTER_WEIGHTS, PAIR_WEIGHTS
+from fineq.format import CLUSTER_WEIGHTS, INDEX_CODES, PAIR_WEIGHTS
 from fineq.methods import FORMAT_BITS, Method
 from fineq.models import block_linears, get_weight, load_model
 from fineq.quantizer import own_codes, quantize, split_clusters
@@ -78,6 +78,15 @@ def rule_statistics(model: PreTrainedModel, recipe: Recipe) -> tuple[float, floa
     return flagged / max(1, clusters), differing / max(1, pairs)
 
 
+def code_shares(model: PreTrainedModel, recipe: Recipe) -> list[float]:
+    """Share of the pairs that get each of the four codes, over all block linears."""
+    counts = torch.zeros(INDEX_CODES, dtype=torch.int64)
+    for name in block_linears(model):
+        index = quantize(get_weight(model, name), recipe, name=name).index()
+        counts += torch.bincount(index.flatten().to(torch.int64), minlength=INDEX_CODES)
+    return (counts / counts.sum()).tolist()
+
+
 def decisions(plan: Plan, progress: Progress | None = None) -> Report:
     """The grid on each model of the plan, on its first text; the methods of the plan are ignored."""
     groups = {
@@ -105,7 +114,7 @@ def decisions(plan: Plan, progress: Progress | None = None) -> Report:
                 row += [number(cell.record["normalised_error"], 3), number(cell.perplexity)]
             rows.append(row)
         sections.append(Section(title, header, rows))
-    sections.append(_rule_section(models))
+    sections += [_rule_section(models), _code_section(models)]
     return Report(
         "accuracy-decisions", "The open points of the paper, measured", sections, protocol_notes(results, plan),
         cell_records(results.cells),
@@ -142,3 +151,11 @@ def _rule_section(models: dict[str, PreTrainedModel]) -> Section:
     for model in models:
         header += [f"{model}, clusters with outliers", "pairs that disagree"]
     return Section("What the rule says about the weights", header, rows)
+
+
+def _code_section(models: dict[str, PreTrainedModel]) -> Section:
+    rows = []
+    for name in ("paper", "paper-argmin", "paper-mse", "mse"):
+        shares = [f"{100 * code_shares(model, RECIPES[name])[0]:.1f}%" for model in models.values()]
+        rows.append([name, *shares])
+    return Section("Pairs whose weights all have 2 bits, by recipe", ["recipe", *models], rows)

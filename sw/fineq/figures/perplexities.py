@@ -32,6 +32,7 @@ FIGURE_METHODS = {
 """The lines of Fig. 1, each from few to many bits. FineQ has one width."""
 
 TABLE_2_LENGTHS = (32, 256, 1024)
+PAPER_NOTE = "Columns marked as the paper's are ratios of the paper's own figures to its FP16, on LLaMA-2 models."
 RATIO = "ratio"
 
 
@@ -92,8 +93,7 @@ def protocol_notes(results: Results, plan: Plan) -> list[str]:
         f"Windows of {', '.join(str(n) for n in results.each(lambda cell: cell.sequence_length))} tokens, "
         f"{'all' if plan.max_windows is None else f'the first {plan.max_windows}'} of each text, "
         f"bos {first['result']['bos']}, {first['result']['dtype']}. Weights are quantized, activations are not; "
-        "embeddings, norms and the output head stay. 'Ratio' is to the model that is not quantized. "
-        "Columns marked as the paper's are ratios of the paper's own figures to its FP16, on LLaMA-2."
+        "embeddings, norms and the output head stay. 'Ratio' is to the model that is not quantized."
     ]
     fitted = sorted({cell.record["calibration"] for cell in results.cells if cell.record["calibration"]})
     if fitted:
@@ -135,7 +135,8 @@ def table_1(plan: Plan, progress: Progress | None = None) -> Report:
         sections.append(Section(f"Perplexity, {text}", header, rows))
     sections.append(bits_section(results))
     return Report(
-        "accuracy-table-1", "Perplexity by method (the paper's Table I)", sections, protocol_notes(results, plan),
+        "accuracy-table-1", "Perplexity by method (the paper's Table I)", sections,
+        [*protocol_notes(results, plan), PAPER_NOTE],
         cell_records(results.cells), lambda figure: _draw_table_1(figure, results),
     )  # fmt: skip
 
@@ -187,7 +188,8 @@ def table_2(plan: Plan, progress: Progress | None = None) -> Report:
             sections.append(Section(f"Perplexity by window length, {model}, {text}", header, rows))
     return Report(
         "accuracy-table-2", "Perplexity by window length (the paper's Table II)", sections,
-        protocol_notes(results, plan), cell_records(cells), lambda figure: _draw_table_2(figure, results),
+        [*protocol_notes(results, plan), PAPER_NOTE], cell_records(cells),
+        lambda figure: _draw_table_2(figure, results),
     )  # fmt: skip
 
 
