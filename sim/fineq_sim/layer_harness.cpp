@@ -112,11 +112,13 @@ int main(int argc, char** argv) {
     for (; result < results; ++cycles) {
         top->clk = 0;
         top->PORT(activations, valid) = activation < header.activation_beats;
-        if (top->PORT(activations, valid)) put(top->PORT(activations, payload), activations + activation * header.activation_words);
+        if (top->PORT(activations, valid))
+            put(top->PORT(activations, payload), activations + activation * header.activation_words);
         top->PORT(lines, valid) = line < results;
         if (top->PORT(lines, valid)) put(top->PORT(lines, payload), lines + line * header.line_words);
         top->PORT(partials, valid) = partial * header.partial_words < partials.size();
-        if (top->PORT(partials, valid)) put(top->PORT(partials, payload), partials.data() + partial * header.partial_words);
+        if (top->PORT(partials, valid))
+            put(top->PORT(partials, payload), partials.data() + partial * header.partial_words);
         top->eval();
 
         const bool takes_activation = top->PORT(activations, valid) && top->PORT(activations, ready);

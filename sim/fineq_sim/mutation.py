@@ -187,8 +187,8 @@ FAULTS: tuple[Fault, ...] = (
         "slice-ignored",
         "packed core always takes the first weight vector of a line",
         f"{_HW}/core.py",
-        "word_select(line.slice, vector_bits)",
-        "word_select(0, vector_bits)",
+        "with m.Switch(line.slice):",
+        "with m.Switch(line.slice & 0):",
         "layer_packed/4x12",
     ),
     Fault(
@@ -233,11 +233,19 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault(
         "tie-takes-last",
-        "quantizer takes the last instead of the first among equal losses",
+        "quantizer in torch takes the last instead of the first among equal losses",
         f"{_SW}/quantizer.py",
         "is_less = candidate < least",
         "is_less = candidate <= least",
-        tests=("tests/sw/test_reference.py", "tests/sw/test_quantizer.py"),
+        tests=("tests/sw/test_kernels.py",),
+    ),
+    Fault(
+        "kernel-tie-takes-last",
+        "native quantizer takes the last instead of the first among equal losses",
+        f"{_SW}/kernels/quantize.cpp",
+        "Ints is_less = losses[code] < loss;",
+        "Ints is_less = losses[code] <= loss;",
+        tests=("tests/sw/test_reference.py",),
     ),
     Fault(
         "rounding-down",
