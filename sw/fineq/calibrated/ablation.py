@@ -41,7 +41,6 @@ STEPS: dict[str, str | CalibratedRecipe] = {
     "calibrated, four partial solutions a pair": _step(targets=True, breadth=4),
     "calibrated + blocks trained = reconstructed": RECIPES["reconstructed"],
     "reconstructed + whole model trained = distilled": RECIPES["distilled"],
-    "mse, then whole model trained": replace(_step("identity", sweeps=0), whole=RECIPES["distilled"].whole),
 }
 """Rows of the table: a method of `fineq eval`, or a calibrated recipe."""
 
