@@ -160,6 +160,10 @@ def test_thin_netlist_has_the_same_slack(library, tmp_path, monkeypatch):
     loads = insert_buffers(netlist, library, library.wire_loads[WIRE_LOAD])
     thinned = thin(netlist, loads, library)
     assert thinned.multiplicity == {"top": 1, "row": 2, "row_load": 2}
+    stand_in = thinned.modules["row_load"]
+    for bit in (b for port in stand_in.ports.values() if port.direction == "input" for b in port.bits):
+        load = 1.70023 * sum(instance.pins["A"] == [bit] for instance in stand_in.instances)
+        assert loads["row", bit] <= load < loads["row", bit] + 1.70023
     slacks = []
     for number, part in enumerate((netlist, thinned)):
         write_verilog(part, tmp_path / f"{number}.v")
