@@ -101,12 +101,13 @@ def test_each_step_towards_the_best_effort_pays_off(seed):
 
 
 def test_searched_grid_is_the_best_of_all_shrunk_ones():
+    torch.manual_seed(0)
     weight = torch.distributions.StudentT(3.0).sample((4, 60))
     importance = torch.rand(60)
     loss = lambda grid: ((weight - grid.nearest(weight)).square() * importance).sum(dim=1)  # noqa: E731
     best = loss(searched_grid(weight, 2, importance=importance))
     every = torch.stack([loss(min_max_grid(weight, 2, shrink=n / 40)) for n in range(8, 41)])
-    assert torch.equal(best, every.amin(dim=0)) and (best < loss(min_max_grid(weight, 2))).all()
+    assert torch.allclose(best, every.amin(dim=0)) and best.sum() < 0.9 * loss(min_max_grid(weight, 2)).sum()
 
 
 def test_pb_llm_keeps_the_salient_weights_and_makes_the_others_two_values():
