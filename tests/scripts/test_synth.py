@@ -1,5 +1,6 @@
 """scripts/synth.py from the command line."""
 
+import contextlib
 import importlib.util
 import json
 from pathlib import Path
@@ -25,7 +26,8 @@ def synth(*arguments, **environment):
 def report(tmp_path_factory):
     output = tmp_path_factory.mktemp("synth")
     designs = [word for name in DESIGNS for word in ("--design", name)]
-    result = synth("--size", "5x7", "--output", output, "--gaussian", *designs)
+    with contextlib.chdir(output.parent):  # a relative path, as `make synth` gives it
+        result = synth("--size", "5x7", "--output", output.name, "--gaussian", *designs)
     assert result.exit_code == 0, result.stderr
     return result, output
 

@@ -185,7 +185,7 @@ def run_yosys(commands: Sequence[str], work: Path) -> str:
     script.write_text("\n".join(commands) + "\n", encoding="utf-8")
     program = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
     result = subprocess.run(
-        [sys.executable, "-c", program, str(script)],
+        [sys.executable, "-c", program, str(script.resolve())],
         cwd=work,
         capture_output=True,
         text=True,
@@ -218,6 +218,7 @@ def map_design(
     Raises:
         SynthesisError: Yosys fails or a cell stays unmapped.
     """
+    work = work.resolve()  # the tools run inside it
     work.mkdir(parents=True, exist_ok=True)
     (work / "adders.v").write_text(_ADDER_MAP, encoding="utf-8")
     (work / "inverters.v").write_text(_INVERTER_MAP, encoding="utf-8")
@@ -225,7 +226,7 @@ def map_design(
     (work / "abc.constr").write_text(
         f"set_driving_cell {_DRIVING_CELL}\nset_load {_OUTPUT_LOAD_FF}\n", encoding="utf-8"
     )
-    run_yosys(yosys_script([file.resolve() for file in files], top, options, pdk, work.resolve()), work)
+    run_yosys(yosys_script([file.resolve() for file in files], top, options, pdk, work), work)
     netlist = read_json(work / "netlist.json", top)
     use_inverted_outputs(netlist, library)
     netlist.check_mapped(library)
