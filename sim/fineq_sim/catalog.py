@@ -111,10 +111,10 @@ _SMALL_LAYER = GoldenShape(channels=10, inner=50, tokens=12)
 
 def all_runs() -> list[Run]:
     """Every run of the regression, small ones first."""
+    line = _component("line_decoder", "fineq_5x7", golden=GoldenShape(8, 400, 2), quick=True)
     runs = [
         Run("decoder/all", "decoder_bench", designs.decoder_design, quick=True),
-        _component("line_decoder", _TWO_SLICES, golden=GoldenShape(8, 400, 2), quick=True),
-        _component("line_decoder", "fineq_5x7", golden=GoldenShape(8, 400, 2)),
+        line,
         _component("line_decoder", "fineq_64x64", golden=GoldenShape(8, 400, 2)),
         *_trees(),
     ]
@@ -134,9 +134,9 @@ def all_runs() -> list[Run]:
         _core("temporal", "fineq_8x24"),
         _core("temporal", "fineq_16x16", simulators=_VERILATOR),
         _core("temporal", "fineq_16x16_column", simulators=_VERILATOR),
-        _core("packed", "fineq_5x7", simulators=_VERILATOR),
+        _core("packed", "fineq_5x7", simulators=_VERILATOR, quick=True),
         _core("packed", "fineq_8x24"),
-        _core("packed", _TWO_SLICES, quick=True),
+        _core("packed", _TWO_SLICES),
         _core("temporal", ArrayConfig(rows=1, columns=1, accumulator_bits=12)),
         _core("temporal", ArrayConfig(rows=3, columns=2, activation_bits=4, accumulator_bits=9)),
         _core("mac", MacConfig(rows=1, columns=1, accumulator_bits=20)),
@@ -148,9 +148,9 @@ def all_runs() -> list[Run]:
         _core("mac", "mac8x8_16x16", simulators=_VERILATOR),
         _core("mac", "mac8x3_16x16_broadcast", simulators=_VERILATOR),
         _layer("temporal", "fineq_5x7", _SMALL_LAYER),
-        _layer("packed", "fineq_5x7", _SMALL_LAYER, simulators=_VERILATOR),
+        _layer("packed", "fineq_5x7", _SMALL_LAYER, simulators=_VERILATOR, quick=True),
         _layer("packed", "fineq_5x7_column", _SMALL_LAYER, simulators=_VERILATOR),
-        _layer("packed", _TWO_SLICES, GoldenShape(10, 50, 7), quick=True),
+        _layer("packed", _TWO_SLICES, GoldenShape(10, 50, 7)),
         _layer("packed", "fineq_8x24", GoldenShape(17, 100, 19)),
         _layer("packed", "fineq_16x16", GoldenShape(24, 70, 20), simulators=_VERILATOR),
         _layer(

@@ -85,7 +85,7 @@ FAULTS: tuple[Fault, ...] = (
         f"{_HW}/decoder.py",
         "indices.word_select(cluster // PAIR_CLUSTERS, INDEX_BITS)",
         "indices.word_select(cluster % (BLOCK_CLUSTERS // PAIR_CLUSTERS), INDEX_BITS)",
-        "line_decoder/4x12",
+        "line_decoder/fineq_5x7",
     ),
     Fault(
         "encoder-off-by-one",
@@ -221,7 +221,7 @@ FAULTS: tuple[Fault, ...] = (
         f"{_SW}/format.py",
         "places, bits = [j for j in range(CLUSTER_WEIGHTS) if j != index_code - 1], OUTLIER_BITS",
         "places, bits = [j for j in range(CLUSTER_WEIGHTS) if j != 3 - index_code], OUTLIER_BITS",
-        "line_decoder/4x12",
+        "line_decoder/fineq_5x7",
     ),
     Fault(
         "pack-sign-inverted",

@@ -30,9 +30,6 @@ _VERILATOR_OPTIONS = (
     "-Wno-fatal",
     # Only the ports of the top are visible to a testbench (see `_visibility`): large arrays run much faster.
     "--no-public-flat-rw",
-    # One C++ file for all but the largest arrays: many small ones take several times as long to compile.
-    "--output-split",
-    "500000",
 )
 
 
