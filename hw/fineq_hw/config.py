@@ -192,3 +192,118 @@ MACS: dict[str, MacConfig] = {
     for path in MAC_WEIGHT_PATHS
 }
 """Systolic MAC baselines by name, such as `mac8x3_64x64` or `mac8x8_16x16_broadcast`."""
+
+
+BUS_BITS: tuple[int, ...] = (64, 128)
+"""Widths of the accelerator's memory bus."""
+
+ALIGNMENT = 16
+"""Addresses, strides and padded records in the accelerator's memory are multiples of so many bytes."""
+
+MAX_LAYER_SIZE = 0xFFFF
+"""Largest number of tokens, of output channels and of inputs of one descriptor."""
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True)
+class AcceleratorConfig:
+    """Parameters of the whole accelerator around an array (paper Fig. 5(a)).
+
+    Attributes:
+        array: the temporal-coding array, or the MAC array of the baseline.
+        bus_bits: data width of the AXI4 memory port, one of `BUS_BITS`.
+        address_bits: width of a memory address.
+        channels_per_tile: output channels worked off before the array takes other inputs: depth of each half
+            of the weight buffer and of the output buffer.
+        max_burst_beats: longest AXI4 burst.
+        outstanding_reads: read bursts in flight.
+
+    Raises:
+        ValueError: a parameter is impossible; the text says which and what is allowed.
+    """
+
+    array: ArrayConfig | MacConfig
+    bus_bits: int = 128
+    address_bits: int = 40
+    channels_per_tile: int = 512
+    max_burst_beats: int = 16
+    outstanding_reads: int = 8
+
+    def __post_init__(self) -> None:
+        if self.array.activation_bits != 8:
+            raise ValueError(
+                f"activation_bits is {self.array.activation_bits}: the accelerator's buffers hold one activation a byte, "
+                "use 8"
+            )
+        if self.array.accumulator_bits > 32:
+            raise ValueError(f"accumulator_bits is {self.array.accumulator_bits}: results have 32 bits, use at most 32")
+        _check_choice(self, "bus_bits", BUS_BITS)
+        _check_integer(self, "address_bits", 16, 64)
+        _check_integer(self, "channels_per_tile", ALIGNMENT, 4096)
+        if self.channels_per_tile % ALIGNMENT:
+            raise ValueError(
+                f"channels_per_tile is {self.channels_per_tile}: it must be a multiple of {ALIGNMENT}, so that every "
+                "tile of the result starts aligned"
+            )
+        _check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
+        _check_integer(self, "outstanding_reads", 1, 64)
+
+    @property
+    def bus_bytes(self) -> int:
+        return self.bus_bits // 8
+
+    @property
+    def vector_lanes(self) -> int:
+        """Results that the vector unit works on in a cycle: one bus word of 32-bit results."""
+        return self.bus_bits // 32
+
+    @property
+    def activation_tile_bytes(self) -> int:
+        """Bytes in memory of one token's inputs for one tile: one activation a byte, padded."""
+        return _aligned(self.array.columns)
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes in memory of one weight line: what one decoding step turns into `line_slices` weight vectors."""
+        if isinstance(self.array, MacConfig):
+            return -(-self.array.columns * self.array.weight_bits // 8)
+        return self.array.line_bytes
+
+    @property
+    def line_slices(self) -> int:
+        """Weight vectors in one line."""
+        return 1 if isinstance(self.array, MacConfig) else self.array.line_slices
+
+    @property
+    def token_tile_bytes(self) -> int:
+        """Bytes in memory of the scale records of the tokens of one tile: 4 bytes a token, padded."""
+        return _aligned(4 * self.array.rows)
+
+    def weight_chunk_bytes(self, channels: int) -> int:
+        """Bytes in memory of the lines of `channels` output channels, one line each, padded."""
+        return _aligned(channels * self.line_bytes)
+
+    @property
+    def max_inner_dimension(self) -> int:
+        """Largest K: what neither the accumulator nor the descriptor overflows with."""
+        return min(self.array.max_inner_dimension, MAX_LAYER_SIZE)
+
+
+ACCELERATORS: dict[str, AcceleratorConfig] = {
+    "accelerator_64x64": AcceleratorConfig(ARRAYS["fineq_64x64"]),
+    "accelerator_16x16": AcceleratorConfig(ARRAYS["fineq_16x16"], channels_per_tile=64),
+    "accelerator_8x24": AcceleratorConfig(ARRAYS["fineq_8x24"], bus_bits=64, channels_per_tile=32, outstanding_reads=4),
+    "accelerator_5x7": AcceleratorConfig(
+        ARRAYS["fineq_5x7_column"], bus_bits=64, channels_per_tile=16, max_burst_beats=4, outstanding_reads=2
+    ),
+    "mac8x8_accelerator_64x64": AcceleratorConfig(MACS["mac8x8_64x64_broadcast"]),
+    "mac8x3_accelerator_64x64": AcceleratorConfig(MACS["mac8x3_64x64_broadcast"]),
+    "mac8x8_accelerator_5x7": AcceleratorConfig(
+        MACS["mac8x8_5x7"], bus_bits=64, channels_per_tile=16, max_burst_beats=4, outstanding_reads=2
+    ),
+    "mac8x3_accelerator_16x16": AcceleratorConfig(MACS["mac8x3_16x16_broadcast"], channels_per_tile=64),
+}
+"""Whole accelerators by name; those with a MAC array are the baseline."""
