@@ -235,8 +235,8 @@ class AcceleratorConfig:
     def __post_init__(self) -> None:
         if self.array.activation_bits != 8:
             raise ValueError(
-                f"activation_bits is {self.array.activation_bits}: the accelerator's buffers hold one activation a byte, "
-                "use 8"
+                f"activation_bits is {self.array.activation_bits}: the accelerator's buffers hold one activation "
+                "a byte, use 8"
             )
         if self.array.accumulator_bits > 32:
             raise ValueError(f"accumulator_bits is {self.array.accumulator_bits}: results have 32 bits, use at most 32")
