@@ -1,8 +1,9 @@
 """Gate-level simulation of a mapped netlist, 64 independent runs at once.
 
 Every net holds one 64-bit word: bit l is its value in run l. Cells are evaluated level by level with numpy,
-all cells of a kind in a level at once; what a cell does comes from the `function` and `ff` groups of the
-Liberty file. There are no delays: the logic settles once a cycle, so glitches are not seen.
+all cells of a kind in a level at once; what a cell does comes from the `function`, `ff` and `latch` groups of
+the Liberty file. There are no delays: the logic settles once in each phase of the clock, so glitches are not
+seen (`fineq_sim.glitches` measures them).
 """
 
 from __future__ import annotations
@@ -16,59 +17,86 @@ from fineq_hw.ppa.activity import Activity
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import BooleanFunction, Cell
 from fineq_hw.ppa.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
+from fineq_sim.ternary import Ternary
 
 LANES = 64
 """Independent runs, one per bit of a word."""
 
 ALL_LANES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
+_LATCH_ROUNDS = 8
+"""Open latches may feed one another; deeper chains than this do not occur in a sane design."""
+
+Words = np.ndarray | Ternary
+
 
 @dataclass
 class _Operation:
     """One output pin of all cells of a kind that lie in the same level."""
 
-    function: Callable[[dict[str, np.ndarray]], np.ndarray]
+    function: Callable[[dict[str, Words]], Words]
     inputs: dict[str, np.ndarray]
     output: np.ndarray
 
 
 @dataclass
-class _Flops:
-    """All flip-flops of a kind: nets, and the enable nets of their gated clocks (`NO_NET`: free running)."""
+class _Registers:
+    """All flip-flops or latches of a kind.
 
-    data: BooleanFunction
+    `enable` is what the clock gate in front has sampled (`NO_NET`: free running); `clock` the clock net.
+    """
+
+    function: BooleanFunction
+    open_when: BooleanFunction
+    clock_pin: str
     inputs: dict[str, np.ndarray]
     q: np.ndarray
     qn: np.ndarray
+    clock: np.ndarray
     enable: np.ndarray
-    state: np.ndarray
+    state: Words
 
 
 class GateLevelSimulator:
     """Cycle-by-cycle simulation of a flat netlist.
 
-    One cycle: set inputs, `settle()`, read outputs, `clock_edge()`. Registers start with random values from
-    `seed`, different in every run, so that a design that relies on initial values fails.
+    One cycle: set inputs, `settle()`, read outputs, `clock_edge()`. A clock gate passes the high phase of a
+    cycle if its enable was high at the edge that starts the cycle. A latch on such a clock is open in that
+    phase and closed in the other, or the other way round, as its Liberty group says. Registers start with
+    random values from `seed`, different in every run, so that a design that relies on initial values fails.
 
     Args:
         flat: the netlist.
         clock: name of its clock port.
         seed: seed of the initial register values.
+        ternary: registers start unknown; what is known later is so whatever they held. No activity.
 
     Raises:
-        SynthesisError: the netlist has a latch, an asynchronous reset, a combinational loop or a clock that
-            passes through anything but buffers and clock gates.
+        SynthesisError: the netlist has an asynchronous reset, a combinational loop, a register whose clock or
+            enable does not come from the clock port, or a clock that passes through anything but buffers and
+            clock gates.
     """
 
-    def __init__(self, flat: FlatNetlist, clock: str = "clk", seed: int = 0) -> None:
+    def __init__(self, flat: FlatNetlist, clock: str = "clk", seed: int = 0, ternary: bool = False) -> None:
         self.flat = flat
-        self.values = np.zeros(flat.nets, dtype=np.uint64)
-        self._clock_enable = self._trace_clock(flat, clock)
-        self._flops = [self._make_flops(g) for g in flat.groups.values() if g.cell.register is not None]
+        self._ones: Words = Ternary.known(ALL_LANES) if ternary else ALL_LANES
+        # The last entry stands for `NO_NET`, an enable that is always on.
+        self.values: Words = Ternary.unknown(flat.nets + 1) if ternary else np.zeros(flat.nets + 1, dtype=np.uint64)
+        self.values[NO_NET] = ALL_LANES
+        enables = self._trace_clock(flat, clock)
+        groups = [g for g in flat.groups.values() if g.cell.register is not None]
+        self._flops = [self._make_registers(g, enables) for g in groups if g.cell.register.kind == "ff"]
+        self._latches = [self._make_registers(g, enables) for g in groups if g.cell.register.kind == "latch"]
         self._levels = self._levelise()
         rng = np.random.default_rng(seed)
-        for flops in self._flops:
-            flops.state[:] = rng.integers(0, ALL_LANES, len(flops.state), dtype=np.uint64, endpoint=True)
+        for registers in (*self._flops, *self._latches):
+            count = len(registers.clock)
+            random = rng.integers(0, ALL_LANES, count, dtype=np.uint64, endpoint=True)
+            registers.state = Ternary.unknown(count) if ternary else random
+        nets, _ = self._clock_nets
+        self._pulses: Words = self.values[nets]
+        self._pulses[:] = np.uint64(0)
+        self._latch_clocks = np.flatnonzero(np.isin(nets, [net for group in self._latches for net in group.clock]))
         self._previous: np.ndarray | None = None
         self.clear_activity()
 
@@ -82,19 +110,23 @@ class GateLevelSimulator:
         self.values[nets] = words
 
     def get_port(self, name: str) -> np.ndarray:
-        """Words of a port, uint64 [width]."""
-        return self.values[self.flat.ports[name][1]]
+        """Words of a port, uint64 [width]; unknown bits read as 0."""
+        words = self.values[self.flat.ports[name][1]]
+        return words.one if isinstance(words, Ternary) else words
+
+    def unknown_bits(self, name: str) -> np.ndarray:
+        """Which bits of a port are unknown, uint64 [width]; none but in a ternary run."""
+        words = self.values[self.flat.ports[name][1]]
+        return words.unknown_bits if isinstance(words, Ternary) else np.zeros(len(words), dtype=np.uint64)
 
     def settle(self) -> None:
-        """Let the logic take the values that follow from ports and registers."""
-        values = self.values
-        for flops in self._flops:
-            _write(values, flops.q, flops.state)
-            _write(values, flops.qn, ~flops.state)
-        for operations in self._levels:
-            for operation in operations:
-                operands = {pin: values[nets] for pin, nets in operation.inputs.items()}
-                values[operation.output] = operation.function(operands)
+        """Let the logic take the values that follow from ports and registers, in both phases of the clock."""
+        if self._latches and _any(self._pulses[self._latch_clocks]):
+            nets, _ = self._clock_nets
+            self.values[nets] = self._pulses
+            self._settle_phase()
+            self.values[nets] = np.uint64(0)
+        self._settle_phase()
 
     def clock_edge(self, record: bool = False) -> None:
         """A rising clock edge: registers take their next state. Settled values enter the activity if asked."""
@@ -103,9 +135,8 @@ class GateLevelSimulator:
         else:
             self._previous = None
         for flops in self._flops:
-            following = flops.data.evaluate({pin: self.values[nets] for pin, nets in flops.inputs.items()}, ALL_LANES)
-            enabled = np.where(flops.enable == NO_NET, ALL_LANES, self.values[flops.enable])
-            flops.state ^= (flops.state ^ following) & enabled
+            self._take(flops, self.values[flops.enable])
+        self._pulses = self.values[self._clock_nets[1]]
 
     # -- activity
 
@@ -113,19 +144,19 @@ class GateLevelSimulator:
         """Forget what was recorded."""
         self._toggles = np.zeros(self.flat.nets, dtype=np.int64)
         self._high = np.zeros(self.flat.nets, dtype=np.int64)
+        self._clock_pulses = np.zeros(len(self._clock_nets[0]), dtype=np.int64)
         self._cycles = 0
 
     def _record(self) -> None:
+        values = self.values[:-1]
         if self._previous is not None:
-            self._toggles += np.bitwise_count(self._previous ^ self.values)
-            self._high += np.bitwise_count(self.values)
-            nets, enables = self._clock_nets
-            pulses = np.where(enables == NO_NET, LANES, np.bitwise_count(self.values[enables]))
-            self._clock_pulses += pulses
+            self._toggles += np.bitwise_count(self._previous ^ values)
+            self._high += np.bitwise_count(values)
+            self._clock_pulses += np.bitwise_count(self.values[self._clock_nets[1]])
             self._cycles += LANES
-            np.copyto(self._previous, self.values)
+            np.copyto(self._previous, values)
         else:
-            self._previous = self.values.copy()
+            self._previous = values.copy()
 
     def activity(self, source: str = "") -> Activity:
         """What was recorded since `clear_activity`.
@@ -140,16 +171,37 @@ class GateLevelSimulator:
         high[nets] = 0.5 * self._clock_pulses / cycles
         return Activity(toggles, high, self._cycles, source)
 
+    # -- one phase
+
+    def _settle_phase(self) -> None:
+        for _ in range(_LATCH_ROUNDS):
+            for registers in (*self._flops, *self._latches):
+                _write(self.values, registers.q, registers.state)
+                _write(self.values, registers.qn, ~registers.state)
+            for operations in self._levels:
+                for operation in operations:
+                    operands = {pin: self.values[nets] for pin, nets in operation.inputs.items()}
+                    self.values[operation.output] = operation.function(operands)
+            if not [latches for latches in self._latches if self._follow(latches)]:
+                return
+        raise SynthesisError(f"the latches do not settle: more than {_LATCH_ROUNDS} follow one another")
+
+    def _follow(self, latches: _Registers) -> bool:
+        """Open latches take their data; returns whether any of them changed."""
+        before = latches.state
+        self._take(latches, latches.open_when.evaluate({latches.clock_pin: self.values[latches.clock]}, self._ones))
+        return _any(before ^ latches.state) if not isinstance(before, Ternary) else before != latches.state
+
+    def _take(self, registers: _Registers, enabled: Words) -> None:
+        data = registers.function.evaluate({pin: self.values[n] for pin, n in registers.inputs.items()}, self._ones)
+        registers.state = (data & enabled) | (registers.state & ~enabled)
+
     # -- preparation
 
     def _trace_clock(self, flat: FlatNetlist, clock: str) -> dict[int, int]:
         """Nets that carry the clock, with the net that enables it (`NO_NET`: always)."""
-        if clock not in flat.ports:
-            self._clock_nets = (np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32))
-            self._clock_pulses = np.zeros(0, dtype=np.int64)
-            return {}
-        carried = {int(flat.ports[clock][1][0]): NO_NET}
-        pending = True
+        carried = {int(flat.ports[clock][1][0]): NO_NET} if clock in flat.ports else {}
+        pending = bool(carried)
         while pending:
             pending = False
             for group in flat.groups.values():
@@ -172,27 +224,29 @@ class GateLevelSimulator:
                     pending = True
         nets = np.array(sorted(carried), dtype=np.int32)
         self._clock_nets = (nets, np.array([carried[int(net)] for net in nets], dtype=np.int32))
-        self._clock_pulses = np.zeros(len(nets), dtype=np.int64)
         return carried
 
-    def _make_flops(self, group: CellGroup) -> _Flops:
+    def _make_registers(self, group: CellGroup, enables: dict[int, int]) -> _Registers:
         register = group.cell.register
-        if register.kind != "ff":
-            raise SynthesisError(f"{group.cell.name} is a latch: the gate-level simulation knows flip-flops only")
+        name = group.cell.name
         if register.clear is not None or register.preset is not None:
-            raise SynthesisError(f"{group.cell.name} has an asynchronous reset: the gate-level simulation has none")
-        clock = register.clock.inputs[0]
+            raise SynthesisError(f"{name} has an asynchronous reset: the gate-level simulation has none")
+        pin = register.clock.inputs[0]
         try:
-            enable = np.array([self._clock_enable[int(net)] for net in group.nets[clock]], dtype=np.int32)
+            enable = np.array([enables[int(net)] for net in group.nets[pin]], dtype=np.int32)
         except KeyError:
-            raise SynthesisError(f"a {group.cell.name} has a clock that does not come from the clock port") from None
+            what = "a clock" if register.kind == "ff" else "an enable"
+            raise SynthesisError(f"a {name} has {what} that does not come from the clock port") from None
         absent = np.full(len(group), NO_NET, dtype=np.int32)
         outputs = {pin.function.text: group.nets[pin.name] for pin in group.cell.outputs if pin.function is not None}
-        return _Flops(
+        return _Registers(
             register.data,
+            register.clock,
+            pin,
             {pin: group.nets[pin] for pin in register.data.inputs},
             outputs.get(register.state, absent),
             outputs.get(register.inverse, absent),
+            group.nets[pin],
             enable,
             np.zeros(len(group), dtype=np.uint64),
         )
@@ -218,7 +272,7 @@ class GateLevelSimulator:
                 members = members[np.argsort(output[members], kind="stable")]
                 levels[number].append(
                     _Operation(
-                        lambda operands, f=function: f.evaluate(operands, ALL_LANES),
+                        lambda operands, f=function: f.evaluate(operands, self._ones),
                         {pin: nets[members] for pin, nets in inputs.items()},
                         output[members],
                     )
@@ -226,7 +280,12 @@ class GateLevelSimulator:
         return levels
 
 
-def _write(values: np.ndarray, nets: np.ndarray, words: np.ndarray) -> None:
+def _any(words: Words) -> bool:
+    """Whether any bit may be one."""
+    return bool((~words.zero).any() if isinstance(words, Ternary) else words.any())
+
+
+def _write(values: Words, nets: np.ndarray, words: Words) -> None:
     connected = nets != NO_NET
     values[nets[connected]] = words[connected]
 

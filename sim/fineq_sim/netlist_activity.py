@@ -50,12 +50,12 @@ class CoreRun:
     """What a run has shown.
 
     Attributes:
-        activity: toggles in the steady state.
+        activity: toggles in the steady state; None of a ternary run.
         cycles_per_vector: measured clock cycles per weight vector in the recorded window, all runs together.
         results_checked: sums compared with the integer reference; all were equal.
     """
 
-    activity: Activity
+    activity: Activity | None
     cycles_per_vector: float
     results_checked: int
 
@@ -130,6 +130,12 @@ class _Driver:
         self.next_partial += _flag(simulator, "partials__ready")
         valid = np.flatnonzero(_flag(simulator, "results__valid"))
         if len(valid):
+            unknown = unpack_lanes(simulator.unknown_bits("results__payload"))[valid].any(axis=1)
+            if unknown.any():
+                lane = valid[unknown][0]
+                raise SynthesisError(
+                    f"weight vector {self.next_result[lane]} has a result that depends on what registers held before reset"
+                )
             sums = signed_fields(
                 unpack_lanes(simulator.get_port("results__payload"))[valid, :-1], self.config.accumulator_bits
             )
@@ -146,6 +152,8 @@ class _Driver:
 
 
 def _flag(simulator: GateLevelSimulator, port: str) -> np.ndarray:
+    if simulator.unknown_bits(port).any():
+        raise SynthesisError(f"{port} depends on what registers held before reset")
     return unpack_lanes(simulator.get_port(port))[:, 0].astype(np.int64)
 
 
@@ -162,6 +170,8 @@ def run_core(
     warm_up: int,
     cycles: int,
     source: str = "",
+    seed: int = 0,
+    ternary: bool = False,
 ) -> CoreRun:
     """Preload the tiles, stream their weight vectors, check the sums, record the activity.
 
@@ -173,13 +183,15 @@ def run_core(
         warm_up: cycles of streaming before the recording, at least the latency of the core.
         cycles: cycles to record.
         source: description of the data for the report.
+        seed: seed of what registers hold before reset.
+        ternary: registers hold unknown values before reset; every flag and result must become known. No activity.
 
     Raises:
         SynthesisError: a result differs from the integer reference, or the core hangs.
     """
     if len(tiles) != LANES:
         raise ValueError(f"need {LANES} tiles, got {len(tiles)}")
-    simulator = GateLevelSimulator(flat)
+    simulator = GateLevelSimulator(flat, seed=seed, ternary=ternary)
     driver = _Driver(config, tiles, packed)
     for name, (direction, nets) in flat.ports.items():
         if direction == "input":
@@ -211,11 +223,11 @@ def run_core(
         taken = driver.handshakes(simulator)
         if cycle > warm_up:
             accepted += taken
-        simulator.clock_edge(record=cycle >= warm_up)
+        simulator.clock_edge(record=cycle >= warm_up and not ternary)
     if accepted == 0 or not (driver.next_result > 0).all():
         raise SynthesisError("the mapped netlist accepts no weight vectors or delivers no results")
     return CoreRun(
-        simulator.activity(source),
+        None if ternary else simulator.activity(source),
         cycles * LANES / accepted,
         int(driver.next_result.sum()) * config.rows,
     )
