@@ -1,0 +1,214 @@
+"""The memory image: how activations, weights, scales and results lie in the accelerator's memory (docs/driver.md).
+
+Each `..._image` builds the bytes that the hardware reads, each `read_...` takes bytes apart again. All are whole-array
+numpy operations. Sizes come from `AcceleratorConfig` and records from `fineq_hw.accelerator_layouts`; nothing is
+repeated here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from amaranth.lib import data
+
+from fineq import format as block_format
+from fineq_hw.accelerator_layouts import channel_parameters_layout, token_parameters_layout
+from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
+
+_SIGN = 1 << block_format.MAGNITUDE_BITS
+"""Sign bit of a decoded weight, above its magnitude."""
+
+
+def aligned(size: int) -> int:
+    """`size` rounded up to the memory's alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def inner_tiles(config: AcceleratorConfig, inner: int) -> int:
+    """Tiles along K."""
+    return -(-inner // config.array.columns)
+
+
+def line_groups(config: AcceleratorConfig, inner: int) -> int:
+    """Weight lines of one output channel."""
+    return -(-inner_tiles(config, inner) // config.line_slices)
+
+
+def record_type(layout: data.StructLayout) -> np.dtype:
+    """numpy type of a record in memory.
+
+    Raises:
+        ValueError: a field is not a whole number of bytes.
+    """
+    names, formats, offsets = [], [], []
+    for name, field in layout:
+        width, is_signed = field.width, getattr(field.shape, "signed", False)
+        if width not in (8, 16, 32) or field.offset % 8:
+            raise ValueError(f"field {name} of a record in memory has {width} bits from bit {field.offset}")
+        names.append(name)
+        formats.append(f"<{'i' if is_signed else 'u'}{width // 8}")
+        offsets.append(field.offset // 8)
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": layout.size // 8})
+
+
+CHANNEL_RECORD = record_type(channel_parameters_layout)
+TOKEN_RECORD = record_type(token_parameters_layout)
+
+
+# -- activations -----------------------------------------------------------------------------------------------
+
+
+def activation_stride(config: AcceleratorConfig, inner: int) -> int:
+    """Bytes from one token to the next."""
+    return inner_tiles(config, inner) * config.activation_tile_bytes
+
+
+def activation_image(config: AcceleratorConfig, activations: np.ndarray) -> np.ndarray:
+    """int8 [M, K] to uint8 [M * activation_stride]: every tile of inputs padded to the alignment."""
+    tokens, inner = activations.shape
+    columns, tiles = config.array.columns, inner_tiles(config, inner)
+    padded = np.zeros((tokens, tiles * columns), dtype=np.int8)
+    padded[:, :inner] = activations
+    image = np.zeros((tokens, tiles, config.activation_tile_bytes), dtype=np.int8)
+    image[:, :, :columns] = padded.reshape(tokens, tiles, columns)
+    return image.view(np.uint8).reshape(-1)
+
+
+def read_activations(config: AcceleratorConfig, rows: np.ndarray, tiles: int) -> np.ndarray:
+    """uint8 [M, at least tiles * activation_tile_bytes] to int8 [M, tiles * columns]."""
+    width = config.activation_tile_bytes
+    parts = np.ascontiguousarray(rows[:, : tiles * width]).view(np.int8).reshape(len(rows), tiles, width)
+    return parts[:, :, : config.array.columns].reshape(len(rows), -1)
+
+
+# -- weights ---------------------------------------------------------------------------------------------------
+
+
+def weight_lines(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
+    """The lines of every output channel, uint8 [N, line groups, line_bytes].
+
+    Args:
+        config: the accelerator.
+        weights: packed blocks, uint8 [N, bytes of a row], for a temporal-coding array; integers [N, K] for a MAC
+            array (-128..127, or -3..3 with 3-bit weights).
+    """
+    if isinstance(config.array, MacConfig):
+        return _mac_lines(config, weights)
+    groups = -(-weights.shape[1] // config.line_bytes)
+    lines = np.zeros((len(weights), groups * config.line_bytes), dtype=np.uint8)
+    lines[:, : weights.shape[1]] = weights
+    return lines.reshape(len(weights), groups, config.line_bytes)
+
+
+def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:
+    array, (channels, inner) = config.array, codes.shape
+    tiles = inner_tiles(config, inner)
+    padded = np.zeros((channels, tiles * array.columns), dtype=np.int16)
+    padded[:, :inner] = codes
+    if array.weight_bits == 3:
+        padded = np.where(padded < 0, _SIGN - padded, padded)
+    fields = padded.astype(np.uint8).reshape(channels, tiles, array.columns, 1)
+    bits = np.unpackbits(fields, axis=-1, count=array.weight_bits, bitorder="little")
+    return np.packbits(bits.reshape(channels, tiles, -1), axis=-1, bitorder="little")
+
+
+def read_weight_lines(config: AcceleratorConfig, lines: np.ndarray) -> np.ndarray:
+    """What the decoders make of lines, int8 [N, line groups * line_slices * columns]; minus zero reads as zero."""
+    array = config.array
+    if not isinstance(array, MacConfig):
+        row = np.ascontiguousarray(lines).reshape(len(lines), -1)
+        weights = row.shape[1] // block_format.BLOCK_BYTES * block_format.BLOCK_WEIGHTS
+        return block_format.unpack(row, weights, strict=False)
+    bits = np.unpackbits(lines, axis=-1, count=array.columns * array.weight_bits, bitorder="little")
+    fields = np.packbits(bits.reshape(-1, array.weight_bits), axis=-1, bitorder="little").astype(np.int16)[:, 0]
+    if array.weight_bits == 3:
+        fields = np.where(fields & _SIGN, -(fields & (_SIGN - 1)), fields)
+    return fields.astype(np.int8).reshape(len(lines), -1)
+
+
+def _channel_tiles(config: AcceleratorConfig, channels: int) -> list[tuple[int, int]]:
+    step = config.channels_per_tile
+    return [(first, min(step, channels - first)) for first in range(0, channels, step)]
+
+
+def weight_image_bytes(config: AcceleratorConfig, channels: int, groups: int) -> int:
+    """Size of the image of `channels` output channels with `groups` lines each."""
+    return sum(groups * config.weight_chunk_bytes(count) for _, count in _channel_tiles(config, channels))
+
+
+def weight_image(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
+    """Weights in the order in which the hardware streams them, uint8; arguments: see `weight_lines`.
+
+    For each tile of channels and each line group: one line of every channel, the whole padded to the alignment.
+    """
+    lines = weight_lines(config, weights)
+    chunks = []
+    for first, count in _channel_tiles(config, len(lines)):
+        part = lines[first : first + count].transpose(1, 0, 2).reshape(lines.shape[1], -1)
+        chunks.append(np.pad(part, ((0, 0), (0, config.weight_chunk_bytes(count) - part.shape[1]))).reshape(-1))
+    return np.concatenate(chunks)
+
+
+def read_weight_image(config: AcceleratorConfig, image: np.ndarray, channels: int, groups: int) -> np.ndarray:
+    """The integers of a weight image, int8 [N, groups * line_slices * columns]."""
+    lines, start = np.empty((channels, groups, config.line_bytes), dtype=np.uint8), 0
+    for first, count in _channel_tiles(config, channels):
+        size = groups * config.weight_chunk_bytes(count)
+        part = image[start : start + size].reshape(groups, -1)[:, : count * config.line_bytes]
+        lines[first : first + count] = part.reshape(groups, count, -1).transpose(1, 0, 2)
+        start += size
+    return read_weight_lines(config, lines)
+
+
+# -- scales ----------------------------------------------------------------------------------------------------
+
+
+def channel_image(multipliers: np.ndarray, shifts: np.ndarray, biases: np.ndarray) -> np.ndarray:
+    """Records of the output channels, uint8: weight scale = multiplier / 2^shift, bias in 1 / 2^FRACTION_BITS."""
+    records = np.zeros(len(multipliers), dtype=CHANNEL_RECORD)
+    records["multiplier"], records["shift"], records["bias"] = multipliers, shifts, biases
+    return records.view(np.uint8)
+
+
+def read_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Records of type `CHANNEL_RECORD`, [N]."""
+    return image[: channels * CHANNEL_RECORD.itemsize].view(CHANNEL_RECORD)
+
+
+def token_image_bytes(config: AcceleratorConfig, tokens: int) -> int:
+    """Size of the records of `tokens` tokens: those of each tile of tokens are padded."""
+    full, rest = divmod(tokens, config.array.rows)
+    return full * config.token_tile_bytes + aligned(rest * TOKEN_RECORD.itemsize)
+
+
+def token_image(config: AcceleratorConfig, multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Records of the tokens, uint8: activation scale = multiplier / 2^shift."""
+    tokens, rows = len(multipliers), config.array.rows
+    tiles = -(-tokens // rows)
+    records = np.zeros((tiles, config.token_tile_bytes // TOKEN_RECORD.itemsize), dtype=TOKEN_RECORD)
+    number = np.arange(tokens)
+    records["multiplier"][number // rows, number % rows] = multipliers
+    records["shift"][number // rows, number % rows] = shifts
+    return records.view(np.uint8).reshape(-1)[: token_image_bytes(config, tokens)]
+
+
+def read_tokens(config: AcceleratorConfig, image: np.ndarray, tokens: int) -> np.ndarray:
+    """Records of type `TOKEN_RECORD`, [M]."""
+    rows, tiles = config.array.rows, -(-tokens // config.array.rows)
+    padded = np.zeros(tiles * config.token_tile_bytes, dtype=np.uint8)
+    padded[: len(image)] = image
+    records = padded.view(TOKEN_RECORD).reshape(tiles, -1)[:, :rows]
+    return records.reshape(-1)[:tokens]
+
+
+# -- results ---------------------------------------------------------------------------------------------------
+
+
+def result_stride(channels: int, element: np.dtype) -> int:
+    """Bytes from one token of the result to the next."""
+    return aligned(channels * element.itemsize)
+
+
+def read_results(image: np.ndarray, tokens: int, channels: int, stride: int, element: np.dtype) -> np.ndarray:
+    """[M, N] of type `element` from rows `stride` bytes apart."""
+    rows = image.reshape(tokens, stride)[:, : channels * element.itemsize]
+    return np.ascontiguousarray(rows).view(element)
