@@ -134,7 +134,7 @@ class _Driver:
             if unknown.any():
                 lane = valid[unknown][0]
                 raise SynthesisError(
-                    f"weight vector {self.next_result[lane]} has a result that depends on what registers held before reset"
+                    f"the result of weight vector {self.next_result[lane]} depends on what registers held before reset"
                 )
             sums = signed_fields(
                 unpack_lanes(simulator.get_port("results__payload"))[valid, :-1], self.config.accumulator_bits

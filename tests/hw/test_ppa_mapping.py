@@ -25,7 +25,7 @@ from fineq_hw.ppa.timing import (
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
-from ppa_netlists import netlist_of  # noqa: E402
+from ppa_netlists import latch_rows, netlist_of  # noqa: E402
 
 ADDER = """
 module fineq_full_adder(a, b, c, sum, carry);
@@ -171,6 +171,25 @@ def test_thin_netlist_has_the_same_slack(library, tmp_path, monkeypatch):
         slacks.append(report.worst_slack_ns)
     assert slacks[1] == pytest.approx(slacks[0], abs=0.01)
     assert slacks[1] <= slacks[0] + 1e-4  # stand-ins load at least as much
+
+
+def test_timing_of_latches(library, tmp_path):
+    """Row register to latch: what arrives in the high phase goes through, and is late after it."""
+    netlist = latch_rows()
+    write_verilog(netlist, tmp_path / "netlist.v")
+
+    def analyse(clock_ns):
+        constraints = Constraints(clock_ns)
+        return analyse_timing(netlist, tmp_path / "netlist.v", constraints, find_pdk(), find_sta(), tmp_path)
+
+    report = analyse(2.5)
+    assert 2.0 < report.worst_slack_ns < 2.5 and report.path[1].startswith("q")  # register, latch, output
+    arrival = 1.2429 - report.latch_margin_ns  # pulse width and setup time of the library
+    assert 0.05 < arrival < 0.15
+    limit = 2.5 - 2 * report.latch_margin_ns
+    assert report.max_clock_mhz == pytest.approx(1000 / max(limit, 2.5 - report.worst_slack_ns))
+    late = analyse(0.12)
+    assert not late.met and late.verdict().startswith("a clock of 0.12 ns is missed by ")
 
 
 def test_half_a_netlist_is_an_error(mapped, tmp_path):

@@ -137,6 +137,38 @@ def test_gated_clock_runs_only_while_enabled(library):
     assert running.internal > 2 * stopped.internal
 
 
+def test_closed_latch_pays_for_its_data_only(library):
+    """The storage of the array in its steady state: the enable rests, the row of data above moves."""
+    cell = library.cell("DLH_X1")
+    netlist = netlist_of(["g", "d"], ["q"], [("DLH_X1", {"G": "g", "D": "d", "Q": "q"})])
+    power = evaluate(library, netlist, {"d": 1.0}, {"d": 0.5, "q": 1.0})
+    arcs = [i for i, arc in enumerate(cell.pins["D"].power) if arc.when.text == "!G & Q"]
+    energy = sum(0.5 * (table(cell, "D", "rise", i) + table(cell, "D", "fall", i)) for i in arcs)
+    assert power.internal == pytest.approx(energy * 1e-15 / CYCLE)
+    assert power.leakage == pytest.approx(0.5 * (39.635772 + 34.24872) * 1e-9)
+    assert power.switching == 0
+
+
+def test_latch_that_opens_every_cycle(library):
+    """D alternates and Q follows at every opening: G finds D different from Q and leaves it equal."""
+    cell = library.cell("DLH_X1")
+    netlist = netlist_of(["clk", "d"], ["q"], [("DLH_X1", {"G": "clk", "D": "d", "Q": "q"})])
+    power = evaluate(library, netlist, {"clk": 2.0, "d": 1.0, "q": 1.0}, {"clk": 0.5, "d": 0.5, "q": 0.5})
+    g, q, d = cell.pins["G"].power, cell.pins["Q"].power, cell.pins["D"].power
+    closing = sum(0.5 * table(cell, "G", "fall", i) for i in range(len(g)))  # Q is 0 or 1, half of the time each
+    weights = {"D": 1.0 * 0.5, "G": 2.0}  # data counts while the latch is open
+    opening = 0.0
+    for i, arc in enumerate(q):
+        mean = 0.5 * (table(cell, "Q", "rise", i) + table(cell, "Q", "fall", i))
+        opening += weights[arc.related_pin] / sum(weights.values()) * mean
+    data = sum(0.5 * 0.5 * 0.5 * (table(cell, "D", "rise", i) + table(cell, "D", "fall", i)) for i in range(len(d)))
+    assert power.internal == pytest.approx((closing + opening + data) * 1e-15 / CYCLE)
+    states = {when.text: value for when, value in cell.conditional_leakage}
+    closed = sum(0.5 * 0.25 * value for text, value in states.items() if "!G" in text)
+    opened = 0.5 * 0.5 * (states["!D & G & !Q"] + states["D & G & Q"])
+    assert power.leakage == pytest.approx((closed + opened) * 1e-9)
+
+
 def test_power_scales_with_the_clock(library):
     netlist = netlist_of(["a"], ["y"], [("INV_X1", {"A": "a", "ZN": "y"})])
     slow = evaluate(library, netlist, {"a": 1.0, "y": 1.0}, {"a": 0.5, "y": 0.5})

@@ -378,6 +378,20 @@ def flatten(netlist: Netlist, library: Library, block_of: dict[tuple[str, str], 
     return FlatNetlist(counter, ports, groups, blocks)
 
 
+def instance_paths(netlist: Netlist) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Instance path, as written by `write_verilog`, and kind of every cell."""
+
+    def walk(name: str, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+        module = netlist.modules[name]
+        for instance, instance_name in zip(module.instances, _instance_names(module), strict=True):
+            if instance.kind in netlist.modules:
+                yield from walk(instance.kind, (*path, instance_name))
+            else:
+                yield (*path, instance_name), instance.kind
+
+    yield from walk(netlist.top, ())
+
+
 NamedCell = tuple[tuple[str, ...], dict[str, int]]
 """Instance path and net number by pin."""
 

@@ -9,8 +9,9 @@ For every cell:
 * leakage: the table of leakage by state, weighted with the probability of the state.
 
 State probabilities come from the share of time each pin is high, taken as independent; outputs follow from
-the inputs. Two cases are exact instead, as they matter most: how often a flip-flop's D differs from its Q at
-a clock edge follows from its toggle count, and a gated clock runs only while its enable is high. Slews are
+the inputs. Three cases are exact instead, as they matter most: how often a register's D differs from its Q at
+a clock edge follows from its toggle count, a gated clock runs only while its enable is high, and an open latch
+shows its data. Slews are
 propagated: each net has one slew, the largest over the inputs of its driver of the mean of rise and fall.
 
 OpenSTA takes the outputs as independent of the inputs as well, so that a flip-flop spends half of its time in
@@ -30,7 +31,7 @@ from itertools import product
 import numpy as np
 
 from fineq_hw.ppa.activity import Activity
-from fineq_hw.ppa.liberty import BooleanFunction, Cell, Library, Pin, PowerArc, Table, WireLoad
+from fineq_hw.ppa.liberty import BooleanFunction, Cell, Library, Pin, PowerArc, Register, Table, WireLoad
 from fineq_hw.ppa.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
 
 _CHUNK = 1 << 17
@@ -236,6 +237,27 @@ class _Cells:
         if group.cell.register is not None:
             self.state_high.setdefault(group.cell.register.state, self._state_high())
         self.probability = self.states.probabilities(self.state_high)
+        if self.exact and self.latch is not None:
+            self.probability = self._latch_probability()
+
+    @property
+    def latch(self) -> Register | None:
+        register = self.cell.register
+        return register if register is not None and register.kind == "latch" else None
+
+    def _latch_probability(self) -> np.ndarray:
+        """An open latch shows its data: no other state occurs then."""
+        data, state, pin = self.latch.data.inputs[0], self.states.free[-1], self.latch.clock.inputs[0]
+        result = np.zeros_like(self.probability)
+        d, q, level = self.high[data], self.state_high[state], self.high[pin]
+        follows = {(1, 1): d, (0, 0): 1 - d, (0, 1): 0 * d, (1, 0): 0 * d}
+        free = {(a, b): (d if a else 1 - d) * (q if b else 1 - q) for a, b in follows}
+        for value in (0, 1):
+            share = level if value else 1 - level
+            joint = follows if self.latch.clock.evaluate({pin: value}, 1) else free
+            fixed = self._conditioned({pin: np.full(self.size, float(value))})
+            result += share[:, None] * self._with_joint(fixed, data, state, joint)
+        return result
 
     def _repair_open_outputs(self) -> None:
         """Open register outputs switch inside the cell all the same: take them from their complement."""
@@ -311,6 +333,9 @@ class _Cells:
 
     def _cause(self, output: Pin, arc: PowerArc) -> np.ndarray:
         """Probability that a change of the arc's input goes through to the output under the arc's condition."""
+        if self.exact and self.latch is not None and arc.related_pin in self.latch.data.inputs:
+            pin = self.latch.clock.inputs[0]  # data goes through an open latch only
+            return self.high[pin] if self._opens_high() else 1 - self.high[pin]
         sensitised = self.states.sensitised(output, arc.related_pin)
         if not self.exact and output.function is not None and arc.related_pin in output.function.inputs:
             return self.probability @ sensitised
@@ -346,7 +371,7 @@ class _Cells:
         before_rise = self._conditioned({pin.name: np.zeros(self.size)})
         before_fall = self._conditioned({pin.name: np.ones(self.size)})
         register = self.cell.register
-        if register is None or register.kind != "ff" or len(register.data.inputs) != 1:
+        if register is None or len(register.data.inputs) != 1:
             return before_rise, before_fall
         # P(D != Q) at an edge is the toggle rate of Q per clock pulse.
         data, state = register.data.inputs[0], self.states.free[-1]
@@ -356,7 +381,19 @@ class _Cells:
         differ = np.clip(self.toggles[output] / pulses, np.abs(d - q), np.minimum(d + q, 2 - d - q))
         d_only, q_only = 0.5 * (differ + d - q), 0.5 * (differ - d + q)
         joint = {(1, 0): d_only, (0, 1): q_only, (1, 1): d - d_only, (0, 0): 1 - d - q_only}
+        if self.latch is not None:  # as for a flip-flop when it opens; when it closes it shows its data
+            follows = {(1, 0): 0 * q, (0, 1): 0 * q, (1, 1): q, (0, 0): 1 - q}
+            joints = (joint, follows) if self._opens_high() else (follows, joint)
+            rise, fall = (
+                self._with_joint(before, data, state, j)
+                for before, j in zip((before_rise, before_fall), joints, strict=True)
+            )
+            return rise, fall
         return self._with_joint(before_rise, data, state, joint), self._with_joint(before_fall, data, state, joint)
+
+    def _opens_high(self) -> bool:
+        """Whether the latch is open while its enable pin is high."""
+        return bool(self.latch.clock.evaluate({self.latch.clock.inputs[0]: 1}, 1))
 
     def _conditioned(self, fixed: dict[str, np.ndarray]) -> np.ndarray:
         return self.states.probabilities(self.state_high | fixed)
