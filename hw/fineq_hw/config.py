@@ -218,6 +218,8 @@ class AcceleratorConfig:
         address_bits: width of a memory address.
         channels_per_tile: output channels worked off before the array takes other inputs: depth of each half
             of the weight buffer and of the output buffer.
+        final_channels: the same for the last tokens of a job: fewer, so that little is left to write when the
+            array is done; at most `channels_per_tile`.
         max_burst_beats: longest AXI4 burst.
         outstanding_reads: read bursts in flight.
 
@@ -229,6 +231,7 @@ class AcceleratorConfig:
     bus_bits: int = 128
     address_bits: int = 40
     channels_per_tile: int = 512
+    final_channels: int = 128
     max_burst_beats: int = 16
     outstanding_reads: int = 8
 
@@ -247,6 +250,12 @@ class AcceleratorConfig:
             raise ValueError(
                 f"channels_per_tile is {self.channels_per_tile}: it must be a multiple of {ALIGNMENT}, so that every "
                 "tile of the result starts aligned"
+            )
+        _check_integer(self, "final_channels", ALIGNMENT, self.channels_per_tile)
+        if self.channels_per_tile % self.final_channels or self.final_channels % ALIGNMENT:
+            raise ValueError(
+                f"final_channels is {self.final_channels}: it must be a multiple of {ALIGNMENT} that divides "
+                f"channels_per_tile, {self.channels_per_tile}"
             )
         _check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
         _check_integer(self, "outstanding_reads", 1, 64)
@@ -294,16 +303,25 @@ class AcceleratorConfig:
 
 ACCELERATORS: dict[str, AcceleratorConfig] = {
     "accelerator_64x64": AcceleratorConfig(ARRAYS["fineq_64x64"]),
-    "accelerator_16x16": AcceleratorConfig(ARRAYS["fineq_16x16"], channels_per_tile=64),
-    "accelerator_8x24": AcceleratorConfig(ARRAYS["fineq_8x24"], bus_bits=64, channels_per_tile=32, outstanding_reads=4),
+    "accelerator_16x16": AcceleratorConfig(ARRAYS["fineq_16x16"], channels_per_tile=64, final_channels=32),
+    "accelerator_8x24": AcceleratorConfig(
+        ARRAYS["fineq_8x24"], bus_bits=64, channels_per_tile=32, final_channels=16, outstanding_reads=4
+    ),
     "accelerator_5x7": AcceleratorConfig(
-        ARRAYS["fineq_5x7_column"], bus_bits=64, channels_per_tile=16, max_burst_beats=4, outstanding_reads=2
+        ARRAYS["fineq_5x7_column"],
+        bus_bits=64,
+        channels_per_tile=16,
+        final_channels=16,
+        max_burst_beats=4,
+        outstanding_reads=2,
     ),
     "mac8x8_accelerator_64x64": AcceleratorConfig(MACS["mac8x8_64x64_broadcast"]),
     "mac8x3_accelerator_64x64": AcceleratorConfig(MACS["mac8x3_64x64_broadcast"]),
     "mac8x8_accelerator_5x7": AcceleratorConfig(
-        MACS["mac8x8_5x7"], bus_bits=64, channels_per_tile=16, max_burst_beats=4, outstanding_reads=2
+        MACS["mac8x8_5x7"], bus_bits=64, channels_per_tile=16, final_channels=16, max_burst_beats=4, outstanding_reads=2
     ),
-    "mac8x3_accelerator_16x16": AcceleratorConfig(MACS["mac8x3_16x16_broadcast"], channels_per_tile=64),
+    "mac8x3_accelerator_16x16": AcceleratorConfig(
+        MACS["mac8x3_16x16_broadcast"], channels_per_tile=64, final_channels=32
+    ),
 }
 """Whole accelerators by name; those with a MAC array are the baseline."""
