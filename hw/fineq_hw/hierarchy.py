@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import ClockSignal, Instance, Module, ResetInserter, ResetSignal, Value
 from amaranth.lib import wiring
 
 Modules = dict[str, wiring.Component]
@@ -38,7 +38,15 @@ def flat_ports(component: wiring.Component) -> list[tuple[str, wiring.Flow, Valu
     ]
 
 
-def place(m: Module, name: str, component: wiring.Component, module_name: str, *, clocked: bool = True) -> None:
+def place(
+    m: Module,
+    name: str,
+    component: wiring.Component,
+    module_name: str,
+    *,
+    clocked: bool = True,
+    reset: Value | None = None,
+) -> None:
     """Add `component` to `m` as `name`.
 
     Args:
@@ -47,13 +55,14 @@ def place(m: Module, name: str, component: wiring.Component, module_name: str, *
         component: the child; its ports are wired by the caller as usual.
         module_name: Verilog module name. Equal names must mean equal circuits, so it carries the parameters.
         clocked: whether the component has registers, hence `clk` and `rst` ports in Verilog.
+        reset: one bit that resets the component besides the reset of its parent.
     """
     modules = _collected.get()
     if modules is None:
-        m.submodules[name] = component
+        m.submodules[name] = component if reset is None else ResetInserter(reset)(component)
         return
     modules.setdefault(module_name, component)
     ports = {("i_" if flow == wiring.In else "o_") + port: value for port, flow, value in flat_ports(component)}
     if clocked:
-        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
     m.submodules[name] = Instance(module_name, **ports)
