@@ -14,7 +14,7 @@ SYNTH_SIZE ?= 64x64
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim synth mutate regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim synth mutate coverage regress bench model clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real acti
 
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 	$(PY) scripts/mutate.py --output $(BUILD)/mutate
+
+coverage: setup  ## line coverage of the generated Verilog by the regression, by component
+	$(PY) scripts/coverage.py --output $(BUILD)/coverage
 
 regress: setup  ## the longer checks, on both simulators
 	$(PY) -m pytest 

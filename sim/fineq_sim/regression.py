@@ -1,6 +1,6 @@
 """The co-simulation regression: every testbench in every configuration, on one simulator.
 
-    python -m fineq_sim.regression --simulator verilator --output build/sim-verilator
+python -m fineq_sim.regression --simulator verilator --output build/sim-verilator
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from fineq_sim.runner import RunResult, default_cache, run
 from fineq_sim.simulators import SimulatorError
 
 
-def execute(entry: Run, simulator: str, output: Path, cache: Path, seed: int, waves: bool) -> RunResult:
+def execute(
+    entry: Run, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
+) -> RunResult:
     """Run one entry of the catalog. Safe to call in a process of its own."""
     started = time.monotonic()
     parameters = dict(entry.parameters)
@@ -42,6 +44,7 @@ def execute(entry: Run, simulator: str, output: Path, cache: Path, seed: int, wa
         parameters=parameters,
         seed=seed,
         waves=waves,
+        coverage=coverage,
         cache=cache,
         tests=entry.tests,
     )
@@ -55,6 +58,7 @@ def regress(
     cache: Path | None = None,
     seed: int = 1,
     waves: bool = False,
+    coverage: bool = False,
     jobs: int | None = None,
 ) -> Iterator[RunResult]:
     """Run entries of the catalog and yield each result as soon as it is there.
@@ -66,6 +70,7 @@ def regress(
         cache: directory of built simulations.
         seed: random seed of every run.
         waves: record waveforms.
+        coverage: count executed lines (see `fineq_sim.coverage`).
         jobs: simulations at a time; as many as there are processors when omitted.
 
     Raises:
@@ -79,7 +84,7 @@ def regress(
             entry.golden.make(output.absolute() / "golden")
     with ProcessPoolExecutor(jobs or os.cpu_count() or 1) as pool:
         waiting: set[Future[RunResult]] = {
-            pool.submit(execute, entry, simulator, output, cache, seed, waves) for entry in entries
+            pool.submit(execute, entry, simulator, output, cache, seed, waves, coverage) for entry in entries
         }
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)

@@ -77,12 +77,17 @@ def _visibility(top: str) -> str:
     return f'`verilator_config\npublic_flat_rw -module "{top}" -var "*"\n'
 
 
-def build_key(design: Design, simulator: str, waves: bool) -> str:
+_COVERAGE_OPTIONS = ("--coverage-line",)
+COVERAGE_FILE = "coverage.dat"
+"""Where a run with coverage leaves its counts, in its directory."""
+
+
+def build_key(design: Design, simulator: str, waves: bool, coverage: bool = False) -> str:
     """Hash of everything that a build depends on."""
     parts = {
         "simulator": simulators.version(simulator),
         "cocotb": package_version("cocotb"),
-        "options": _VERILATOR_OPTIONS,
+        "options": _VERILATOR_OPTIONS + (_COVERAGE_OPTIONS if coverage else ()),
         "waves": waves,
         "top": design.top,
         "sources": dict(design.sources),
@@ -97,7 +102,9 @@ def last_lines(log: Path, count: int = 12) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:])
 
 
-def build(design: Design, simulator: str, *, waves: bool = False, cache: Path | None = None) -> Path:
+def build(
+    design: Design, simulator: str, *, waves: bool = False, coverage: bool = False, cache: Path | None = None
+) -> Path:
     """Build a design, or find it built already.
 
     Returns:
@@ -108,7 +115,7 @@ def build(design: Design, simulator: str, *, waves: bool = False, cache: Path | 
     """
     simulators.require(simulator)
     cache = default_cache() if cache is None else cache.absolute()
-    directory = cache / f"{simulator}-{design.top}-{build_key(design, simulator, waves)}"
+    directory = cache / f"{simulator}-{design.top}-{build_key(design, simulator, waves, coverage)}"
     if directory.is_dir():
         return directory
     from cocotb_tools.runner import get_runner
@@ -123,7 +130,7 @@ def build(design: Design, simulator: str, *, waves: bool = False, cache: Path | 
             sources[-1].write_text(text)
         options: list[str] = []
         if simulator == "verilator":
-            options.extend(_VERILATOR_OPTIONS)
+            options.extend(_VERILATOR_OPTIONS + (_COVERAGE_OPTIONS if coverage else ()))
             sources.insert(0, temporary / "visibility.vlt")
             sources[0].write_text(_visibility(design.top))
         log = temporary / "build.log"
@@ -167,6 +174,11 @@ def read_junit(path: Path) -> tuple[CaseOutcome, ...]:
     return tuple(outcomes)
 
 
+def run_directory(output: Path, name: str) -> Path:
+    """Directory of the files of one run."""
+    return output.absolute() / re.sub(r"[^\w.-]+", "_", name)
+
+
 def run(
     name: str,
     design: Design,
@@ -177,6 +189,7 @@ def run(
     parameters: Mapping[str, object] | None = None,
     seed: int = 0,
     waves: bool = False,
+    coverage: bool = False,
     cache: Path | None = None,
     tests: str | None = None,
 ) -> RunResult:
@@ -191,6 +204,7 @@ def run(
         parameters: what the testbench needs to know, JSON-clean; read there with `fineq_sim.testbench.parameters()`.
         seed: cocotb's random seed.
         waves: record waveforms (VCD with Verilator, FST with Icarus).
+        coverage: count the executed lines into `COVERAGE_FILE` (Verilator alone).
         cache: directory of built simulations, `default_cache()` when omitted.
         tests: regular expression; only tests whose name matches run.
 
@@ -203,12 +217,12 @@ def run(
     simulators.require(simulator)
     from cocotb_tools.runner import get_runner
 
-    directory = output.absolute() / re.sub(r"[^\w.-]+", "_", name)
+    directory = run_directory(output, name)
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     started = time.monotonic()
     try:
-        built = build(design, simulator, waves=waves, cache=cache)
+        built = build(design, simulator, waves=waves, coverage=coverage, cache=cache)
     except SimulatorError as error:
         return RunResult(name, simulator, seed, time.monotonic() - started, 0.0, (), str(error))
     build_seconds = time.monotonic() - started
