@@ -1,0 +1,70 @@
+"""Signals of a recorded waveform (VCD), one sample a clock cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from vcd.reader import TokenKind, tokenize
+
+
+def read_signals(file: Path, names: Sequence[str], clock: str = "clk") -> dict[str, np.ndarray]:
+    """Sample signals of a waveform just before each rising edge of the clock.
+
+    Args:
+        file: VCD file.
+        names: signals by their path without the top module, such as `core.computing`; scalars or vectors.
+        clock: path of the clock.
+
+    Returns:
+        int64 [cycles] for each name; undefined values count as 0.
+
+    Raises:
+        ValueError: the waveform lacks a signal.
+    """
+    scopes: list[str] = []
+    identifiers: dict[str, list[str]] = {}
+    wanted = {*names, clock}
+    found: set[str] = set()
+    values = dict.fromkeys(wanted, 0)
+    samples: dict[str, list[int]] = {name: [] for name in names}
+    pending: dict[str, int] = {}
+
+    def settle() -> None:
+        """End a time step: what the clock edge sees are the values from before it."""
+        if pending.get(clock) and not values[clock]:
+            for signal in names:
+                samples[signal].append(values[signal])
+        values.update(pending)
+        pending.clear()
+
+    with file.open("rb") as stream:
+        for token in tokenize(stream):
+            if token.kind is TokenKind.SCOPE:
+                scopes.append(token.scope.ident)
+            elif token.kind is TokenKind.UPSCOPE:
+                scopes.pop()
+            elif token.kind is TokenKind.VAR:
+                # Simulators put scopes of their own around the top module.
+                path = [*scopes, token.var.reference]
+                for name in wanted - found:
+                    if path[-len(name.split(".")) :] == name.split(".") and len(path) <= name.count(".") + 3:
+                        identifiers.setdefault(token.var.id_code, []).append(name)
+                        found.add(name)
+            elif token.kind in (TokenKind.CHANGE_SCALAR, TokenKind.CHANGE_VECTOR):
+                change = token.data
+                for name in identifiers.get(change.id_code, ()):
+                    pending[name] = int(change.value) if str(change.value).isdigit() else 0
+            elif token.kind is TokenKind.CHANGE_TIME:
+                settle()
+    settle()
+    if wanted - found:
+        raise ValueError(f"{file.name} has no signal {', '.join(sorted(wanted - found))}: record it with WAVES=1")
+    return {name: np.array(levels, dtype=np.int64) for name, levels in samples.items()}
+
+
+def runs(levels: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Stretches of nonzero samples as (first, length)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (levels != 0).astype(np.int8), [0]])))
+    yield from ((int(first), int(end - first)) for first, end in edges.reshape(-1, 2))
