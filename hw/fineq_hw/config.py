@@ -23,6 +23,11 @@ element then selects the activation, its complement or zero.
 ADDER_TREES: tuple[str, ...] = ("structural", "behavioural")
 """`structural`: explicit full and half adders, for synthesis. `behavioural`: `+`, for fast simulation."""
 
+ACTIVATION_STORAGE: tuple[str, ...] = ("gated-flop", "latch")
+"""What keeps the stationary activations. `gated-flop`: flip-flops with an enable per row, which synthesis puts
+behind a clock gate. `latch`: latches, smaller, behind one register for the incoming row; not for FPGAs.
+"""
+
 MAC_WEIGHT_BITS: tuple[int, ...] = (3, 8)
 
 MAC_WEIGHT_PATHS: tuple[str, ...] = ("systolic", "broadcast")
@@ -49,6 +54,7 @@ def _check_array(config: ArrayConfig | MacConfig) -> None:
         _check_integer(config, name, 1, 1024)
     _check_integer(config, "activation_bits", 2, 16)
     _check_integer(config, "accumulator_bits", 4, 64)
+    _check_choice(config, "activation_storage", ACTIVATION_STORAGE)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ class ArrayConfig:
         encoding: temporal code, one of `fineq.temporal.ENCODINGS`.
         sign_handling: one of `SIGN_HANDLING`.
         adder_tree: one of `ADDER_TREES`.
+        activation_storage: one of `ACTIVATION_STORAGE`.
 
     Raises:
         ValueError: a parameter is impossible; the text says which and what is allowed.
@@ -75,6 +82,7 @@ class ArrayConfig:
     encoding: str = "unary"
     sign_handling: str = "row"
     adder_tree: str = "structural"
+    activation_storage: str = "gated-flop"
 
     def __post_init__(self) -> None:
         _check_array(self)
@@ -136,6 +144,7 @@ class MacConfig:
         rows, columns, activation_bits, accumulator_bits: as in `ArrayConfig`.
         weight_bits: 8 (signed two's complement) or 3 (the format's sign-magnitude weight).
         weight_path: one of `MAC_WEIGHT_PATHS`.
+        activation_storage: one of `ACTIVATION_STORAGE`.
     """
 
     rows: int = 64
@@ -144,6 +153,7 @@ class MacConfig:
     accumulator_bits: int = 32
     weight_bits: int = 8
     weight_path: str = "systolic"
+    activation_storage: str = "gated-flop"
 
     def __post_init__(self) -> None:
         _check_array(self)
@@ -176,22 +186,27 @@ ARRAYS: dict[str, ArrayConfig] = {
     "fineq_8x24": ArrayConfig(rows=8, columns=24),
     "fineq_5x7": ArrayConfig(rows=5, columns=7),
     "fineq_5x7_column": ArrayConfig(rows=5, columns=7, sign_handling="column"),
+    "fineq_64x64_latch": ArrayConfig(activation_storage="latch"),
+    "fineq_16x16_latch": ArrayConfig(rows=16, columns=16, activation_storage="latch"),
+    "fineq_5x7_latch": ArrayConfig(rows=5, columns=7, activation_storage="latch"),
 }
 """Temporal-coding arrays by name."""
 
 MACS: dict[str, MacConfig] = {
-    f"mac8x{bits}_{rows}x{columns}{'' if path == 'systolic' else '_' + path}": MacConfig(
+    f"mac8x{bits}_{rows}x{columns}{'' if path == 'systolic' else '_' + path}{suffix}": MacConfig(
         rows=rows,
         columns=columns,
         weight_bits=bits,
         accumulator_bits=32 if bits == 8 else 24,
         weight_path=path,
+        activation_storage=storage,
     )
+    for suffix, storage in (("", "gated-flop"), ("_latch", "latch"))
     for rows, columns in ((64, 64), (16, 16), (5, 7))
     for bits in MAC_WEIGHT_BITS
     for path in MAC_WEIGHT_PATHS
 }
-"""Systolic MAC baselines by name, such as `mac8x3_64x64` or `mac8x8_16x16_broadcast`."""
+"""Systolic MAC baselines by name, such as `mac8x3_64x64` or `mac8x8_16x16_broadcast_latch`."""
 
 
 BUS_BITS: tuple[int, ...] = (64, 128)

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.accumulator import row_parameters
+from fineq_hw.activation_storage import storage_suffix
 from fineq_hw.config import ARRAYS, ArrayConfig
 from fineq_hw.control_unit import ControlUnit
 from fineq_hw.decoder import LineDecoder
@@ -18,7 +19,7 @@ from fineq_hw.processing_array import ProcessingArray
 def core_name(config: ArrayConfig) -> str:
     """Module name of a `TemporalCore`: its name in `ARRAYS`, or else its parameters."""
     named = (name for name, known in ARRAYS.items() if known == config)
-    return next(named, f"fineq_core_{config.rows}x{row_parameters(config)}_{config.encoding}")
+    return next(named, f"fineq_core_{config.rows}x{row_parameters(config)}_{config.encoding}{storage_suffix(config)}")
 
 
 class TemporalCore(wiring.Component):

@@ -12,6 +12,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.activation_storage import incoming_row, row_load, storage_suffix, store
 from fineq_hw.config import MacConfig
 from fineq_hw.hierarchy import place
 from fineq_hw.layouts import activation_vector_layout, sums_layout, weight_vector_layout
@@ -24,7 +25,8 @@ def partial_bits(config: MacConfig, columns: int) -> int:
 
 def row_parameters(config: MacConfig) -> str:
     """The parameters that a row depends on, for module names."""
-    return f"{config.activation_bits}x{config.weight_bits}_{config.columns}_{config.weight_path}"
+    suffix = storage_suffix(config)
+    return f"{config.activation_bits}x{config.weight_bits}_{config.columns}_{config.weight_path}{suffix}"
 
 
 class MacProcessingElement(wiring.Component):
@@ -35,7 +37,7 @@ class MacProcessingElement(wiring.Component):
         column: position in the row; fixes the widths of the partial sums. Column 0 has no `partial_in`.
 
     Ports:
-        activation, load: the stationary activation, taken when `load` is high.
+        activation, load: the stationary activation, taken when `load` is high (see `activation_storage`).
         weight: from the element above (`systolic`, registered here) or the column's wire (`broadcast`).
         weight_out (`systolic` only): the registered weight, to the element below.
         enable: advance; otherwise everything but the activation stays.
@@ -62,14 +64,13 @@ class MacProcessingElement(wiring.Component):
         before = partial_bits(self.config, self.column) if self.column else 0
         after = partial_bits(self.config, self.column + 1)
         config = self.config
-        return f"fineq_mac_element_{config.activation_bits}x{config.weight_bits}_{before}_{after}_{config.weight_path}"
+        kind = f"{config.activation_bits}x{config.weight_bits}_{before}_{after}_{config.weight_path}"
+        return f"fineq_mac_element_{kind}{storage_suffix(config)}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        activation = Signal(signed(self.config.activation_bits), reset_less=True)
+        activation = store(m, self.config, self.activation, self.load, "stationary")
         total = Signal.like(self.partial_out, reset_less=True)
-        with m.If(self.load):
-            m.d.sync += activation.eq(self.activation)
         weight = self.weight
         if self.config.weight_path == "systolic":
             weight = Signal(signed(self.config.weight_bits), reset_less=True)
@@ -102,13 +103,14 @@ class MacRow(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
+        load = row_load(m, self.config, self.load)
         partial = None
         for column in range(self.config.columns):
             element = MacProcessingElement(self.config, column)
             place(m, f"element_{column}", element, element.module_name())
             m.d.comb += [
                 element.activation.eq(self.activations[column]),
-                element.load.eq(self.load),
+                element.load.eq(load),
                 element.weight.eq(self.weights[column]),
                 element.enable.eq(self.enable),
             ]
@@ -221,6 +223,7 @@ class MacArray(wiring.Component):
                 weight = Mux(weight.sign, -weight.magnitude, weight.magnitude)
             m.d.comb += skew.lanes_in[column].eq(weight)
 
+        incoming = incoming_row(m, config, self.activations, self.load)
         weights = skew.lanes_out
         for number in range(config.rows):
             row = MacRow(config)
@@ -232,7 +235,7 @@ class MacArray(wiring.Component):
                 m.d.comb += align.lanes_in[number].eq(row.sum)
                 aligned = align.lanes_out[number]
             m.d.comb += [
-                row.activations.eq(self.activations),
+                row.activations.eq(incoming),
                 row.load.eq(self.load[number]),
                 row.weights.eq(weights),
                 row.enable.eq(self.enable),

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.accumulator import Accumulator, correction_bits, row_parameters
+from fineq_hw.activation_storage import incoming_row, row_load, storage_suffix
 from fineq_hw.adder_tree import popcount
 from fineq_hw.config import ArrayConfig
 from fineq_hw.hierarchy import place
@@ -45,11 +46,12 @@ class ArrayRow(wiring.Component):
 
     @staticmethod
     def module_name(config: ArrayConfig) -> str:
-        return "fineq_row_" + row_parameters(config)
+        return "fineq_row_" + row_parameters(config) + storage_suffix(config)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
+        load = row_load(m, config, self.load)
         accumulator = Accumulator(config)
         place(m, "accumulator", accumulator, Accumulator.module_name(config))
         shared = ["correction", "partial", "hold", "take_partial", "enable"]
@@ -59,10 +61,16 @@ class ArrayRow(wiring.Component):
         m.d.comb += self.sum.eq(accumulator.sum)
         for column in range(config.columns):
             element = ProcessingElement(config)
-            place(m, f"element_{column}", element, ProcessingElement.module_name(config))
+            place(
+                m,
+                f"element_{column}",
+                element,
+                ProcessingElement.module_name(config),
+                clocked=config.activation_storage != "latch",
+            )
             m.d.comb += [
                 element.activation.eq(self.activations[column]),
-                element.load.eq(self.load),
+                element.load.eq(load),
                 accumulator.products_n[column].eq(element.product_n),
             ]
             if config.sign_handling == "row":
@@ -104,18 +112,19 @@ class ProcessingArray(wiring.Component):
 
     @staticmethod
     def module_name(config: ArrayConfig) -> str:
-        return f"fineq_array_{config.rows}x{row_parameters(config)}_{config.encoding}"
+        return f"fineq_array_{config.rows}x{row_parameters(config)}_{config.encoding}{storage_suffix(config)}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
         lines = self._elaborate_encoders(m)
         config = self.config
+        incoming = incoming_row(m, config, self.activations, self.load)
         for row in range(config.rows):
             array_row = ArrayRow(config)
             place(m, f"row_{row}", array_row, ArrayRow.module_name(config))
             m.d.comb += [getattr(array_row, name).eq(line) for name, line in lines.items()]
             m.d.comb += [
-                array_row.activations.eq(self.activations),
+                array_row.activations.eq(incoming),
                 array_row.load.eq(self.load[row]),
                 array_row.partial.eq(self.partials[row]),
                 array_row.hold.eq(self.hold),

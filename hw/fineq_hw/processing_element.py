@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.activation_storage import storage_suffix, store
 from fineq_hw.config import ArrayConfig
 
 
@@ -20,7 +21,8 @@ class ProcessingElement(wiring.Component):
       activation with its sign bit inverted, or all bits of that inverted; one AND-OR-invert gate per bit.
 
     Ports:
-        activation, load: the activation to keep, taken at the clock edge when `load` is high.
+        activation, load: the activation to keep, taken at the clock edge when `load` is high; with storage
+            `latch`, `load` is the row's gated clock.
         pulse, or positive and negative: select lines; `positive` and `negative` are never both high.
         product_n: complement of the selected value, `activation_bits` wide.
     """
@@ -39,14 +41,12 @@ class ProcessingElement(wiring.Component):
 
     @staticmethod
     def module_name(config: ArrayConfig) -> str:
-        return f"fineq_processing_element_{config.activation_bits}_{config.sign_handling}"
+        return f"fineq_processing_element_{config.activation_bits}_{config.sign_handling}{storage_suffix(config)}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
         bits = self.config.activation_bits
-        value = Signal(bits, reset_less=True)
-        with m.If(self.load):
-            m.d.sync += value.eq(self.activation)
+        value = store(m, self.config, self.activation, self.load)
         if self.config.sign_handling == "row":
             m.d.comb += self.product_n.eq(~(value & self.pulse.replicate(bits)))
         else:

@@ -91,7 +91,8 @@ def collect(tops: Mapping[str, wiring.Component]) -> tuple[dict[str, str], dict[
     """Convert components and everything placed in them.
 
     Returns:
-        RTLIL text by module name, and the names of the modules placed directly in each module.
+        RTLIL text by module name (Verilog of components that bring their own, as latches do), and the names of
+        the modules placed directly in each module.
     """
     texts: dict[str, str] = {}
     children: dict[str, list[str]] = {}
@@ -102,12 +103,15 @@ def collect(tops: Mapping[str, wiring.Component]) -> tuple[dict[str, str], dict[
         while waiting:
             name, component = next(iter(waiting.items()))
             del waiting[name]
+            if hasattr(component, "VERILOG"):
+                texts[name], children[name] = component.VERILOG, []
+                continue
             found: Modules = {}
             with collecting(found):
                 texts[name] = rtlil.convert(component, name=name, emit_src=False)
             children[name] = sorted(found)
             waiting |= {child: part for child, part in found.items() if child not in texts and child not in waiting}
-        del found
+        del found, component
         gc.collect()
     return texts, children
 
@@ -139,6 +143,9 @@ def _to_verilog(texts: Mapping[str, str]) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         for name, text in texts.items():
+            if text.startswith("module "):
+                (work / f"{name}.v").write_text(text, encoding="utf-8")
+                continue
             (work / f"{name}.il").write_text(text, encoding="utf-8")
             (work / f"{name}.ys").write_text(_YOSYS_SCRIPT.format(name=name), encoding="utf-8")
         command = [sys.executable, "-c", _YOSYS_PROGRAM]

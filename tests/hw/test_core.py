@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from stream_bench import StreamBench, reference_sums
@@ -18,12 +20,14 @@ ARRAYS = [
     for sign in ("row", "column")
     for tree in ("structural", "behavioural")
 ]
+ARRAYS += [replace(config, activation_storage="latch") for config in ARRAYS[:3:2]]
 MACS = [
     MacConfig(rows=rows, columns=columns, weight_bits=bits, weight_path=path)
     for rows, columns in ((3, 4), (1, 1))
     for bits in (3, 8)
     for path in ("systolic", "broadcast")
 ]
+MACS += [replace(config, activation_storage="latch") for config in MACS[:4]]
 
 
 def label(config) -> str:

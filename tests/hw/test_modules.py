@@ -241,6 +241,10 @@ def test_late_operand_enters_late():
         (lambda: ArrayConfig(encoding="morse"), "encoding is 'morse': choose one of "),
         (lambda: ArrayConfig(sign_handling="both"), "sign_handling is 'both': choose one of row, column"),
         (lambda: ArrayConfig(adder_tree="big"), "adder_tree is 'big': choose one of structural, behavioural"),
+        (
+            lambda: ArrayConfig(activation_storage="ram"),
+            "activation_storage is 'ram': choose one of gated-flop, latch",
+        ),
         (lambda: MacConfig(weight_bits=4), "weight_bits is 4: choose one of 3, 8"),
         (lambda: MacConfig(weight_path="mesh"), "weight_path is 'mesh': choose one of systolic, broadcast"),
         (

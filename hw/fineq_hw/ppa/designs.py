@@ -16,6 +16,7 @@ KEPT_MODULES = (
     r"fineq_array_.*",
     r"fineq_control_unit_.*",
     r"fineq_line_decoder_.*",
+    r"fineq_activation_register_.*",
     r"fineq_mac_(row|array|skew|align|accumulator)_.*",
 )
 """Modules that stay modules in the netlist."""
@@ -31,10 +32,15 @@ UNIT_MODULES = (
 BOTH_POLARITIES = (r"fineq_processing_element_.*",)
 """Modules that need activations and their complements. The MAC elements were tried and come out 1.5 % larger."""
 
+OTHER_ROWS = "load of other rows"
+"""Block of the inverters that stand for rows in `timing.thin`; never part of a result."""
+
 _BLOCK_RULES = (
     # (module, instance, block); the first that matches counts
+    (r".*_load", r".*", OTHER_ROWS),
     (r"fineq_row_.*", r".*\belement_\d+\..*", "processing elements"),
     (r"fineq_row_.*", r".*", "accumulators"),
+    (r"fineq_activation_register_.*", r".*", "activation register"),
     (r"fineq_array_.*", r"fanout_.*", "broadcast buffers"),
     (r"fineq_array_.*", r".*\bcount_\w+\..*", "sign correction"),
     (r"fineq_array_.*", r".*", "temporal encoders"),
@@ -54,6 +60,7 @@ BLOCKS = (
     "control",
     "temporal encoders",
     "sign correction",
+    "activation register",
     "skew and alignment",
     "broadcast buffers",
     "processing elements",

@@ -4,6 +4,7 @@ What repeats stays a module and is mapped once (a row of the array, for instance
 inside it (a processing element, an encoder) are optimised once and then dissolved into it, so that clock gates
 are shared between them; their cells keep the unit's instance name, which is how area and power are
 attributed. Full and half adders are placed as library cells: ABC cannot find cells with two outputs by itself.
+Latches and their clock gates are placed as well, so that no latch can come about by accident.
 """
 
 from __future__ import annotations
@@ -22,13 +23,23 @@ from fineq_hw.ppa.pdk import Pdk
 
 FULL_ADDER_MODULE = "fineq_full_adder"
 HALF_ADDER_MODULE = "fineq_half_adder"
+LATCH_MODULE = "fineq_latch"
+CLOCK_GATE_MODULE = "fineq_clock_gate"
+PLACED_MODULES = (FULL_ADDER_MODULE, HALF_ADDER_MODULE, LATCH_MODULE, CLOCK_GATE_MODULE)
+"""Modules of the RTL that stand for one library cell each."""
 
-_ADDER_MAP = f"""
+_CELL_MAP = f"""
 module {FULL_ADDER_MODULE} (input a, b, c, output sum, carry);
   FA_X1 cell_ (.A(a), .B(b), .CI(c), .CO(carry), .S(sum));
 endmodule
 module {HALF_ADDER_MODULE} (input a, b, output sum, carry);
   HA_X1 cell_ (.A(a), .B(b), .CO(carry), .S(sum));
+endmodule
+module {LATCH_MODULE} (input enable, d, output q);
+  DLH_X1 cell_ (.G(enable), .D(d), .Q(q));
+endmodule
+module {CLOCK_GATE_MODULE} (input clk, enable, output gated_clk);
+  CLKGATE_X1 cell_ (.CK(clk), .E(enable), .GCK(gated_clk));
 endmodule
 (* techmap_celltype = "$fa" *)
 module _fineq_fa (A, B, C, X, Y);
@@ -41,7 +52,7 @@ module _fineq_fa (A, B, C, X, Y);
   end endgenerate
 endmodule
 """
-"""Verilog templates: adders of the RTL and of Yosys' arithmetic passes become library adders."""
+"""Verilog templates: what stands for a cell in the RTL, and the adders of Yosys' arithmetic passes."""
 
 _INVERTER_MAP = f"""
 (* techmap_celltype = "$_NOT_" *)
@@ -110,8 +121,7 @@ def _module_names(files: Sequence[Path]) -> list[str]:
 
 def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: Pdk, work: Path) -> list[str]:
     """The Yosys commands that map `top` and write `work/netlist.json`."""
-    adders = {FULL_ADDER_MODULE, HALF_ADDER_MODULE}
-    sources = [file for file in files if not set(_module_names([file])) <= adders]
+    sources = [file for file in files if not set(_module_names([file])) <= set(PLACED_MODULES)]
     names = [name for name in _module_names(sources) if name != top]
     kept = [name for name in names if _matches(name, options.keep_modules)]
     units = [name for name in names if _matches(name, options.unit_modules)]
@@ -133,7 +143,7 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
         "memory_map",
         "opt_dff",
         "maccmap -unmap",
-        f"techmap -map {work / 'adders.v'}",
+        f"techmap -map {work / 'cells.v'}",
         "techmap",
         "opt -fast",
     ]
@@ -147,10 +157,12 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
     return [
         f"read_liberty -lib {pdk.liberty}",
         f"read_verilog {work / 'blackboxes.v'}",
-        f"read_verilog {work / 'adders.v'}",
+        f"read_verilog {work / 'cells.v'}",
         *(f"read_verilog {file}" for file in sources),
         f"hierarchy -check -top {top}",
         "proc",
+        "select -list t:$*latch*",
+        "select -assert-none t:$*latch*",
         "setattr -unset init w:*",
         *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept + units),
         "flatten",
@@ -196,6 +208,10 @@ def run_yosys(commands: Sequence[str], work: Path) -> str:
     (work / "yosys.log").write_text(log, encoding="utf-8")
     if "ModuleNotFoundError" in log:
         raise SynthesisError("pyosys is missing: install it with pip install 'fineq[hw]'")
+    if re.search(r"^ERROR: Assertion failed: selection is not empty: t:\$\*latch\*", log, re.MULTILINE):
+        raise SynthesisError(
+            "the RTL has a latch that nobody asked for (see yosys.log): place fineq_latch where one is meant"
+        )
     errors = [line.strip() for line in log.splitlines() if re.search(r"\bERROR:|^ABC: Error", line)]
     if result.returncode != 0 or errors:
         reason = errors[0] if errors else f"exit status {result.returncode}"
@@ -220,7 +236,7 @@ def map_design(
     """
     work = work.resolve()  # the tools run inside it
     work.mkdir(parents=True, exist_ok=True)
-    (work / "adders.v").write_text(_ADDER_MAP, encoding="utf-8")
+    (work / "cells.v").write_text(_CELL_MAP, encoding="utf-8")
     (work / "inverters.v").write_text(_INVERTER_MAP, encoding="utf-8")
     (work / "blackboxes.v").write_text(_BLACKBOXES, encoding="utf-8")
     (work / "abc.constr").write_text(
