@@ -5,6 +5,7 @@ import pytest
 
 from fineq import format as block_format
 from fineq_hw.config import ACCELERATORS, ALIGNMENT, MacConfig
+from fineq_hw.descriptors import inner_tiles, line_groups
 from fineq_sim.driver import images
 from fineq_sim.driver.errors import AcceleratorError, OutOfMemoryError
 from fineq_sim.driver.memory import Allocator
@@ -30,9 +31,9 @@ def test_weights_round_trip(name, channels, inner):
     config, rng = ACCELERATORS[name], np.random.default_rng(channels)
     codes, weights = random_weights(config, rng, channels, inner)
     image = images.weight_image(config, weights)
-    groups = images.line_groups(config, inner)
+    groups = line_groups(inner, config)
     assert image.dtype == np.uint8
-    assert len(image) == images.weight_image_bytes(config, channels, groups)
+    assert len(image) == groups * config.weight_chunk_bytes(channels)
     assert len(image) % ALIGNMENT == 0
     read = images.read_weight_image(config, image, channels, groups)
     assert np.array_equal(read[:, :inner], codes)
@@ -46,7 +47,7 @@ def test_activations_round_trip(name, tokens, inner):
     activations = rng.integers(-128, 128, (tokens, inner), dtype=np.int8)
     image, stride = images.activation_image(config, activations), images.activation_stride(config, inner)
     assert len(image) == tokens * stride
-    tiles = images.inner_tiles(config, inner)
+    tiles = inner_tiles(inner, config)
     read = images.read_activations(config, image.reshape(tokens, stride), tiles)
     assert np.array_equal(read[:, :inner], activations)
     assert not read[:, inner:].any()
@@ -58,7 +59,7 @@ def test_token_records_round_trip(name, tokens):
     config, rng = ACCELERATORS[name], np.random.default_rng(tokens)
     multipliers, shifts = rng.integers(0, 1 << 16, tokens), rng.integers(0, 64, tokens)
     image = images.token_image(config, multipliers, shifts)
-    assert len(image) == images.token_image_bytes(config, tokens)
+    assert len(image) == -(-tokens // config.array.rows) * config.token_tile_bytes
     records = images.read_tokens(config, image, tokens)
     assert np.array_equal(records["multiplier"], multipliers)
     assert np.array_equal(records["shift"], shifts)

@@ -13,6 +13,7 @@ from amaranth.lib import data
 from fineq import format as block_format
 from fineq_hw.accelerator_layouts import channel_parameters_layout, token_parameters_layout
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
+from fineq_hw.descriptors import inner_tiles
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS
 """Sign bit of a decoded weight, above its magnitude."""
@@ -21,16 +22,6 @@ _SIGN = 1 << block_format.MAGNITUDE_BITS
 def aligned(size: int) -> int:
     """`size` rounded up to the memory's alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def inner_tiles(config: AcceleratorConfig, inner: int) -> int:
-    """Tiles along K."""
-    return -(-inner // config.array.columns)
-
-
-def line_groups(config: AcceleratorConfig, inner: int) -> int:
-    """Weight lines of one output channel."""
-    return -(-inner_tiles(config, inner) // config.line_slices)
 
 
 def record_type(layout: data.StructLayout) -> np.dtype:
@@ -59,13 +50,13 @@ TOKEN_RECORD = record_type(token_parameters_layout)
 
 def activation_stride(config: AcceleratorConfig, inner: int) -> int:
     """Bytes from one token to the next."""
-    return inner_tiles(config, inner) * config.activation_tile_bytes
+    return inner_tiles(inner, config) * config.activation_tile_bytes
 
 
 def activation_image(config: AcceleratorConfig, activations: np.ndarray) -> np.ndarray:
     """int8 [M, K] to uint8 [M * activation_stride]: every tile of inputs padded to the alignment."""
     tokens, inner = activations.shape
-    columns, tiles = config.array.columns, inner_tiles(config, inner)
+    columns, tiles = config.array.columns, inner_tiles(inner, config)
     padded = np.zeros((tokens, tiles * columns), dtype=np.int8)
     padded[:, :inner] = activations
     image = np.zeros((tokens, tiles, config.activation_tile_bytes), dtype=np.int8)
@@ -101,7 +92,7 @@ def weight_lines(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
 
 def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:
     array, (channels, inner) = config.array, codes.shape
-    tiles = inner_tiles(config, inner)
+    tiles = inner_tiles(inner, config)
     padded = np.zeros((channels, tiles * array.columns), dtype=np.int16)
     padded[:, :inner] = codes
     if array.weight_bits == 3:
@@ -128,11 +119,6 @@ def read_weight_lines(config: AcceleratorConfig, lines: np.ndarray) -> np.ndarra
 def _channel_tiles(config: AcceleratorConfig, channels: int) -> list[tuple[int, int]]:
     step = config.channels_per_tile
     return [(first, min(step, channels - first)) for first in range(0, channels, step)]
-
-
-def weight_image_bytes(config: AcceleratorConfig, channels: int, groups: int) -> int:
-    """Size of the image of `channels` output channels with `groups` lines each."""
-    return sum(groups * config.weight_chunk_bytes(count) for _, count in _channel_tiles(config, channels))
 
 
 def weight_image(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
@@ -174,12 +160,6 @@ def read_channels(image: np.ndarray, channels: int) -> np.ndarray:
     return image[: channels * CHANNEL_RECORD.itemsize].view(CHANNEL_RECORD)
 
 
-def token_image_bytes(config: AcceleratorConfig, tokens: int) -> int:
-    """Size of the records of `tokens` tokens: those of each tile of tokens are padded."""
-    full, rest = divmod(tokens, config.array.rows)
-    return full * config.token_tile_bytes + aligned(rest * TOKEN_RECORD.itemsize)
-
-
 def token_image(config: AcceleratorConfig, multipliers: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Records of the tokens, uint8: activation scale = multiplier / 2^shift."""
     tokens, rows = len(multipliers), config.array.rows
@@ -188,16 +168,13 @@ def token_image(config: AcceleratorConfig, multipliers: np.ndarray, shifts: np.n
     number = np.arange(tokens)
     records["multiplier"][number // rows, number % rows] = multipliers
     records["shift"][number // rows, number % rows] = shifts
-    return records.view(np.uint8).reshape(-1)[: token_image_bytes(config, tokens)]
+    return records.view(np.uint8).reshape(-1)
 
 
 def read_tokens(config: AcceleratorConfig, image: np.ndarray, tokens: int) -> np.ndarray:
     """Records of type `TOKEN_RECORD`, [M]."""
-    rows, tiles = config.array.rows, -(-tokens // config.array.rows)
-    padded = np.zeros(tiles * config.token_tile_bytes, dtype=np.uint8)
-    padded[: len(image)] = image
-    records = padded.view(TOKEN_RECORD).reshape(tiles, -1)[:, :rows]
-    return records.reshape(-1)[:tokens]
+    records = image.view(TOKEN_RECORD).reshape(-1, config.token_tile_bytes // TOKEN_RECORD.itemsize)
+    return records[:, : config.array.rows].reshape(-1)[:tokens]
 
 
 # -- results ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,190 @@
+"""The verilated accelerator as a process of its own: cycle-accurate, no interpreter between the cycles.
+
+    with VerilatedTransport("accelerator_5x7") as transport:
+        machine = Accelerator(transport)
+
+The process (harness.cpp) holds the whole top and its memory; requests go through a pipe.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from fineq_hw.config import AcceleratorConfig, ArrayConfig
+from fineq_hw.mac_array import MacRow
+from fineq_hw.processing_array import ArrayRow
+from fineq_sim import designs, simulators
+from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
+from fineq_sim.runner import default_cache, last_lines
+from fineq_sim.simulators import SimulatorError
+
+_HARNESS = Path(__file__).with_name("harness.cpp")
+_OPTIONS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--output-split", "20000")
+
+_ROWS_WORTH_SHARING = 16
+"""Below this a build in two parts takes longer than it saves."""
+
+
+def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
+    """Compile an accelerator together with the harness, or find it compiled.
+
+    Args:
+        config: the accelerator.
+        cache: directory of built simulations.
+
+    Returns:
+        The program.
+
+    Raises:
+        SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
+    """
+    simulators.require("verilator")
+    cache = default_cache() if cache is None else cache.absolute()
+    design = designs.accelerator_design(config, cache)
+    files, options = dict(design.sources), list(_OPTIONS)
+    if config.array.rows >= _ROWS_WORTH_SHARING:
+        # All rows are the same circuit: compile it once instead of once a row.
+        row = ArrayRow if isinstance(config.array, ArrayConfig) else MacRow
+        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{row.module_name(config.array)}"\n'
+        options.append("--hierarchical")
+    parts = [simulators.version("verilator"), options, files, _HARNESS.read_text()]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    program = cache / f"{design.top}-{config.array.rows}x{config.array.columns}-{key}"
+    if program.is_file():
+        return program
+    cache.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=".accelerator-", dir=cache))
+    try:
+        for name, text in files.items():
+            (work / name).write_text(text)
+        log = work / "build.log"
+        command = ["verilator", "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *options]
+        command += ["--top-module", design.top, "--prefix", "Vtop", "--Mdir", "obj", "-o", "harness", "-CFLAGS", "-O2"]
+        command += [str(_HARNESS), *sorted(files)]
+        with simulators.environment("verilator", FINEQ_OBJECT_CACHE=str(cache / "objects")), log.open("w") as stream:
+            code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=work).returncode
+        if code:
+            raise SimulatorError(f"Verilator could not build the accelerator:\n{last_lines(log)}")
+        os.replace(work / "obj" / "harness", program)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return program
+
+
+class VerilatedTransport:
+    """An accelerator as Verilator sees it, with a memory of one bus word a cycle in each direction.
+
+    Args:
+        config: name of an accelerator, or its parameters.
+        memory_base, memory_size: of the simulated memory, bytes.
+        adder_tree: `behavioural` for a simulation that builds and runs faster, None for what the configuration says.
+        latency: cycles from the address of a burst to its first word.
+        stall: chance, 0 to 1, that a channel of the memory port rests for a cycle.
+        seed: of the stalls.
+        cache: directory of built simulations.
+
+    Raises:
+        SimulatorError: Verilator is missing or the build failed; later: the simulation broke down.
+        ValueError: unknown accelerator, impossible parameter.
+    """
+
+    cycle_accurate = True
+
+    def __init__(
+        self,
+        config: str | AcceleratorConfig,
+        *,
+        memory_base: int = 0,
+        memory_size: int = DEFAULT_MEMORY,
+        adder_tree: str | None = "behavioural",
+        latency: int = 1,
+        stall: float = 0.0,
+        seed: int = 1,
+        cache: Path | None = None,
+    ) -> None:
+        config = find_accelerator(config)
+        if adder_tree is not None and isinstance(config.array, ArrayConfig):
+            config = replace(config, array=replace(config.array, adder_tree=adder_tree))
+        if not 0 <= stall < 1:
+            raise ValueError(f"stall is {stall}: a share of cycles from 0 to below 1")
+        if latency < 1:
+            raise ValueError(f"latency is {latency}: a memory takes at least one cycle")
+        self.config, self.memory_base, self.memory_size = config, memory_base, memory_size
+        program = build_harness(config, cache)
+        self._process = subprocess.Popen(
+            [program, str(memory_base), str(memory_size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self._ask(struct.pack("<cIIQ", b"t", latency, round(stall * 0x10000), seed))
+
+    def __enter__(self) -> VerilatedTransport:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _read(self, size: int) -> bytes:
+        content = self._process.stdout.read(size)
+        if len(content) != size:
+            raise SimulatorError(f"the accelerator's simulation broke down with exit code {self._process.wait()}")
+        return content
+
+    def _ask(self, request: bytes, answer: str = "", content: bytes | memoryview = b"") -> tuple:
+        """Send a request and read the answer, whose fields `answer` names as `struct` does."""
+        try:
+            self._process.stdin.write(request)
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # what it has to say about that is in the answer
+        if self._read(1) != b"\0":
+            (size,) = struct.unpack("<I", self._read(4))
+            raise SimulatorError(f"the accelerator's simulation stopped: {self._read(size).decode()}")
+        return struct.unpack(f"<{answer}", self._read(struct.calcsize(f"<{answer}")))
+
+    def write_memory(self, address: int, content: np.ndarray) -> None:
+        check_range(self, address, len(content))
+        self._ask(struct.pack("<cQQ", b"W", address, len(content)), content=np.ascontiguousarray(content).data)
+
+    def read_memory(self, address: int, size: int) -> np.ndarray:
+        check_range(self, address, size)
+        self._ask(struct.pack("<cQQ", b"R", address, size))
+        return np.frombuffer(bytearray(self._read(size)), dtype=np.uint8)
+
+    def write_register(self, address: int, value: int) -> bool:
+        (response,) = self._ask(struct.pack("<cII", b"w", address, value), "I")
+        return response == 0
+
+    def read_register(self, address: int) -> int | None:
+        response, value = self._ask(struct.pack("<cI", b"r", address), "II")
+        return None if response else value
+
+    def wait(self, cycles: int) -> bool:
+        _, interrupt = self._ask(struct.pack("<cQ", b"i", cycles), "QI")
+        return bool(interrupt)
+
+    def reset(self) -> None:
+        self._ask(struct.pack("<cI", b"x", 4))
+
+    def cycles(self) -> int:
+        """Clock cycles since the start of the simulation."""
+        return self._ask(b"c", "Q")[0]
+
+    def fault(self, address: int, size: int, response: int) -> None:
+        """Make the memory answer accesses to a range with an AXI response (2 SLVERR, 3 DECERR); size 0: never."""
+        self._ask(struct.pack("<cQQI", b"f", address, size, response))
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.stdin.close()
+            self._process.wait()
+        self._process.stdout.close()
