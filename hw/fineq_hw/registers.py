@@ -78,13 +78,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Register:
-    """A register: one word, or two if `bits` is 64."""
+    """A register: one word, or two if `bits` is 64. `locked`: not writable while the machine is busy."""
 
     name: str
     offset: int
     text: str
     fields: tuple[Field, ...]
     bits: int = 32
+    locked: bool = False
 
     @property
     def words(self) -> int:
@@ -224,16 +225,15 @@ _REGISTERS = (
                 0,
                 1,
                 "Work off the chain of descriptors that begins at DESCRIPTOR. Clears the flags `done`, `job_done` and "
-                "`error` of STATUS. Refused while busy.",
+                "`error` of STATUS. Refused while busy, with everything else in the same write.",
                 _W1S,
             ),
             Field(
                 "soft_reset",
                 1,
                 1,
-                "Abort: transfers under way are brought to an end, then the machine is idle, with the error ABORTED if "
-                "it was busy. Registers and counters keep their values. Comes before `start` in the same write, "
-                "which is then refused if the machine was busy.",
+                "Abort: transfers under way are brought to an end, then the machine is idle, with the error ABORTED. "
+                "Registers and counters keep their values. No effect on an idle machine.",
                 _W1S,
             ),
             Field("clear_counters", 2, 1, "Set all performance counters to zero.", _W1S),
@@ -290,6 +290,7 @@ _REGISTERS = (
         "First byte of the memory window: nothing below it is read or written. Not writable while busy.",
         _whole(_RW, "Bits beyond the width of an address stay zero.", bits=64),
         bits=64,
+        locked=True,
     ),
     Register(
         "MEMORY_LIMIT",
@@ -302,6 +303,7 @@ _REGISTERS = (
             bits=64,
         ),
         bits=64,
+        locked=True,
     ),
     Register(
         "ERROR",
