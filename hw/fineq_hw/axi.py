@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from amaranth.hdl import Module
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
@@ -49,6 +49,11 @@ class Response(enum.Enum, shape=2):
     """The device at the address reports an error."""
     DECERR = 3
     """No device at the address."""
+
+
+def bus_error_layout(config: AcceleratorConfig) -> data.StructLayout:
+    """First error that a DMA engine met: `valid` since then; the response and the address that it answers."""
+    return data.StructLayout({"valid": 1, "response": Response, "address": unsigned(config.address_bits)})
 
 
 def _prefixed(prefix: str, ports: Ports) -> Ports:
