@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim import designs
 from fineq_sim.golden import make_golden
 from fineq_sim.payloads import find_config
@@ -57,7 +57,9 @@ class Run:
     tests: str | None = None
 
 
-def _component(kind: str, config: str | ArrayConfig | MacConfig, bench: str | None = None, **options) -> Run:
+def _component(
+    kind: str, config: str | ArrayConfig | MacConfig | AcceleratorConfig, bench: str | None = None, **options
+) -> Run:
     """A run on a component; the testbench gets the parameters of the configuration, whatever its name."""
     label = config if isinstance(config, str) else f"{config.rows}x{config.columns}"
     if isinstance(config, str):

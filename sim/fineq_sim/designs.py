@@ -13,7 +13,7 @@ from pathlib import Path
 import fineq.format
 import fineq.temporal
 import fineq_hw
-from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.runner import Design, default_cache
 
 
@@ -50,7 +50,9 @@ def _convert(top: str, component) -> Design:
     return Design(top, {f"{name}.v": text for name, text in modules.items()})
 
 
-def component_design(kind: str, config: ArrayConfig | MacConfig, cache: Path | None = None) -> Design:
+def component_design(
+    kind: str, config: ArrayConfig | MacConfig | AcceleratorConfig, cache: Path | None = None
+) -> Design:
     """A component that takes a configuration and nothing else.
 
     Args:
@@ -66,7 +68,9 @@ def component_design(kind: str, config: ArrayConfig | MacConfig, cache: Path | N
         from fineq_hw.accumulator import Accumulator
         from fineq_hw.control_unit import ControlUnit
         from fineq_hw.core import PackedCore, TemporalCore
+        from fineq_hw.csr import ControlStatusRegisters
         from fineq_hw.decoder import LineDecoder
+        from fineq_hw.descriptor_unit import DescriptorUnit
         from fineq_hw.mac_core import MacCore
         from fineq_hw.processing_array import ProcessingArray
         from fineq_hw.processing_element import ProcessingElement
@@ -82,6 +86,8 @@ def component_design(kind: str, config: ArrayConfig | MacConfig, cache: Path | N
             "temporal": TemporalCore,
             "packed": PackedCore,
             "mac": MacCore,
+            "csr": ControlStatusRegisters,
+            "descriptor_unit": DescriptorUnit,
         }
         if kind not in components:
             raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")

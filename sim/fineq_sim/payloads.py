@@ -6,20 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fineq.format import OUTLIER_BITS
-from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.bits import join, pack, unpack
 from fineq_sim.reference import to_weight_field
 
 
-def find_config(which: str | Mapping[str, object]) -> ArrayConfig | MacConfig:
-    """A hardware configuration by its name, or from its parameters (those of a MAC array have `weight_bits`).
+def find_config(which: str | Mapping[str, object]) -> ArrayConfig | MacConfig | AcceleratorConfig:
+    """A hardware configuration by its name, or from its parameters.
+
+    Those of a MAC array have `weight_bits`, those of an accelerator have the parameters of its `array`.
 
     Raises:
         ValueError: there is none of that name, or a parameter is impossible.
     """
     if not isinstance(which, str):
+        if "array" in which:
+            return AcceleratorConfig(**{**which, "array": find_config(which["array"])})
         return (MacConfig if "weight_bits" in which else ArrayConfig)(**which)
-    known: dict[str, ArrayConfig | MacConfig] = {**ARRAYS, **MACS}
+    known: dict[str, ArrayConfig | MacConfig | AcceleratorConfig] = {**ARRAYS, **MACS, **ACCELERATORS}
     if which not in known:
         raise ValueError(f"unknown configuration {which!r}: choose one of {', '.join(known)}")
     return known[which]
