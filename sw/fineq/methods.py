@@ -21,7 +21,7 @@ from fineq.errors import FineqError
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
 from fineq.models import LayerReport, block_linears, fake_quantize_model, get_weight, layer_report
 from fineq.quantizer import quantize
-from fineq.recipes import RECIPES
+from fineq.recipes import RECIPES, find_recipe, is_recipe
 
 FORMAT_BITS = BLOCK_BYTES * 8 / BLOCK_WEIGHTS
 """Bits per weight of the codes and their index, scales and padding not counted."""
@@ -77,7 +77,8 @@ def find_method(name: str) -> Method:
     """A method by name."""
     if name == "none":
         return Method("none", "not quantized", None)
-    if name in RECIPES:
+    if is_recipe(name):
+        find_recipe(name)
         return Method(name, f"FineQ, recipe {name}", FORMAT_BITS, quantize=_data_free_recipe(name))
     if name in CALIBRATED_RECIPES:
         return Method(name, f"FineQ, recipe {name}", FORMAT_BITS, calibrate=_calibrated_recipe(name))

@@ -108,13 +108,19 @@ def quantize_channels(weight: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor, T
     clusters = split_clusters(torch.where(is_zero[:, None], torch.zeros_like(weight), weight))
     own = own_codes(clusters, recipe)
     lone = -(-weight.shape[1] // CLUSTER_WEIGHTS) % PAIR_CLUSTERS == 1
-    scales = base if recipe.scale == "absmax" else search_scales(clusters, own, lone, base, recipe)
-    x = clusters / scales[:, None]
-    index, _ = pair_codes(x, own, lone, recipe)
-    values = x.round()
-    values = torch.where(index == 0, values.clamp(-MAX_NORMAL, MAX_NORMAL), values.clamp(-MAX_MAGNITUDE, MAX_MAGNITUDE))
-    position = torch.arange(1, CLUSTER_WEIGHTS + 1, device=weight.device)[:, None, None]
-    values = torch.where(index == position, torch.zeros_like(values), values)
+    if recipe.cycle_weight:
+        from fineq.cycle_aware import cycle_aware_codes
+
+        values, index, scales = cycle_aware_codes(clusters, own, lone, base, weight.shape[1], recipe)
+    else:
+        scales = base if recipe.scale == "absmax" else search_scales(clusters, own, lone, base, recipe)
+        x = clusters / scales[:, None]
+        index, _ = pair_codes(x, own, lone, recipe)
+        values = x.round()
+        normal, outlier = values.clamp(-MAX_NORMAL, MAX_NORMAL), values.clamp(-MAX_MAGNITUDE, MAX_MAGNITUDE)
+        values = torch.where(index == 0, normal, outlier)
+        position = torch.arange(1, CLUSTER_WEIGHTS + 1, device=weight.device)[:, None, None]
+        values = torch.where(index == position, torch.zeros_like(values), values)
     codes = values.permute(2, 3, 0, 1).reshape(weight.shape[0], -1)[:, : weight.shape[1]].to(torch.int8)
     return codes, index.to(torch.uint8), scales
 
@@ -145,6 +151,24 @@ def pair_codes(x: Tensor, own: Tensor, lone: bool, recipe: Recipe) -> tuple[Tens
     normal = measure(x - rounded.clamp(-MAX_NORMAL, MAX_NORMAL))
     outlier = measure(x - rounded.clamp(-MAX_MAGNITUDE, MAX_MAGNITUDE))
 
+    return choose_codes(zeroed, normal, outlier, own[0], kept_codes(own, lone, recipe))
+
+
+def kept_codes(own: Tensor, lone: bool, recipe: Recipe) -> Tensor:
+    """Which pairs keep the code of their first cluster whatever the loss: bool [rows, pairs]."""
+    keeps_own = torch.zeros_like(own[0], dtype=torch.bool) if recipe.pairs == "argmin" else own[0] == own[1]
+    if lone:
+        keeps_own[:, -1] = True
+    return keeps_own
+
+
+def choose_codes(zeroed: Tensor, normal: Tensor, outlier: Tensor, own: Tensor, keeps: Tensor) -> tuple[Tensor, Tensor]:
+    """The code of each pair, and its loss: both [rows, pairs].
+
+    Args:
+        zeroed, normal, outlier: errors [2, 3, rows, pairs] of a weight that is set to zero, has 2 bits, has 3 bits.
+        own, keeps: [rows, pairs]: the code of pairs that do not choose, and which those are.
+    """
     losses = []
     for code in range(INDEX_CODES):
         terms = list((normal if code == INDEX_ALL_NORMAL else outlier).unbind(dim=1))
@@ -153,11 +177,8 @@ def pair_codes(x: Tensor, own: Tensor, lone: bool, recipe: Recipe) -> tuple[Tens
         cluster_loss = (terms[0] + terms[1]) + terms[2]
         losses.append(cluster_loss[0] + cluster_loss[1])
     index, least = first_minimum(losses)
-    keeps_own = torch.zeros_like(own[0], dtype=torch.bool) if recipe.pairs == "argmin" else own[0] == own[1]
-    if lone:
-        keeps_own[:, -1] = True
-    own_loss = torch.stack(losses).gather(0, own[:1])[0]
-    return torch.where(keeps_own, own[0], index), torch.where(keeps_own, own_loss, least)
+    own_loss = torch.stack(losses).gather(0, own[None])[0]
+    return torch.where(keeps, own, index), torch.where(keeps, own_loss, least)
 
 
 def first_minimum(candidates: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -170,6 +191,11 @@ def first_minimum(candidates: list[Tensor]) -> tuple[Tensor, Tensor]:
     return position, least
 
 
+def in_units(losses: Tensor) -> Tensor:
+    """Losses as integers, int64 of the same shape: their sum does not depend on its order."""
+    return (losses / torch.full_like(losses, LOSS_UNIT)).round().to(torch.int64)
+
+
 def search_scales(clusters: Tensor, own: Tensor, lone: bool, base: Tensor, recipe: Recipe) -> Tensor:
     """The scale of the grid with the least loss of the whole channel, in units of the weights: [rows]."""
     power = 2 if recipe.loss == "squared" else 1
@@ -177,7 +203,7 @@ def search_scales(clusters: Tensor, own: Tensor, lone: bool, base: Tensor, recip
     for numerator in SCALE_GRID:
         scales = base * torch.full_like(base, numerator / SCALE_GRID_DENOMINATOR)
         _, losses = pair_codes(clusters / scales[:, None], own, lone, recipe)
-        loss = (losses / torch.full_like(losses, LOSS_UNIT)).round().to(torch.int64).sum(dim=1) * numerator**power
+        loss = in_units(losses).sum(dim=1) * numerator**power
         if least is None:
             best, least = scales, loss
         else:

@@ -1,7 +1,8 @@
 """Recipes: the readings of the paper that the quantizer can follow, each a set of named switches.
 
-The paper leaves several points open (docs/format.md does not depend on any of them). Every switch below is
-one such point; `paper` is the most defensible reading of the text, the other recipes change one thing each.
+The paper leaves several points open (docs/format.md does not depend on any of them). The switches up to `scale`
+are such points; `paper` is the most defensible reading of the text, the recipes around it change one thing each.
+The last three switches make a recipe take the array's cycles into account, which the paper does not.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from fineq.errors import FineqError
+from fineq.format import PAIR_WEIGHTS
+from fineq.temporal import ENCODINGS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "axis": ("row", "column"),
@@ -19,7 +22,13 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "loss": ("squared", "absolute"),
     "scale": ("absmax", "mse"),
 }
-"""Allowed values of every switch that is a word."""
+"""Allowed values of every switch that is a word and that the paper leaves open."""
+
+SMALLEST_ARRAY = PAIR_WEIGHTS
+"""Columns of an array below which a pair could reach over three weight vectors."""
+
+CYCLE_WEIGHT = 0.03
+"""Of the recipes that end in `-cycles`: see docs/encodings.md."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,11 @@ class Recipe:
         loss: error that the choice minimises, summed over the pair.
         scale: `absmax`: largest magnitude of the channel / 3 (Equation 1 with b = 3). `mse`: the multiple of
             that on the grid `fineq.quantizer.SCALE_GRID` with the least loss over the channel.
+        cycle_weight: normalised squared error that one cycle less per weight vector is worth (`fineq.cycle_aware`);
+            0: cycles do not count.
+        encoding: how the array represents weights in time, one of `fineq.temporal.ENCODINGS`. This and the next
+            decide nothing without a cycle weight.
+        columns: of the array, at least 6: a weight vector holds that many weights of a row.
         name: what reports and manifests call it.
     """
 
@@ -47,6 +61,9 @@ class Recipe:
     pairs: str = "text"
     loss: str = "squared"
     scale: str = "absmax"
+    cycle_weight: float = 0.0
+    encoding: str = "unary"
+    columns: int = 64
     name: str = "custom"
 
     def __post_init__(self) -> None:
@@ -57,6 +74,16 @@ class Recipe:
         threshold = self.threshold
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < math.inf:
             raise FineqError(f"threshold is {threshold!r}: it must be a positive number")
+        weight = self.cycle_weight
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise FineqError(f"cycle_weight is {weight!r}: it must be 0 or a positive number")
+        if weight and self.axis != "row":
+            raise FineqError(f"cycle_weight is {weight!r} with axis {self.axis!r}: the array computes axis 'row' only")
+        if self.encoding not in ENCODINGS:
+            raise FineqError(f"encoding is {self.encoding!r}: choose one of {', '.join(ENCODINGS)}")
+        columns = self.columns
+        if isinstance(columns, bool) or not isinstance(columns, int) or columns < SMALLEST_ARRAY:
+            raise FineqError(f"columns is {columns!r}: it must be a whole number, at least {SMALLEST_ARRAY}")
 
     def with_options(self, **options: Any) -> Recipe:
         """The same recipe with some switches changed; its name tells which."""
@@ -79,19 +106,44 @@ RECIPES: dict[str, Recipe] = {
         Recipe(name="paper-column", axis="column"),
         Recipe(name="paper-mse", scale="mse"),
         Recipe(name="mse", pairs="argmin", scale="mse"),
+        Recipe(name="paper-cycles", cycle_weight=CYCLE_WEIGHT),
+        Recipe(name="mse-cycles", pairs="argmin", scale="mse", cycle_weight=CYCLE_WEIGHT),
     )
 }
-"""Named recipes. `mse` is the most accurate of them that needs no calibration data."""
+"""Named recipes. `mse` is the most accurate of them, `mse-cycles` the most accurate for its cycles."""
+
+
+def is_recipe(name: str) -> bool:
+    """Whether a name, or a name with options behind it, means a recipe of `RECIPES`."""
+    return name.split(",")[0] in RECIPES
 
 
 def find_recipe(recipe: str | Recipe, **options: Any) -> Recipe:
     """A recipe by name (or as it is), with options applied.
 
+    Args:
+        recipe: a name may bring options of its own, in the form that names of changed recipes have:
+            `mse-cycles,cycle_weight=0.05,columns=32`.
+
     Raises:
         FineqError: the name or an option is unknown, or a value is not allowed.
     """
     if not isinstance(recipe, Recipe):
-        if recipe not in RECIPES:
-            raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
-        recipe = RECIPES[recipe]
+        name, *changes = recipe.split(",")
+        if name not in RECIPES:
+            raise FineqError(f"unknown recipe {name!r}: choose one of {', '.join(RECIPES)}")
+        recipe = RECIPES[name].with_options(**dict(_parsed(change) for change in changes))
     return recipe.with_options(**options)
+
+
+def _parsed(change: str) -> tuple[str, Any]:
+    """`option=value` with the value in the type of the option."""
+    option, equals, text = change.partition("=")
+    if not equals:
+        raise FineqError(f"recipe option {change!r} has no value: write {option}=VALUE")
+    kind = type(getattr(RECIPES["paper"], option, ""))
+    try:
+        return option, kind(text)
+    except ValueError as error:
+        wanted = "a whole number" if kind is int else "a number"
+        raise FineqError(f"{option} is {text!r}: it must be {wanted}") from error

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from fineq.errors import FineqError
 from fineq.format import (
     BLOCK_BYTES,
     BLOCK_CLUSTERS,
@@ -40,6 +41,8 @@ Cluster = list[np.float32]
 def quantize_reference(weight: torch.Tensor, recipe: str | Recipe = "paper", **options: Any) -> PackedWeight:
     """As `fineq.quantize`, for finite float matrices; it does not check its input."""
     recipe = find_recipe(recipe, **options)
+    if recipe.cycle_weight:
+        raise FineqError("the reference is the paper's algorithm, which knows no cycles: set cycle_weight to 0")
     matrix = weight.detach().to("cpu", torch.float32).numpy()
     channels = matrix if recipe.axis == "row" else matrix.T
     blocks, scales = [], []

@@ -21,7 +21,7 @@ from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.errors import FineqError
-from fineq.recipes import RECIPES, Recipe, find_recipe
+from fineq.recipes import Recipe, find_recipe, is_recipe
 
 WORK_SUFFIX = ".unfinished"
 """Added to the output's name for the directory that is written, until all is done."""
@@ -244,4 +244,4 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
 
 def is_data_free(recipe: str) -> bool:
     """Whether a recipe needs nothing but the weights, so that a model can be streamed through it."""
-    return recipe in RECIPES
+    return is_recipe(recipe)

@@ -29,7 +29,15 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much it is in all."""
 
 MEASUREMENT = (perplexity, tokenize, measure, prepare)
-RECIPE_CODE = ("quantizer.py", "recipes.py", "format.py", "packed.py", "figures/cluster_size.py")
+RECIPE_CODE = (
+    "quantizer.py",
+    "cycle_aware.py",
+    "temporal.py",
+    "recipes.py",
+    "format.py",
+    "packed.py",
+    "figures/cluster_size.py",
+)
 BASELINE_CODE = ("baselines",)
 SOLVER_CODE = ("calibrated",)
 

@@ -87,7 +87,7 @@ def quantize_rows(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tens
     types = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
     rows, length = channels.shape
     is_row_wise = channels.stride(1) == 1 or length == 1
-    if channels.device.type != "cpu" or channels.dtype not in types or not is_row_wise:
+    if recipe.cycle_weight or channels.device.type != "cpu" or channels.dtype not in types or not is_row_wise:
         return None
     library = _kernel("quantize")
     if library is None:

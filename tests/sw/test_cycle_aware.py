@@ -1,0 +1,205 @@
+"""Cycle-aware recipes: the exact optimum for a scale, by brute force; what they cost; bad options."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import fineq
+from fineq import FineqError, normalised_error, quantize
+from fineq.cycle_aware import Allowance, allowances, nearest, window_cycles
+from fineq.format import INDEX_CODES, PAIR_WEIGHTS
+from fineq.methods import find_method
+from fineq.recipes import find_recipe
+from fineq.reference import quantize_reference
+from fineq.temporal import ENCODINGS, vector_cycles
+
+
+def gaussian(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def mean_cycles(packed: fineq.PackedWeight, columns: int = 64, encoding: str = "unary") -> float:
+    return window_cycles(packed.codes().numpy(), columns, encoding).mean()
+
+
+# -- against brute force ---------------------------------------------------------------------------------------
+
+
+def least_cost(row: np.ndarray, scale: float, weight: float, columns: int, encoding: str, pairs: str) -> float:
+    """The least of error + weight * cycles over every choice for every window, by trying them all.
+
+    Written from docs/recipes.md in float64, pair by pair; error is per window's mean energy.
+    """
+    x = np.pad(row.astype(np.float64), (0, -len(row) % PAIR_WEIGHTS)) / scale
+    windows = -(-len(row) // columns)
+    energy = np.square(row.astype(np.float64)).mean() * columns / scale**2
+    lone = -(-len(row) // 3) % 2 == 1
+    best = np.inf
+    for chosen in itertools.product(allowances(encoding), repeat=windows):
+        cost = weight * sum(allowance.cycles for allowance in chosen)
+        for first in range(0, len(x), PAIR_WEIGHTS):
+            losses = []
+            for code in range(INDEX_CODES):
+                loss = 0.0
+                for i in range(first, first + PAIR_WEIGHTS):
+                    levels = [0, *chosen[min(i // columns, windows - 1)].magnitudes]
+                    levels = [level for level in levels if level <= (1 if code == 0 else 3)]
+                    levels = [0] if code and i % 3 == code - 1 else levels
+                    loss += min((abs(x[i]) - level) ** 2 for level in levels)
+                losses.append(loss)
+            own = []
+            for start in (first, first + 3):
+                sizes = np.abs(x[start : start + 3])
+                own.append(1 + int(sizes.argmin()) if sizes.max() > 4 * sizes.min() else 0)
+            kept = (pairs == "text" and own[0] == own[1]) or (lone and first + PAIR_WEIGHTS == len(x))
+            cost += (losses[own[0]] if kept else min(losses)) / energy
+        best = min(best, cost)
+    return best
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(("columns", "length"), [(8, 29), (8, 24), (6, 18), (7, 21), (16, 40), (64, 30)])
+@pytest.mark.parametrize("recipe", ["paper-cycles", "mse-cycles"])
+def test_the_choice_is_the_best_for_its_scale(recipe, columns, length, encoding):
+    weight = gaussian(6, length, seed=length)
+    for cycle_weight in (0.02, 0.1):
+        packed = quantize(weight, recipe, cycle_weight=cycle_weight, columns=columns, encoding=encoding)
+        codes = packed.codes(strict=True)
+        cycles = window_cycles(codes.numpy(), columns, encoding).sum(axis=1)
+        for row, values, scale, taken in zip(weight, codes, packed.scales, cycles, strict=True):
+            error = (row.double() - values * scale.double()).square().sum() / row.double().square().mean() / columns
+            pairs = find_recipe(recipe).pairs
+            least = least_cost(row.numpy(), scale.item(), cycle_weight, columns, encoding, pairs)
+            assert error.item() + cycle_weight * taken == pytest.approx(least, abs=1e-4)
+
+
+def test_the_searched_scale_is_the_best_tried():
+    weight = gaussian(5, 40)
+    packed = quantize(weight, "mse-cycles", columns=16, cycle_weight=0.05)
+    for row, scale in zip(weight.numpy(), packed.scales, strict=True):
+        found, *tried = (
+            least_cost(row, float(s), 0.05, 16, "unary", "argmin")
+            for s in (scale, *(np.abs(row).max() / 3 * n / 32 for n in range(3, 49, 5)))
+        )
+        assert found <= min(tried) + 1e-4
+
+
+# -- what follows from it --------------------------------------------------------------------------------------
+
+
+def test_a_weight_of_almost_nothing_changes_nothing():
+    weight = gaussian(20, 300)
+    for recipe in ("paper", "paper-argmin"):
+        aware = quantize(weight, recipe, cycle_weight=1e-12)
+        assert torch.equal(aware.blocks, quantize(weight, recipe).blocks)
+        assert torch.equal(aware.scales, quantize(weight, recipe).scales)
+
+
+def test_a_higher_weight_never_takes_more_cycles_nor_errs_less():
+    weight = gaussian(16, 700)
+    packed = [quantize(weight, "paper", cycle_weight=w) for w in (0, 0.005, 0.02, 0.05, 0.1, 1)]
+    cycles, errors = [mean_cycles(p) for p in packed], [normalised_error(weight, p) for p in packed]
+    assert cycles == sorted(cycles, reverse=True) and errors == sorted(errors)
+    assert cycles[0] > 2 and cycles[-1] == 1
+
+
+def test_better_than_the_paper_in_error_and_cycles():
+    weight = gaussian(24, 4096)
+    paper, aware = quantize(weight), quantize(weight, "mse-cycles")
+    assert normalised_error(weight, aware) < 0.9 * normalised_error(weight, paper)
+    assert mean_cycles(aware) < 0.97 * mean_cycles(paper)
+
+
+def test_result_does_not_depend_on_threads_or_chunks(monkeypatch):
+    weight = gaussian(12, 200)
+    expected = quantize(weight, "mse-cycles")
+    threads = torch.get_num_threads()
+    try:
+        for count, chunk in ((2, 1 << 19), (1, 777)):
+            torch.set_num_threads(count)
+            monkeypatch.setattr("fineq.quantizer.CHUNK_WEIGHTS", chunk)
+            packed = quantize(weight, "mse-cycles")
+            assert torch.equal(packed.blocks, expected.blocks) and torch.equal(packed.scales, expected.scales)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_zero_rows_and_zero_windows():
+    weight = gaussian(3, 200)
+    weight[1], weight[2, 64:128] = 0, 0
+    packed = quantize(weight, "mse-cycles")
+    assert packed.scales[1] == 1 and not packed.codes(strict=True)[1].any()
+    assert window_cycles(packed.codes().numpy(), 64, "unary")[1:, 1].tolist() == [1, 1]
+
+
+# -- its parts -------------------------------------------------------------------------------------------------
+
+
+def test_allowances_of_unary_are_its_caps():
+    assert allowances("unary") == (Allowance((1,), 1), Allowance((1, 2), 2), Allowance((1, 2, 3), 3))
+
+
+def test_allowances_leave_out_what_is_never_worth_it(monkeypatch):
+    costs = {(): 1, (1,): 1, (2,): 1, (3,): 2, (1, 2): 2, (1, 3): 2, (2, 3): 2, (1, 2, 3): 2}
+    monkeypatch.setattr("fineq.cycle_aware.present_cycles", lambda magnitudes, encoding: costs[magnitudes])
+    allowances.cache_clear()
+    expected = (Allowance((1,), 1), Allowance((2,), 1), Allowance((1, 2, 3), 2))
+    assert allowances("unary") == expected
+    allowances.cache_clear()
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_window_cycles_are_those_of_the_largest_weight(encoding):
+    codes = torch.randint(-3, 4, (5, 70), generator=torch.Generator().manual_seed(0)).numpy().astype(np.int8)
+    codes[0] //= 2
+    codes[1, :32] = 0
+    found = window_cycles(codes, 32, encoding)
+    assert found.shape == (5, 3)
+    if encoding == "unary":
+        expected = [[max(1, max(abs(int(c)) for c in row[i : i + 32])) for i in (0, 32, 64)] for row in codes]
+        assert found.tolist() == expected
+        assert found.max() == vector_cycles(3)
+
+
+def test_nearest_rounds_as_the_format_does_and_otherwise_to_the_nearest():
+    x = torch.tensor([0.0, -0.5, 0.51, 1.0, 1.5, -2.5, 2.51, 9.0])
+    assert nearest(x, Allowance((1, 2, 3), 3)).tolist() == x.round().clamp(-3, 3).tolist()
+    assert nearest(x, Allowance((1, 2, 3), 3), limit=1).tolist() == x.round().clamp(-1, 1).tolist()
+    assert nearest(x, Allowance((2,), 1)).tolist() == [0, 0, 0, 0, 2, -2, 2, 2]
+
+
+# -- options ---------------------------------------------------------------------------------------------------
+
+
+def test_a_recipe_may_be_given_with_its_options():
+    recipe = find_recipe("mse-cycles,cycle_weight=0.1,columns=16")
+    assert (recipe.cycle_weight, recipe.columns, recipe.scale) == (0.1, 16, "mse")
+    assert find_recipe(recipe.name) == recipe
+    weight = gaussian(4, 48)
+    dequantized, _ = find_method(recipe.name).quantize(weight, "weight")
+    assert torch.equal(dequantized, quantize(weight, recipe).dequantize())
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: find_recipe("mse", cycle_weight=-1), "cycle_weight is -1: it must be 0 or a positive number"),
+        (lambda: find_recipe("mse", encoding="morse"), "encoding is 'morse': choose one of unary"),
+        (lambda: find_recipe("mse", columns=5), "columns is 5: it must be a whole number, at least 6"),
+        (
+            lambda: find_recipe("paper-column", cycle_weight=0.1),
+            "cycle_weight is 0.1 with axis 'column': the array computes axis 'row' only",
+        ),
+        (lambda: find_recipe("mse-cycles,columns=many"), "columns is 'many': it must be a whole number"),
+        (lambda: find_recipe("mse,cycle_weight=x"), "cycle_weight is 'x': it must be a number"),
+        (lambda: find_recipe("mse,fast"), "recipe option 'fast' has no value: write fast=VALUE"),
+        (lambda: find_recipe("mse,fast=1"), "unknown recipe option 'fast': choose from axis"),
+        (lambda: quantize_reference(gaussian(2, 3), "mse-cycles"), "knows no cycles: set cycle_weight to 0"),
+    ],
+)
+def test_bad_options(call, text):
+    with pytest.raises(FineqError) as caught:
+        call()
+    assert text in str(caught.value)
