@@ -6,11 +6,17 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from fineq_hw.config import MacConfig
+from fineq_hw.config import MACS, MacConfig
 from fineq_hw.hierarchy import place
 from fineq_hw.layouts import activations_payload, results_payload, sums_layout, weights_payload
 from fineq_hw.mac_array import MacArray
 from fineq_hw.timing import mac_array_latency
+
+
+def mac_core_name(config: MacConfig) -> str:
+    """Module name of a `MacCore`: its name in `MACS`, or else that of its array with a suffix."""
+    named = (name for name, known in MACS.items() if known == config)
+    return next(named, f"{MacArray.module_name(config)}_core")
 
 
 class MacCore(wiring.Component):
