@@ -69,7 +69,8 @@ class DescriptorUnit(wiring.Component):
         start: for one cycle: begin the chain whose first descriptor is at `address`. Only while not `busy`.
         memory_base, memory_limit: first and last byte of the memory window; held still while `busy`.
         commands, words: a channel of the read engine.
-        jobs: in the order of the chain. After a payload with an error, or with the flag `last`, no more come.
+        jobs: in the order of the chain, out of a register, which may hold the job until it is done: the next one is
+            fetched meanwhile. After a payload with an error, or with the flag `last`, no more come.
         busy: until the last payload of the chain has been taken.
     """
 
@@ -106,7 +107,7 @@ class DescriptorUnit(wiring.Component):
         self._error = Signal(ErrorCode)
         self._detail = Signal(8)
         self._fields = {field.name: Signal(field.width, name=field.name) for field in DESCRIPTOR_FIELDS}
-        m.d.comb += self.busy.eq(self._state != _State.IDLE)
+        m.d.comb += self.busy.eq((self._state != _State.IDLE) | self.jobs.valid)
 
         self._elaborate_start(m)
         self._elaborate_fetch(m)
@@ -357,20 +358,22 @@ class DescriptorUnit(wiring.Component):
     # -- offering --------------------------------------------------------------------------------------------
 
     def _elaborate_offer(self, m: Module) -> None:
+        """Into the output register when it is free, and on to the next descriptor."""
         offer, job, get = self.jobs.payload, self.jobs.payload.job, self._fields
-        same = [name for name in job.shape().members if name in get]
-        m.d.comb += [
-            self.jobs.valid.eq(self._state == _State.OFFER),
-            offer.address.eq(self._pointer),
-            offer.tag.eq(get["tag"]),
-            offer.error.eq(self._error),
-            offer.detail.eq(self._detail),
-            *(Value.cast(job[name]).eq(get[name]) for name in same),
-            job.inner_tiles.eq(self._inner_tiles),
-            job.line_groups.eq(self._line_groups),
-        ]
-        with m.If(self.jobs.valid & self.jobs.ready):
-            with m.If(get["last"] | (self._error != ErrorCode.NONE)):
-                m.d.sync += self._state.eq(_State.IDLE)
-            with m.Else():  # where it lies has been checked already
-                m.d.sync += [self._pointer.eq(get["next"]), self._state.eq(_State.COMMAND)]
+        ends = get["last"] | (self._error != ErrorCode.NONE)
+        with m.If(self.jobs.ready):
+            m.d.sync += self.jobs.valid.eq(0)
+        with m.If((self._state == _State.OFFER) & (~self.jobs.valid | self.jobs.ready)):
+            m.d.sync += [
+                self.jobs.valid.eq(1),
+                offer.address.eq(self._pointer),
+                offer.tag.eq(get["tag"]),
+                offer.error.eq(self._error),
+                offer.detail.eq(self._detail),
+                *(Value.cast(job[name]).eq(get[name]) for name in job.shape().members if name in get),
+                job.inner_tiles.eq(self._inner_tiles),
+                job.line_groups.eq(self._line_groups),
+                # Where the next one lies has been checked already.
+                self._pointer.eq(get["next"]),
+                self._state.eq(Mux(ends, _State.IDLE, _State.COMMAND)),
+            ]

@@ -78,6 +78,9 @@ class ErrorCode(enum.IntEnum, shape=8):
 MISALIGNED, OUTSIDE, OVERLAPPED = 0x20, 0x30, 0x40
 """Codes of what is wrong with a region; the position in `REGIONS` is added."""
 
+READ_FAULT, WRITE_FAULT = 0x50, 0x54
+"""Codes of what went wrong on the memory bus; the AXI response is added."""
+
 _REGION_NAMES = {
     "destination": "the destination",
     "activations": "the activations",
