@@ -10,12 +10,12 @@ The transport decides what computes: the RTL under Verilator or cocotb, or the f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fineq import format as block_format
 from fineq.format import MAX_MAGNITUDE
-from fineq.packed import PackedWeight
 from fineq_hw.accelerator_layouts import FRACTION_BITS, ActivationFunction, OutputFormat
 from fineq_hw.config import MacConfig
 from fineq_hw.descriptors import (
@@ -26,6 +26,7 @@ from fineq_hw.descriptors import (
     inner_tiles,
     result_bytes,
 )
+from fineq_hw.errors import ErrorCode
 from fineq_hw.registers import STAGES
 from fineq_sim.driver import images
 from fineq_sim.driver.errors import AcceleratorError, AcceleratorTimeout
@@ -35,8 +36,14 @@ from fineq_sim.driver.registers import RegisterPort, describe, discover, error_n
 from fineq_sim.driver.transport import Transport
 from fineq_sim.vector_reference import fixed_point_scales, requantize_constants, to_fixed
 
+if TYPE_CHECKING:  # torch is not needed here, and slow to load
+    from fineq.packed import PackedWeight
+
 _PATIENCE = 50
 """A job may take so many times the cycles of its steps and of its words before the driver gives up."""
+
+BUS_ERRORS = ErrorCode.READ_SLAVE_ERROR.value
+"""From this code on, an error arose while the machine was working."""
 
 _SHORTEST_LIMIT = 100_000
 _IDLE_LIMIT = 100_000
@@ -328,7 +335,8 @@ class Accelerator:
         name = error_name(error["code"]) or ""
         # The longest name of a field in the name of the code: TOKENS_TOO_LARGE is about `tokens`.
         field_name = max((each for each in FIELDS if each in name.lower()), key=len, default=None)
-        text = f"the accelerator refused {which}: {describe(error['code'])}"
+        verb = "gave up" if error["code"] >= BUS_ERRORS else "refused"
+        text = f"the accelerator {verb} {which}: {describe(error['code'])}"
         if field_name is not None:
             content = self.transport.read_memory(current, DESCRIPTOR_BYTES).tobytes()
             value = decode_descriptor(content)[field_name]
