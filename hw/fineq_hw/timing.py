@@ -18,6 +18,13 @@ RESULT_LATENCY = 1
 """Cycles from a vector's last pulse to its result: the accumulators."""
 
 
+VECTOR_LANE_LATENCY = 14
+"""Cycles from a sum entering a lane of the vector unit to its result; one sum a cycle."""
+
+VECTOR_UNIT_LATENCY = VECTOR_LANE_LATENCY + 1
+"""Cycles from accepting a group of sums to the bus word that it completes: the lanes and the word register."""
+
+
 def pulse_cycles(config: ArrayConfig, max_magnitudes: Iterable[int], early_termination: bool = True) -> list[int]:
     """Pulse steps of each weight vector, given the largest magnitude in it."""
     return [vector_cycles(magnitude, config.encoding, early_termination) for magnitude in max_magnitudes]
