@@ -1,24 +1,22 @@
 """Codes that the array works off in fewer cycles: recipes with a `cycle_weight` (docs/recipes.md).
 
-The array spends on a weight vector (one row, `columns` neighbouring columns: a window) what its largest magnitudes
-ask for. One weight of 3 among 64 of at most 1 triples the time. So the magnitudes that a window may use are chosen
-together with its codes: each row minimises
+The array spends on a weight vector (one row, `columns` neighbouring columns: a window) what its largest
+magnitude asks for. One weight of 3 among 64 of at most 1 triples the time. So the largest magnitude that a window may
+use is chosen together with its codes: each row minimises
 
     mean over its windows of (normalised squared error + cycle_weight * cycles)
 
-For a given scale the minimum is exact. Within a window each pair takes its best index code among the magnitudes
+For a given scale the minimum is exact. Within a window each pair takes its best index code for the magnitudes
 allowed there. A pair that reaches over the border of two windows has one index code for both, so neighbours cannot
 be decided apart: the best sequence of windows is found by dynamic programming over the row (Viterbi).
 
-The arithmetic is that of `fineq.quantizer`, with losses as integers, so results do not depend on threads. A weight
-takes the nearest allowed magnitude; halfway between neighbours it is the even one, as in rounding, and else the lower.
+The arithmetic is that of `fineq.quantizer`, with losses as integers, so results do not depend on threads.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import combinations
 
 import numpy as np
 import torch
@@ -38,29 +36,17 @@ CYCLE_GRID = (*SCALE_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMIN
 
 @dataclass(frozen=True)
 class Allowance:
-    """Magnitudes that a window may use besides 0, ascending, and what it then costs at most."""
+    """The largest magnitude that a window may use, and the cycles that it then takes at most."""
 
-    magnitudes: tuple[int, ...]
+    largest: int
     cycles: int
-
-
-def present_cycles(magnitudes: tuple[int, ...], encoding: str) -> int:
-    """Cycles of a vector in which exactly these magnitudes occur besides 0."""
-    return vector_cycles(max(magnitudes, default=0), encoding)
 
 
 @cache
 def allowances(encoding: str) -> tuple[Allowance, ...]:
-    """The sets of magnitudes worth choosing from, cheapest first: no set holds another at the same cost."""
-    levels = range(1, MAX_MAGNITUDE + 1)
-    subsets = [set(chosen) for size in range(MAX_MAGNITUDE + 1) for chosen in combinations(levels, size)]
-    cost = {tuple(sorted(subset)): present_cycles(tuple(sorted(subset)), encoding) for subset in subsets}
-    kept = [
-        Allowance(key, cycles)
-        for key, cycles in cost.items()
-        if not any(set(key) < set(other) and cost[other] <= cycles for other in cost)
-    ]
-    return tuple(sorted(kept, key=lambda allowance: (allowance.cycles, allowance.magnitudes)))
+    """What a window can choose from, cheapest first: for each number of cycles the largest magnitude."""
+    by_cycles = {vector_cycles(magnitude, encoding): magnitude for magnitude in range(1, MAX_MAGNITUDE + 1)}
+    return tuple(Allowance(magnitude, cycles) for cycles, magnitude in by_cycles.items())
 
 
 def window_cycles(codes: np.ndarray, columns: int, encoding: str) -> np.ndarray:
@@ -75,11 +61,9 @@ def window_cycles(codes: np.ndarray, columns: int, encoding: str) -> np.ndarray:
     """
     magnitudes = np.abs(np.asarray(codes).astype(np.int8))
     rows, length = magnitudes.shape
-    padded = np.pad(magnitudes, ((0, 0), (0, -length % columns))).reshape(rows, -1, columns)
-    levels = range(1, MAX_MAGNITUDE + 1)
-    number = sum((padded == level).any(axis=2).astype(np.int64) << (level - 1) for level in levels)
-    sets = [tuple(level for level in levels if key >> (level - 1) & 1) for key in range(2**MAX_MAGNITUDE)]
-    return np.array([present_cycles(magnitudes, encoding) for magnitudes in sets])[number]
+    padded = np.pad(magnitudes, ((0, 0), (0, -length % columns)))
+    cycles = np.array([vector_cycles(magnitude, encoding) for magnitude in range(MAX_MAGNITUDE + 1)])
+    return cycles[padded.reshape(rows, -1, columns).max(axis=2)]
 
 
 # -- the choice ------------------------------------------------------------------------------------------------
@@ -170,32 +154,20 @@ class Windows:
     def _pair_codes(self, scales: Tensor, pairs: Tensor, left: int, right: int) -> tuple[Tensor, Tensor, Tensor]:
         """Values, index code and loss of some pairs, whose windows have the allowances `left` and `right`."""
         x = self.clusters[..., pairs] / scales[:, None]
-        normal, outlier = (self._nearest(x, pairs, left, right, limit) for limit in (MAX_NORMAL, MAX_MAGNITUDE))
-        errors = (self.measure(x), self.measure(x - normal), self.measure(x - outlier))
-        index, loss = choose_codes(*errors, self.own[:, pairs], self.keeps[:, pairs])
+        in_left = self.window[..., pairs] == self.first[pairs]
+        largest = torch.where(in_left, self.allowances[left].largest, self.allowances[right].largest).to(x.dtype)
+        outlier = x.round().clamp(-largest, largest)
+        normal = outlier.clamp(-MAX_NORMAL, MAX_NORMAL)
+        index, loss = choose_codes(
+            self.measure(x),
+            self.measure(x - normal),
+            self.measure(x - outlier),
+            self.own[:, pairs],
+            self.keeps[:, pairs],
+        )
         values = torch.where(index == 0, normal, outlier)
         position = torch.arange(1, CLUSTER_WEIGHTS + 1, device=x.device)[:, None, None]
         return torch.where(index == position, torch.zeros_like(values), values), index, loss
-
-    def _nearest(self, x: Tensor, pairs: Tensor, left: int, right: int, limit: int) -> Tensor:
-        """Each weight rounded to what its window allows."""
-        values = nearest(x, self.allowances[left], limit)
-        if left == right:
-            return values
-        in_left = self.window[..., pairs] == self.first[pairs]
-        return torch.where(in_left, values, nearest(x, self.allowances[right], limit))
-
-
-def nearest(x: Tensor, allowance: Allowance, limit: int = MAX_MAGNITUDE) -> Tensor:
-    """The allowed values, of magnitude at most `limit`, that are nearest to x."""
-    magnitude, value, lower = x.abs(), torch.zeros_like(x), 0
-    for level in (level for level in allowance.magnitudes if level <= limit):
-        middle = (lower + level) / 2
-        takes_tie = level % 2 == 0 and lower % 2 == 1
-        above = magnitude >= middle if takes_tie else magnitude > middle
-        value = torch.where(above, torch.full_like(x, level), value)
-        lower = level
-    return torch.copysign(value, x)
 
 
 def cycle_aware_codes(

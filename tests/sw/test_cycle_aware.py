@@ -8,7 +8,7 @@ import torch
 
 import fineq
 from fineq import FineqError, normalised_error, quantize
-from fineq.cycle_aware import Allowance, allowances, nearest, window_cycles
+from fineq.cycle_aware import Allowance, allowances, window_cycles
 from fineq.format import INDEX_CODES, PAIR_WEIGHTS
 from fineq.methods import find_method
 from fineq.recipes import find_recipe
@@ -44,7 +44,7 @@ def least_cost(row: np.ndarray, scale: float, weight: float, columns: int, encod
             for code in range(INDEX_CODES):
                 loss = 0.0
                 for i in range(first, first + PAIR_WEIGHTS):
-                    levels = [0, *chosen[min(i // columns, windows - 1)].magnitudes]
+                    levels = range(chosen[min(i // columns, windows - 1)].largest + 1)
                     levels = [level for level in levels if level <= (1 if code == 0 else 3)]
                     levels = [0] if code and i % 3 == code - 1 else levels
                     loss += min((abs(x[i]) - level) ** 2 for level in levels)
@@ -137,17 +137,14 @@ def test_zero_rows_and_zero_windows():
 # -- its parts -------------------------------------------------------------------------------------------------
 
 
-def test_allowances_of_unary_are_its_caps():
-    assert allowances("unary") == (Allowance((1,), 1), Allowance((1, 2), 2), Allowance((1, 2, 3), 3))
-
-
-def test_allowances_leave_out_what_is_never_worth_it(monkeypatch):
-    costs = {(): 1, (1,): 1, (2,): 1, (3,): 2, (1, 2): 2, (1, 3): 2, (2, 3): 2, (1, 2, 3): 2}
-    monkeypatch.setattr("fineq.cycle_aware.present_cycles", lambda magnitudes, encoding: costs[magnitudes])
-    allowances.cache_clear()
-    expected = (Allowance((1,), 1), Allowance((2,), 1), Allowance((1, 2, 3), 2))
-    assert allowances("unary") == expected
-    allowances.cache_clear()
+def test_allowances_are_the_largest_magnitudes_for_their_cycles():
+    assert allowances("unary") == (Allowance(1, 1), Allowance(2, 2), Allowance(3, 3))
+    for encoding in ENCODINGS:
+        for allowance in allowances(encoding):
+            assert vector_cycles(allowance.largest, encoding) == allowance.cycles
+            if allowance.largest < 3:
+                assert vector_cycles(allowance.largest + 1, encoding) > allowance.cycles
+        assert allowances(encoding)[-1].largest == 3
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -157,17 +154,8 @@ def test_window_cycles_are_those_of_the_largest_weight(encoding):
     codes[1, :32] = 0
     found = window_cycles(codes, 32, encoding)
     assert found.shape == (5, 3)
-    if encoding == "unary":
-        expected = [[max(1, max(abs(int(c)) for c in row[i : i + 32])) for i in (0, 32, 64)] for row in codes]
-        assert found.tolist() == expected
-        assert found.max() == vector_cycles(3)
-
-
-def test_nearest_rounds_as_the_format_does_and_otherwise_to_the_nearest():
-    x = torch.tensor([0.0, -0.5, 0.51, 1.0, 1.5, -2.5, 2.51, 9.0])
-    assert nearest(x, Allowance((1, 2, 3), 3)).tolist() == x.round().clamp(-3, 3).tolist()
-    assert nearest(x, Allowance((1, 2, 3), 3), limit=1).tolist() == x.round().clamp(-1, 1).tolist()
-    assert nearest(x, Allowance((2,), 1)).tolist() == [0, 0, 0, 0, 2, -2, 2, 2]
+    largest = [[max(abs(int(c)) for c in row[i : i + 32]) for i in (0, 32, 64)] for row in codes]
+    assert found.tolist() == [[vector_cycles(value, encoding) for value in row] for row in largest]
 
 
 # -- options ---------------------------------------------------------------------------------------------------
