@@ -85,7 +85,9 @@ class VectorUnit(wiring.Component):
             m.d.sync += [after.eq(before) for before, after in zip(tags, tags[1:], strict=False)]
         done = tags[-1]
 
-        wide = Cat(result & done.lanes[number].replicate(len(result)) for number, result in enumerate(results))
+        wide = Cat(
+            result.as_unsigned() & done.lanes[number].replicate(len(result)) for number, result in enumerate(results)
+        )
         narrow = Cat(result[:8] & done.lanes[number].replicate(8) for number, result in enumerate(results))
         position = Signal(range(_NARROW_GROUPS))
         complete = ~small | done.row_last | (position == _NARROW_GROUPS - 1)
