@@ -74,7 +74,10 @@ def component_design(
         from fineq_hw.mac_core import MacCore
         from fineq_hw.processing_array import ProcessingArray
         from fineq_hw.processing_element import ProcessingElement
+        from fineq_hw.read_dma import ReadDma
         from fineq_hw.temporal_encoder import TemporalEncoder
+        from fineq_hw.vector_unit import VectorUnit
+        from fineq_hw.write_dma import WriteDma
 
         components = {
             "line_decoder": LineDecoder,
@@ -88,12 +91,26 @@ def component_design(
             "mac": MacCore,
             "csr": ControlStatusRegisters,
             "descriptor_unit": DescriptorUnit,
+            "read_dma": ReadDma,
+            "write_dma": WriteDma,
+            "vector_unit": VectorUnit,
         }
         if kind not in components:
             raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")
         return _convert(f"dut_{kind}", components[kind](config))
 
     return _kept(f"dut_{kind}", repr(config), make, cache)
+
+
+def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> Design:
+    """The whole accelerator, or its MAC baseline if the configuration has a MAC array."""
+
+    def make() -> Design:
+        from fineq_hw.accelerator import make_accelerator
+
+        return _convert("dut_accelerator", make_accelerator(config))
+
+    return _kept("dut_accelerator", repr(config), make, cache)
 
 
 def decoder_design(cache: Path | None = None) -> Design:

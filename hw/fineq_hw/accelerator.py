@@ -1,0 +1,214 @@
+"""The whole machine: from descriptors in memory to results in memory (paper Fig. 5(a); docs/architecture.md)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from fineq.format import MAX_MAGNITUDE
+from fineq.temporal import vector_cycles
+from fineq_hw.axi import axi_lite_slave_ports, axi_master_ports, axi_read_ports, axi_write_ports, connect_ports
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_hw.core import TemporalCore, core_name
+from fineq_hw.csr import ControlStatusRegisters
+from fineq_hw.descriptor_unit import DescriptorUnit
+from fineq_hw.hierarchy import place
+from fineq_hw.input_buffer import InputBuffer
+from fineq_hw.job_control import JobControl
+from fineq_hw.mac_core import MacCore, mac_core_name
+from fineq_hw.output_buffer import OutputBuffer
+from fineq_hw.parameter_buffer import ParameterBuffer
+from fineq_hw.read_dma import ReadDma
+from fineq_hw.registers import ADDRESS_BITS, counter_events_layout
+from fineq_hw.vector_unit import VectorUnit
+from fineq_hw.weight_buffer import WeightBuffer
+from fineq_hw.write_back import WriteBack
+from fineq_hw.write_dma import WriteDma
+
+
+class Accelerator(wiring.Component):
+    """The accelerator around the temporal-coding array.
+
+    Six stages overlap: memory access (read engine), decode (weight buffer), preload (input buffer), matrix
+    multiplication (core and output buffer), vector processing (parameter buffer and vector unit) and write-back
+    (write engine). All of them walk the same tiles of the job on their own; the streams between them do the rest.
+
+    Ports:
+        s_axil_*: AXI4-Lite slave, the registers of docs/registers.md.
+        m_axi_*: AXI4 master.
+        irq: interrupt, a level; see the registers.
+
+    Raises:
+        ValueError: the configuration has an array of the other kind.
+    """
+
+    ARRAY: type = ArrayConfig
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        if not isinstance(config.array, self.ARRAY):
+            raise ValueError(
+                f"array is a {type(config.array).__name__}: {type(self).__name__} needs a {self.ARRAY.__name__}"
+            )
+        self.config = config
+        super().__init__(axi_lite_slave_ports(ADDRESS_BITS) | axi_master_ports(config) | {"irq": Out(1)})
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self.config
+        control = JobControl(config)
+        registers = ControlStatusRegisters(config)
+        descriptors = DescriptorUnit(config)
+        reader, writer = ReadDma(config), WriteDma(config)
+        inputs, weights, outputs = InputBuffer(config), WeightBuffer(config), OutputBuffer(config)
+        parameters, vectors, write_back = ParameterBuffer(config), VectorUnit(config), WriteBack(config)
+        core, core_module = self.core()
+
+        place(m, "job_control", control, JobControl.module_name(config))
+        place(m, "registers", registers, ControlStatusRegisters.module_name(config))
+        flush = control.flush
+        place(m, "descriptor_unit", descriptors, DescriptorUnit.module_name(config), reset=flush)
+        place(m, "read_dma", reader, reader.module_name(), reset=flush)
+        place(m, "write_dma", writer, writer.module_name(), reset=flush)
+        place(m, "core", core, core_module, reset=flush)
+        blocks = {
+            "input_buffer": inputs,
+            "weight_buffer": weights,
+            "output_buffer": outputs,
+            "parameter_buffer": parameters,
+            "vector_unit": vectors,
+            "write_back": write_back,
+        }
+        job = descriptors.jobs.payload.job
+        for name, block in blocks.items():
+            place(m, name, block, type(block).module_name(config), reset=flush)
+            m.d.comb += block.job.eq(job)
+            if block is not vectors:  # it has nothing to begin
+                m.d.comb += block.start.eq(control.job_start)
+        m.d.comb += control.working.eq(Cat(block.busy for block in blocks.values()).any())
+
+        connect_ports(m, self, registers, axi_lite_slave_ports(ADDRESS_BITS))
+        connect_ports(m, self, reader, axi_read_ports(config))
+        connect_ports(m, self, writer, axi_write_ports(config))
+        for number, client in enumerate((descriptors, inputs, weights, parameters)):
+            wiring.connect(m, client.commands, getattr(reader, f"commands_{number}"))
+            wiring.connect(m, getattr(reader, f"words_{number}"), client.words)
+        wiring.connect(m, inputs.activations, core.activations)
+        wiring.connect(m, weights.weights, core.weights)
+        wiring.connect(m, outputs.partials, core.partials)
+        wiring.connect(m, core.results, outputs.results)
+        wiring.connect(m, outputs.groups, parameters.groups)
+        wiring.connect(m, parameters.scaled, vectors.scaled)
+        wiring.connect(m, vectors.words, writer.words)
+        wiring.connect(m, write_back.commands, writer.commands)
+
+        self._elaborate_control(m, control, registers, descriptors, reader, writer)
+        computing, terminated = self.progress(m, core, job)
+        counted = {
+            "multiply_busy": computing,
+            "multiply_stall": ~core.activations.ready & ~computing,
+            "terminated_cycles": terminated,
+            "memory_access_stall": ~reader.idle & ~(self.m_axi_rvalid & self.m_axi_rready),
+        }
+        self._elaborate_events(m, registers.events, counted, inputs, weights, parameters)
+        return m
+
+    def core(self) -> tuple[wiring.Component, str]:
+        """The array with its control, and the name of its module."""
+        return TemporalCore(self.config.array), core_name(self.config.array)
+
+    def progress(self, m: Module, core: TemporalCore, job: data.View) -> tuple[Value, Value]:
+        """Whether the array executes a step, and the steps that a vector finished before has saved."""
+        m.d.comb += core.early_termination.eq(job.early_termination)
+        full = vector_cycles(MAX_MAGNITUDE, self.config.array.encoding, early_termination=False)
+        steps = Signal(range(full + 1))  # of the vector in the array
+        saved = Signal(range(MAX_MAGNITUDE + 1))
+        fresh = Signal()  # a result on offer was not on offer in the cycle before
+        finished = core.results.valid & fresh
+        m.d.sync += [
+            fresh.eq(~core.results.valid | core.results.ready),
+            steps.eq(Mux(finished, 0, steps) + core.computing),
+        ]
+        m.d.comb += saved.eq(Mux(finished, full - steps, 0))
+        return core.computing, saved
+
+    def _elaborate_control(
+        self,
+        m: Module,
+        control: JobControl,
+        registers: ControlStatusRegisters,
+        descriptors: DescriptorUnit,
+        reader: ReadDma,
+        writer: WriteDma,
+    ) -> None:
+        checked = descriptors.jobs.payload
+        wiring.connect(m, descriptors.jobs, control.jobs)
+        m.d.comb += [
+            descriptors.start.eq(registers.start),
+            descriptors.address.eq(registers.descriptor),
+            descriptors.memory_base.eq(registers.memory_base),
+            descriptors.memory_limit.eq(registers.memory_limit),
+            control.start.eq(registers.start),
+            control.descriptor.eq(registers.descriptor),
+            control.soft_reset.eq(registers.soft_reset),
+            control.read_error.eq(reader.error),
+            control.read_idle.eq(reader.idle),
+            control.write_error.eq(writer.error),
+            control.write_idle.eq(writer.idle),
+            reader.stop.eq(control.stop),
+            writer.stop.eq(control.stop),
+            registers.job_tag.eq(checked.tag),
+            registers.job_interrupt.eq(checked.job.interrupt),
+            self.irq.eq(registers.irq),
+        ]
+        told = ("busy", "job_done", "chain_done", "fault_valid", "fault", "current_descriptor")
+        m.d.comb += [getattr(registers, name).eq(getattr(control, name)) for name in told]
+
+    def _elaborate_events(
+        self,
+        m: Module,
+        events: data.View,
+        counted: dict[str, Value],
+        inputs: InputBuffer,
+        weights: WeightBuffer,
+        parameters: ParameterBuffer,
+    ) -> None:
+        """What the performance counters count (definitions: `fineq_hw.registers`)."""
+        rows, vectors, scaled = inputs.activations, weights.weights, parameters.scaled
+        word_read = self.m_axi_rvalid & self.m_axi_rready
+        word_written = self.m_axi_wvalid & self.m_axi_wready
+        counted |= {
+            "memory_access_busy": word_read,
+            "decode_busy": weights.line_written,
+            "decode_stall": weights.decoding & ~weights.line_written,
+            "preload_busy": rows.valid & rows.ready,
+            "preload_stall": inputs.busy & rows.ready & ~rows.valid,
+            "vector_busy": scaled.valid & scaled.ready,
+            "vector_stall": scaled.valid & ~scaled.ready,
+            "write_back_busy": word_written,
+            "write_back_stall": self.m_axi_wvalid & ~self.m_axi_wready,
+            "weight_vectors": vectors.valid & vectors.ready,
+            "tiles": rows.valid & rows.ready & rows.payload.last,
+            "bytes_read": Mux(word_read, self.config.bus_bytes, 0),
+            "bytes_written": Mux(word_written, sum(self.m_axi_wstrb), 0),
+        }
+        for name in counter_events_layout(self.config).members:
+            m.d.comb += events[name].eq(counted[name])
+
+
+class MacAccelerator(Accelerator):
+    """The same machine with the MAC array: only the core and the lines of the weight buffer differ."""
+
+    ARRAY = MacConfig
+
+    def core(self) -> tuple[wiring.Component, str]:
+        return MacCore(self.config.array), mac_core_name(self.config.array)
+
+    def progress(self, m: Module, core: MacCore, job: data.View) -> tuple[Value, Value]:
+        """A step for every vector that enters; none is ever saved."""
+        return core.weights.valid & core.weights.ready, Signal()
+
+
+def make_accelerator(config: AcceleratorConfig) -> Accelerator:
+    """The machine of a configuration, whichever array it has."""
+    return (MacAccelerator if isinstance(config.array, MacConfig) else Accelerator)(config)
