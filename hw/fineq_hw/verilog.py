@@ -2,8 +2,9 @@
 
     python -m fineq_hw.verilog --output build/verilog
 
-Tops: `<array>` is a `TemporalCore`, `<array>_packed` a `PackedCore`, `<mac>` a `MacCore`, with the names of
-`fineq_hw.config`. The same configurations give the same bytes, wherever and in whatever company they are written.
+Tops: `<array>` is a `TemporalCore`, `<array>_packed` a `PackedCore`, `<mac>` a `MacCore`, `<accelerator>` an
+`Accelerator` or a `MacAccelerator`, with the names of `fineq_hw.config`. The same configurations give the same
+bytes, wherever and in whatever company they are written.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from amaranth.back import rtlil
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
-from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
+from fineq_hw.accelerator import Accelerator, MacAccelerator
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.core import PackedCore, TemporalCore
 from fineq_hw.hierarchy import Modules, collecting
 from fineq_hw.mac_core import MacCore
@@ -76,15 +78,26 @@ for script in sorted(pathlib.Path().glob("*.ys")):
 """Every module starts from the same state of Yosys, so its text does not depend on the others."""
 
 
-def top_components() -> dict[str, tuple[type[wiring.Component], ArrayConfig | MacConfig]]:
+Config = ArrayConfig | MacConfig | AcceleratorConfig
+
+
+def top_components() -> dict[str, tuple[type[wiring.Component], Config]]:
     """Component class and configuration by top module name."""
-    tops: dict[str, tuple[type[wiring.Component], ArrayConfig | MacConfig]] = {}
+    tops: dict[str, tuple[type[wiring.Component], Config]] = {}
     for name, config in ARRAYS.items():
         tops[name] = (TemporalCore, config)
         tops[f"{name}_packed"] = (PackedCore, config)
     for name, mac in MACS.items():
         tops[name] = (MacCore, mac)
+    for name, accelerator in ACCELERATORS.items():
+        kind = MacAccelerator if isinstance(accelerator.array, MacConfig) else Accelerator
+        tops[name] = (kind, accelerator)
     return tops
+
+
+def array_of(config: Config) -> ArrayConfig | MacConfig:
+    """The array of a configuration."""
+    return config.array if isinstance(config, AcceleratorConfig) else config
 
 
 def collect(tops: Mapping[str, wiring.Component]) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -260,7 +273,8 @@ def main(
     """Write the Verilog of the named configurations, one file a module."""
     if show:
         for name, (component, parameters) in top_components().items():
-            print(f"{name:24} {component.__name__:13} {parameters.rows} x {parameters.columns}")
+            array = array_of(parameters)
+            print(f"{name:26} {component.__name__:14} {array.rows} x {array.columns}")
         return
     try:
         if check:
@@ -270,9 +284,9 @@ def main(
         failed = False
         checked: dict[Path, list[str]] = {}
         for top, files in tops.items():
-            parameters = top_components()[top][1]
+            array = array_of(top_components()[top][1])
             complaints = []
-            if check and parameters.rows * parameters.columns <= WHOLE_LINT_ELEMENTS:
+            if check and array.rows * array.columns <= WHOLE_LINT_ELEMENTS:
                 complaints = lint(top, files)
             elif check:
                 complaints = lint_by_module(files, checked)
