@@ -158,13 +158,13 @@ public:
 
     uint64_t run(uint64_t limit) {
         uint64_t count = 0;
-        while (count < limit && !top_->interrupt) {
+        while (count < limit && !top_->irq) {
             step();
             ++count;
         }
         return count;
     }
-    bool interrupt() const { return top_->interrupt; }
+    bool interrupt() const { return top_->irq; }
 
 private:
     struct Seen {
