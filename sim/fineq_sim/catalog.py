@@ -104,6 +104,14 @@ def _trees() -> list[Run]:
     return runs
 
 
+def _changed(kind: str, base: str, **changes) -> Run:
+    """A run on a block of a named accelerator of which some parameters are changed."""
+    config = replace(find_config(base), **changes)
+    label = "_".join([base, *(f"{name}_{value}" for name, value in changes.items())])
+    make = partial(designs.component_design, kind, config)
+    return Run(f"{kind}/{label}", f"{kind}_bench", make, {"config": asdict(config)})
+
+
 _VERILATOR = ("verilator",)
 _TWO_SLICES = ArrayConfig(rows=4, columns=12)
 """Two weight vectors in a line of one block: the smallest packed core whose slices matter."""
@@ -166,6 +174,15 @@ def all_runs() -> list[Run]:
             simulators=_VERILATOR,
             tests=r"stall=0\.0/early=True",
         ),
+    ]
+    for kind in ("read_dma", "write_dma", "vector_unit"):
+        runs += [_component(kind, "accelerator_8x24", quick=True), _component(kind, "accelerator_16x16")]
+    runs += [
+        _component("read_dma", "accelerator_5x7"),
+        _changed("read_dma", "accelerator_16x16", max_burst_beats=256, outstanding_reads=1),
+        _changed("write_dma", "accelerator_8x24", max_burst_beats=1),
+        _changed("write_dma", "accelerator_16x16", max_burst_beats=256),
+        _component("vector_unit", "mac8x8_accelerator_5x7"),
     ]
     return runs
 
