@@ -326,7 +326,7 @@ class FunctionalTransport:
                     bytes_written=rows * width * result_bytes(output),
                 )
                 self._count_read(config.activation_tile_bytes, tiles * rows)
-                self._count_read(width * config.line_bytes, groups)
+                self._count_read(config.weight_chunk_bytes(width), groups)
                 if output is not OutputFormat.SUMS:
                     self._count_read(images.CHANNEL_RECORD.itemsize * width)
                     self._count_read(images.TOKEN_RECORD.itemsize * rows)
