@@ -66,6 +66,17 @@ def window_cycles(codes: np.ndarray, columns: int, encoding: str) -> np.ndarray:
     return cycles[padded.reshape(rows, -1, columns).max(axis=2)]
 
 
+def cycle_worth(recipe: Recipe, length: int) -> float:
+    """What a cycle is worth, as a multiple of the energy of a row of `length` weights, in the units of losses."""
+    power = 2 if recipe.loss == "squared" else 1
+    return recipe.cycle_weight * recipe.columns / length * SCALE_GRID_DENOMINATOR**power
+
+
+def scale_grid(recipe: Recipe) -> tuple[int, ...]:
+    """The scales to try, in units of `SCALE_GRID_DENOMINATOR` a base; most preferred first."""
+    return CYCLE_GRID if recipe.scale == "mse" else (SCALE_GRID_DENOMINATOR,)
+
+
 # -- the choice ------------------------------------------------------------------------------------------------
 
 
@@ -97,8 +108,7 @@ class Windows:
 
         # What a cycle is worth, in the units of `losses`: a share of the row's mean energy of a window.
         energy = in_units(self.measure(clusters / base[:, None])).sum(dim=(0, 1, 3)).to(torch.float64)
-        worth = recipe.cycle_weight * recipe.columns / length * SCALE_GRID_DENOMINATOR**self.power
-        self.penalty = (energy * worth).round().to(torch.int64)
+        self.penalty = (energy * cycle_worth(recipe, length)).round().to(torch.int64)
 
     def best(self, scales: Tensor, numerators: Tensor) -> tuple[Tensor, Tensor]:
         """Cost of each row, int64 [rows], and the allowance of its windows that gives it, int64 [rows, windows].
@@ -179,7 +189,7 @@ def cycle_aware_codes(
     """
     windows = Windows(clusters, own, lone, base, length, recipe)
     best = least = states = None
-    for numerator in CYCLE_GRID if recipe.scale == "mse" else (SCALE_GRID_DENOMINATOR,):
+    for numerator in scale_grid(recipe):
         scales = base * torch.full_like(base, numerator / SCALE_GRID_DENOMINATOR)
         cost, found = windows.best(scales, torch.full_like(base, numerator, dtype=torch.int64))
         if least is None:

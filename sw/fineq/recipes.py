@@ -27,6 +27,9 @@ CHOICES: dict[str, tuple[str, ...]] = {
 SMALLEST_ARRAY = PAIR_WEIGHTS
 """Columns of an array below which a pair could reach over three weight vectors."""
 
+LARGEST_WEIGHT = 1000
+"""Of a cycle: from about 1 on every vector takes one cycle, and far beyond this the integer sums would overflow."""
+
 CYCLE_WEIGHT = 0.03
 """Of the recipes that end in `-cycles`: see docs/encodings.md."""
 
@@ -75,8 +78,8 @@ class Recipe:
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < math.inf:
             raise FineqError(f"threshold is {threshold!r}: it must be a positive number")
         weight = self.cycle_weight
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-            raise FineqError(f"cycle_weight is {weight!r}: it must be 0 or a positive number")
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST_WEIGHT:
+            raise FineqError(f"cycle_weight is {weight!r}: it must be a number from 0 to {LARGEST_WEIGHT}")
         if weight and self.axis != "row":
             raise FineqError(f"cycle_weight is {weight!r} with axis {self.axis!r}: the array computes axis 'row' only")
         if self.encoding not in ENCODINGS:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fineq
-from fineq import FineqError, normalised_error, quantize
+from fineq import FineqError, kernels, normalised_error, quantize
 from fineq.cycle_aware import Allowance, allowances, window_cycles
 from fineq.format import INDEX_CODES, PAIR_WEIGHTS
 from fineq.methods import find_method
@@ -134,6 +134,33 @@ def test_zero_rows_and_zero_windows():
     assert window_cycles(packed.codes().numpy(), 64, "unary")[1:, 1].tolist() == [1, 1]
 
 
+@pytest.mark.skipif(not kernels.available(), reason=f"no native kernels: {kernels.reason()}")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"columns": 16, "cycle_weight": 0.1},
+        {"columns": 7, "encoding": "2s-unary"},
+        {"loss": "absolute"},
+        {"comparison": "signed", "pairs": "text"},
+        {"encoding": "parallel"},
+    ],
+)
+@pytest.mark.parametrize("length", [7, 64, 100, 531])
+def test_the_kernel_gives_the_same_bytes(length, options, monkeypatch):
+    weight = gaussian(24, length) / gaussian(24, length, seed=1).abs() ** 0.6
+    weight[0], weight[1], weight[2] = 0, weight[1] * 1e-30, (weight[2] * 2).round() / 2
+    for recipe in ("paper-cycles", "mse-cycles"):
+        with monkeypatch.context() as context:
+            context.setenv("FINEQ_NATIVE", "0")
+            expected = quantize(weight, recipe, **options)
+        with monkeypatch.context() as context:
+            context.setattr("fineq.cycle_aware.Windows", None)  # the kernel must do it
+            found = quantize(weight, recipe, **options)
+        assert torch.equal(found.scales, expected.scales)
+        assert torch.equal(found.blocks, expected.blocks)
+
+
 # -- its parts -------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +200,7 @@ def test_a_recipe_may_be_given_with_its_options():
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: find_recipe("mse", cycle_weight=-1), "cycle_weight is -1: it must be 0 or a positive number"),
+        (lambda: find_recipe("mse", cycle_weight=-1), "cycle_weight is -1: it must be a number from 0 to 1000"),
         (lambda: find_recipe("mse", encoding="morse"), "encoding is 'morse': choose one of unary"),
         (lambda: find_recipe("mse", columns=5), "columns is 5: it must be a whole number, at least 6"),
         (

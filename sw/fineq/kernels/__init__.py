@@ -12,6 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from fineq.recipes import Recipe
 
-CONTRACTION = {"quantize": "off", "unpack": "off", "linear": "fast"}
+CONTRACTION = {"quantize": "off", "cycle_aware": "off", "unpack": "off", "linear": "fast"}
 """Kernels, and whether they may fuse a product with a sum. The quantizer may not: its bytes are defined."""
 
 WEIGHTS_PER_THREAD = 1 << 16
@@ -82,37 +83,89 @@ def quantize_rows(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tens
     """
     import torch
 
-    from fineq.quantizer import LOSS_UNIT, SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+    from fineq.cycle_aware import scale_grid
+    from fineq.quantizer import SCALE_GRID
 
     types = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
     rows, length = channels.shape
     is_row_wise = channels.stride(1) == 1 or length == 1
-    if recipe.cycle_weight or channels.device.type != "cpu" or channels.dtype not in types or not is_row_wise:
+    if channels.device.type != "cpu" or channels.dtype not in types or not is_row_wise:
         return None
-    library = _kernel("quantize")
+    library = _kernel("cycle_aware" if recipe.cycle_weight else "quantize")
     if library is None:
         return None
-    grid = (ctypes.c_int32 * len(SCALE_GRID))(*SCALE_GRID)
-    return library.fineq_quantize(
+    before = (
         ctypes.c_void_p(channels.data_ptr()),
         types[channels.dtype],
         _int64(rows),
         _int64(length),
         _int64(channels.stride(0) * channels.element_size()),
+    )
+    after = (ctypes.c_void_p(blocks.data_ptr()), ctypes.c_void_p(scales.data_ptr()), thread_count(rows * length))
+    if recipe.cycle_weight:
+        options, cycles = _options(recipe, scale_grid(recipe)), _cycle_options(recipe, length)
+        return library.fineq_quantize_by_cycles(*before, ctypes.byref(options), ctypes.byref(cycles), *after)
+    options = _options(recipe, SCALE_GRID if recipe.scale == "mse" else ())
+    return library.fineq_quantize(*before, ctypes.byref(options), *after)
+
+
+class _Options(ctypes.Structure):
+    """`Options` of pairs.h."""
+
+    _fields_ = [
+        ("is_signed", ctypes.c_int32),
+        ("is_argmin", ctypes.c_int32),
+        ("is_squared", ctypes.c_int32),
+        ("threshold", ctypes.c_float),
+        ("smallest_scale", ctypes.c_float),
+        ("loss_unit", ctypes.c_float),
+        ("grid", ctypes.POINTER(ctypes.c_int32)),
+        ("grid_length", ctypes.c_int32),
+        ("grid_denominator", ctypes.c_int32),
+        ("payloads", ctypes.c_void_p),
+    ]
+
+
+class _CycleOptions(ctypes.Structure):
+    """`CycleOptions` of cycle_aware.cpp."""
+
+    _fields_ = [
+        ("largest", ctypes.POINTER(ctypes.c_int32)),
+        ("cycles", ctypes.POINTER(ctypes.c_int32)),
+        ("count", ctypes.c_int32),
+        ("columns", ctypes.c_int64),
+        ("worth", ctypes.c_double),
+    ]
+
+
+def _options(recipe: Recipe, grid: tuple[int, ...]) -> _Options:
+    from fineq.quantizer import LOSS_UNIT, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+
+    return _Options(
         recipe.comparison == "signed",
         recipe.pairs == "argmin",
         recipe.loss == "squared",
-        ctypes.c_float(torch.tensor(recipe.threshold, dtype=torch.float32).item()),
-        ctypes.c_float(SMALLEST_SCALE),
-        ctypes.c_float(LOSS_UNIT),
-        grid,
-        len(SCALE_GRID) if recipe.scale == "mse" else 0,
+        recipe.threshold,
+        SMALLEST_SCALE,
+        LOSS_UNIT,
+        _int32s(grid),
+        len(grid),
         SCALE_GRID_DENOMINATOR,
-        ctypes.c_void_p(block_format.encode_table().ctypes.data),
-        ctypes.c_void_p(blocks.data_ptr()),
-        ctypes.c_void_p(scales.data_ptr()),
-        thread_count(rows * length),
+        block_format.encode_table().ctypes.data,
     )
+
+
+def _cycle_options(recipe: Recipe, length: int) -> _CycleOptions:
+    from fineq.cycle_aware import allowances, cycle_worth
+
+    choice = allowances(recipe.encoding)
+    largest, cycles = ([getattr(each, what) for each in choice] for what in ("largest", "cycles"))
+    return _CycleOptions(_int32s(largest), _int32s(cycles), len(choice), recipe.columns, cycle_worth(recipe, length))
+
+
+def _int32s(values: Iterable[int]) -> Any:
+    values = list(values)
+    return (ctypes.c_int32 * len(values))(*values)
 
 
 # -- unpack ----------------------------------------------------------------------------------------------------
@@ -248,6 +301,8 @@ def _library(name: str) -> ctypes.CDLL | str:
         return str(error)
     if name == "quantize":
         library.fineq_quantize.restype = ctypes.c_int64
+    if name == "cycle_aware":
+        library.fineq_quantize_by_cycles.restype = ctypes.c_int64
     return library
 
 

@@ -93,7 +93,7 @@ def cache_directory() -> Path:
 
 def fingerprint(name: str, compiler: list[str], flags: list[str]) -> str:
     """Hash of everything that the compiled file depends on."""
-    parts = [(SOURCES / file).read_bytes() for file in (f"{name}.cpp", "common.h")]
+    parts = [file.read_bytes() for file in (SOURCES / f"{name}.cpp", *sorted(SOURCES.glob("*.h")))]
     parts += [" ".join([*compiler, *flags]).encode(), run([*compiler, "--version"]).encode(), processor().encode()]
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
 

@@ -1,171 +1,28 @@
 // Quantize and pack rows: the same arithmetic as fineq.quantizer, to the bit (its header states the rules).
-// Compile with -ffp-contract=off. Eight pairs of clusters are worked on at once, one in each vector lane.
-#include "common.h"
-
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
+#include "pairs.h"
 
 namespace {
 
-constexpr int LANES = 8;
-using Floats = float __attribute__((vector_size(4 * LANES)));
-using Ints = int32_t __attribute__((vector_size(4 * LANES)));
-using Doubles = double __attribute__((vector_size(8 * LANES)));
-using Longs = int64_t __attribute__((vector_size(8 * LANES)));
-
-constexpr int GROUP_WEIGHTS = LANES * PAIR_WEIGHTS;
-constexpr int GROUPS_BETWEEN_CHECKS = 16;  // of the scale search, for whether a scale has lost already
-constexpr int FLOAT32 = 0, FLOAT16 = 1, BFLOAT16 = 2;
-constexpr int NOT_KEPT = -1;
-
-struct Options {
-    bool is_signed, is_argmin, is_squared;
-    float threshold, smallest_scale, loss_unit;
-    const int32_t* grid;  // numerators of the scales to try, most preferred first
-    int32_t grid_length, grid_denominator;
-    const uint8_t* payloads;  // by [index code, cluster number], see fineq.format.encode_table
-};
-
-// Eight pairs: their weights by [cluster, position], and the code that each keeps whatever the loss.
-struct Group {
-    Floats weights[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
-    Ints kept;
-};
-
-inline Floats fill(float value) { return Floats{} + value; }
-inline Floats absolute(Floats x) { return (Floats)((Ints)x & 0x7fffffff); }
-inline Floats least_of(Floats a, Floats b) { return a < b ? a : b; }
-inline Floats greatest_of(Floats a, Floats b) { return a > b ? a : b; }
-inline Floats clamp(Floats x, float limit) { return greatest_of(least_of(x, fill(limit)), fill(-limit)); }
-
-// Half to even: adding 1.5 * 2^23 leaves no bits for a fraction. Right for |x| < 2^22; here |x| <= 32.
-inline Floats round_even(Floats x) { return (x + 0x1.8p23f) - 0x1.8p23f; }
-
-inline float half_to_float(uint16_t half) {
-    uint32_t bits = (half & 0x7fffu) << 13, exponent = bits & 0x0f800000u, result;
-    if (exponent == 0) {  // subnormal: without a subnormal float on the way
-        float value, offset = 0x1p-14f;
-        bits += 113u << 23;
-        std::memcpy(&value, &bits, 4);
-        value -= offset;
-        std::memcpy(&result, &value, 4);
-    } else {
-        result = bits + (exponent == 0x0f800000u ? 224u << 23 : 112u << 23);
-    }
-    result |= (half & 0x8000u) << 16;
-    float value;
-    std::memcpy(&value, &result, 4);
-    return value;
-}
-
-void load_row(const void* source, int type, int64_t length, float* row) {
-    int64_t i = 0;
-    if (type == FLOAT32) {
-        std::memcpy(row, source, length * 4);
-    } else if (type == FLOAT16) {
-        auto* halves = static_cast<const uint16_t*>(source);
-#ifdef __F16C__
-        for (; i + 8 <= length; i += 8)
-            _mm256_storeu_ps(row + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)(halves + i))));
-#endif
-        for (; i < length; ++i) row[i] = half_to_float(halves[i]);
-    } else {
-        auto* upper_halves = static_cast<const uint16_t*>(source);
-        for (; i < length; ++i) {
-            uint32_t bits = uint32_t(upper_halves[i]) << 16;
-            std::memcpy(row + i, &bits, 4);
-        }
-    }
-}
-
-// The largest magnitude; infinity or NaN if there is one.
-float largest(const float* row, int64_t length) {
-    int32_t most = 0;
-    for (int64_t i = 0; i < length; ++i) {
-        int32_t bits;
-        std::memcpy(&bits, row + i, 4);
-        most = std::max(most, bits & 0x7fffffff);
-    }
-    float value;
-    std::memcpy(&value, &most, 4);
-    return value;
-}
-
-// The code that each of eight clusters would choose alone (Algorithm 1, lines 5 to 13).
-Ints own_codes(const Floats* weights, const Options& options) {
-    Floats most{}, least{};
-    Ints smallest{};
-    for (int j = 0; j < CLUSTER_WEIGHTS; ++j) {
-        Floats value = options.is_signed ? weights[j] : absolute(weights[j]);
-        if (j == 0) {
-            most = least = value;
-        } else {
-            Ints is_less = value < least;
-            smallest = is_less ? Ints{} + j : smallest;
-            least = is_less ? value : least;
-            most = greatest_of(value, most);
-        }
-    }
-    return most > options.threshold * least ? smallest + 1 : Ints{};
-}
-
-void fill_groups(const float* row, int64_t length, const Options& options, std::vector<Group>& groups) {
-    for (size_t g = 0; g < groups.size(); ++g) {
-        Group& group = groups[g];
-        const float* first = row + g * GROUP_WEIGHTS;
-        for (int c = 0; c < PAIR_CLUSTERS; ++c)
-            for (int j = 0; j < CLUSTER_WEIGHTS; ++j) {
-                const float* from = first + c * CLUSTER_WEIGHTS + j;
-                constexpr int STEP = PAIR_WEIGHTS;
-                group.weights[c][j] = Floats{from[0],        from[STEP],     from[2 * STEP], from[3 * STEP],
-                                             from[4 * STEP], from[5 * STEP], from[6 * STEP], from[7 * STEP]};
-            }
-        Ints own = own_codes(group.weights[0], options), neighbours = own_codes(group.weights[1], options);
-        group.kept = (options.is_argmin ? Ints{} : own == neighbours) ? own : Ints{} + NOT_KEPT;
-    }
-    int64_t clusters = ceil_div(length, CLUSTER_WEIGHTS), last_pair = (clusters - 1) / PAIR_CLUSTERS;
-    if (clusters % PAIR_CLUSTERS) {  // a last cluster without neighbour keeps its own code (lines 15, 16)
-        Group& group = groups[last_pair / LANES];
-        group.kept[last_pair % LANES] = own_codes(group.weights[0], options)[last_pair % LANES];
-    }
-}
-
-// The common code of each pair (lines 14 to 24), and its loss.
+// The common code of each pair (lines 14 to 24), and its loss; `rounded`: its weights, rounded and not limited.
 template <bool IS_SQUARED>
-inline Ints pair_codes(const Group& group, Floats scale, Floats& loss) {
+inline Ints pair_codes(const Group& group, Floats scale, Floats& loss, Floats (*rounded)[CLUSTER_WEIGHTS]) {
     auto measure = [](Floats error) { return IS_SQUARED ? error * error : absolute(error); };
-    Floats losses[INDEX_CODES];
-    for (int c = 0; c < PAIR_CLUSTERS; ++c) {
-        Floats zeroed[CLUSTER_WEIGHTS], normal[CLUSTER_WEIGHTS], outlier[CLUSTER_WEIGHTS];
+    Floats zeroed[PAIR_CLUSTERS][CLUSTER_WEIGHTS], normal[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
+    Floats outlier[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
+    for (int c = 0; c < PAIR_CLUSTERS; ++c)
         for (int j = 0; j < CLUSTER_WEIGHTS; ++j) {
-            Floats x = group.weights[c][j] / scale, rounded = round_even(x);
-            zeroed[j] = measure(x);
-            normal[j] = measure(x - clamp(rounded, MAX_NORMAL));
-            outlier[j] = measure(x - clamp(rounded, MAX_MAGNITUDE));
+            Floats x = group.weights[c][j] / scale;
+            rounded[c][j] = round_even(x);
+            zeroed[c][j] = measure(x);
+            normal[c][j] = measure(x - clamp(rounded[c][j], MAX_NORMAL));
+            outlier[c][j] = measure(x - clamp(rounded[c][j], MAX_MAGNITUDE));
         }
-        for (int code = 0; code < INDEX_CODES; ++code) {
-            auto term = [&](int j) { return code == 0 ? normal[j] : code == j + 1 ? zeroed[j] : outlier[j]; };
-            Floats cluster = (term(0) + term(1)) + term(2);
-            losses[code] = c == 0 ? cluster : losses[code] + cluster;
-        }
-    }
-    Ints index{};
-    loss = losses[0];
-    for (int code = 1; code < INDEX_CODES; ++code) {
-        Ints is_less = losses[code] < loss;
-        loss = is_less ? losses[code] : loss;
-        index = is_less ? Ints{} + code : index;
-    }
-    for (int code = 0; code < INDEX_CODES; ++code) loss = group.kept == code ? losses[code] : loss;
-    return group.kept == NOT_KEPT ? index : group.kept;
+    return choose_code(zeroed, normal, outlier, group.kept, loss);
 }
 
 // The scale of the grid with the least loss of the row, in units of the weights; the first of equals.
 template <bool IS_SQUARED>
 float search_scale(const std::vector<Group>& groups, float base, const Options& options) {
-    constexpr double ROUNDER = 0x1.8p52;  // leaves no bits for a fraction, as in round_even
-    const Longs rounder_bits = (Longs)(Doubles{} + ROUNDER);
     const double units = 1.0 / options.loss_unit;
     float best = base;
     int64_t least = INT64_MAX;
@@ -175,9 +32,9 @@ float search_scale(const std::vector<Group>& groups, float base, const Options& 
         for (size_t g = 0; g < groups.size() && loss < least;) {
             Longs sum{};
             for (size_t end = std::min(groups.size(), g + GROUPS_BETWEEN_CHECKS); g < end; ++g) {
-                Floats losses;
-                pair_codes<IS_SQUARED>(groups[g], fill(scale), losses);
-                sum += (Longs)(__builtin_convertvector(losses, Doubles) * units + ROUNDER) - rounder_bits;
+                Floats losses, rounded[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
+                pair_codes<IS_SQUARED>(groups[g], fill(scale), losses, rounded);
+                sum += in_units(losses, units);
             }
             for (int lane = 0; lane < LANES; ++lane) loss += sum[lane] * weight;
         }
@@ -189,44 +46,18 @@ float search_scale(const std::vector<Group>& groups, float base, const Options& 
     return best;
 }
 
-// Quantized values under the chosen codes (line 25), packed.
-template <bool IS_SQUARED>
-void pack_row(const std::vector<Group>& groups, float scale, const uint8_t* payloads, uint8_t* blocks, int64_t count) {
-    constexpr int GROUP_BLOCKS = LANES / BLOCK_PAIRS;
-    for (size_t g = 0; g < groups.size(); ++g) {
-        Floats loss;
-        Ints index = pair_codes<IS_SQUARED>(groups[g], fill(scale), loss);
-        Floats limit = index == 0 ? fill(MAX_NORMAL) : fill(MAX_MAGNITUDE);
-        Ints entry[PAIR_CLUSTERS];
-        for (int c = 0; c < PAIR_CLUSTERS; ++c) {
-            Floats number{};
-            for (int j = CLUSTER_WEIGHTS - 1; j >= 0; --j) {
-                Floats value = round_even(groups[g].weights[c][j] / scale);
-                value = greatest_of(least_of(value, limit), -limit);
-                value = index == j + 1 ? Floats{} : value;
-                number = number * float(LEVELS) + (value + float(MAX_MAGNITUDE));
-            }
-            entry[c] = __builtin_convertvector(number, Ints) + index * (LEVELS * LEVELS * LEVELS);
-        }
-        for (int b = 0; b < GROUP_BLOCKS && int64_t(g) * GROUP_BLOCKS + b < count; ++b) {
-            uint64_t word = 0;
-            for (int pair = 0; pair < BLOCK_PAIRS; ++pair) {
-                int lane = b * BLOCK_PAIRS + pair;
-                word |= uint64_t(index[lane]) << (pair * INDEX_BITS);
-                for (int c = 0; c < PAIR_CLUSTERS; ++c)
-                    word |= uint64_t(payloads[entry[c][lane]])
-                            << (INDEX_FIELD + (pair * PAIR_CLUSTERS + c) * PAYLOAD_BITS);
-            }
-            std::memcpy(blocks + (g * GROUP_BLOCKS + b) * BLOCK_BYTES, &word, BLOCK_BYTES);
-        }
-    }
-}
-
 template <bool IS_SQUARED>
 void quantize_row(const std::vector<Group>& groups, const Options& options, float& scale, uint8_t* blocks,
                   int64_t count) {
     if (options.grid_length) scale = search_scale<IS_SQUARED>(groups, scale, options);
-    pack_row<IS_SQUARED>(groups, scale, options.payloads, blocks, count);
+    Floats limit[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
+    for (auto& cluster : limit)
+        for (Floats& weight : cluster) weight = fill(MAX_MAGNITUDE);
+    for (size_t g = 0; g < groups.size(); ++g) {
+        Floats loss, rounded[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
+        Ints index = pair_codes<IS_SQUARED>(groups[g], fill(scale), loss, rounded);
+        pack_group(rounded, limit, index, options.payloads, blocks, g, count);
+    }
 }
 
 }  // namespace
@@ -235,35 +66,11 @@ void quantize_row(const std::vector<Group>& groups, const Options& options, floa
 // blocks [rows, 7 * ceil(length / 24)] and scales [rows]. grid_length 0: no scale search.
 // Returns the first row that holds NaN or infinity, or -1; what the output then holds is of no use.
 extern "C" int64_t fineq_quantize(const void* weights, int32_t type, int64_t rows, int64_t length, int64_t stride,
-                                  int32_t is_signed, int32_t is_argmin, int32_t is_squared, float threshold,
-                                  float smallest_scale, float loss_unit, const int32_t* grid, int32_t grid_length,
-                                  int32_t grid_denominator, const uint8_t* payloads, uint8_t* blocks, float* scales,
-                                  int32_t threads) {
-    const Options options{is_signed != 0,   is_argmin != 0, is_squared != 0, threshold,       smallest_scale,
-                          loss_unit,        grid,           grid_length,     grid_denominator, payloads};
-    const int64_t row_blocks = ceil_div(length, BLOCK_WEIGHTS), group_count = ceil_div(row_blocks * BLOCK_PAIRS, LANES);
-    std::atomic<int64_t> bad_row{INT64_MAX};
-    for_row_tiles(rows, 16, threads, [&](int64_t first, int64_t last) {
-        std::vector<float> row(group_count * GROUP_WEIGHTS);  // zeros after the end
-        std::vector<Group> groups(group_count);
-        for (int64_t r = first; r < last && r < bad_row; ++r) {
-            load_row(static_cast<const char*>(weights) + r * stride, type, length, row.data());
-            float most = largest(row.data(), length), scale = most / float(MAX_MAGNITUDE);  // Equation 1
-            if (!(most <= 0x1.fffffep127f)) {
-                for (int64_t known = bad_row; r < known && !bad_row.compare_exchange_weak(known, r);) {
-                }
-                return;
-            }
-            uint8_t* row_bytes = blocks + r * row_blocks * BLOCK_BYTES;
-            if (scale < smallest_scale) {
-                scales[r] = 1.0f;
-                std::memset(row_bytes, 0, row_blocks * BLOCK_BYTES);
-                continue;
-            }
-            fill_groups(row.data(), length, options, groups);
-            (is_squared ? quantize_row<true> : quantize_row<false>)(groups, options, scale, row_bytes, row_blocks);
-            scales[r] = scale;
-        }
-    });
-    return bad_row == INT64_MAX ? -1 : bad_row.load();
+                                  const Options* options, uint8_t* blocks, float* scales, int32_t threads) {
+    const int64_t count = ceil_div(length, BLOCK_WEIGHTS);
+    return for_quantized_rows(weights, type, rows, length, stride, *options, blocks, scales, threads,
+                              [&](const std::vector<Group>& groups, float& scale, uint8_t* bytes) {
+                                  (options->is_squared ? quantize_row<true> : quantize_row<false>)(
+                                      groups, *options, scale, bytes, count);
+                              });
 }
