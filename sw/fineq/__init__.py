@@ -33,4 +33,5 @@ def __getattr__(name: str) -> Any:
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
+
 import_module("fineq.integration").register()

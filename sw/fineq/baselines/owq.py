@@ -74,9 +74,7 @@ class Owq:
 
         def new_grid(part: Tensor) -> None:
             start = len(grids) * self.group
-            grids.append(
-                searched_grid(part, self.bits, GROUP_SCALE_BITS, importance[start : start + part.shape[1]])
-            )
+            grids.append(searched_grid(part, self.bits, GROUP_SCALE_BITS, importance[start : start + part.shape[1]]))
 
         result = feed_back(
             weight[:, order],

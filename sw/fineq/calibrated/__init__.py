@@ -1,6 +1,6 @@
 """Better than the paper within the same format: quantization with calibration text (docs/recipes.md).
 
-    packed, changed = fineq.calibrated.quantize_model(model, token_ids, "calibrated")
+packed, changed = fineq.calibrated.quantize_model(model, token_ids, "calibrated")
 """
 
 from __future__ import annotations

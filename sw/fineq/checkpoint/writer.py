@@ -29,9 +29,7 @@ class ShardWriter:
         total: number of tensors of the whole checkpoint.
     """
 
-    def __init__(
-        self, path: Path, tensors: dict[str, tuple[str, tuple[int, ...]]], config: dict[str, Any], total: int
-    ):
+    def __init__(self, path: Path, tensors: dict[str, tuple[str, tuple[int, ...]]], config: dict[str, Any], total: int):
         self.path = path
         self.digests: dict[str, str] = {}
         self._config, self._total = config, total

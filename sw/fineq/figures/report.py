@@ -134,4 +134,4 @@ def number(value: float | None, digits: int = 4) -> str:
     if abs(value) >= 1e5:
         return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
     rounded = float(f"{value:.{digits}g}")
-    return f"{rounded:.0f}" if abs(rounded) >= 10**(digits - 1) else f"{value:.{digits}g}"
+    return f"{rounded:.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{value:.{digits}g}"
