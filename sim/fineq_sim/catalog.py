@@ -175,6 +175,13 @@ def all_runs() -> list[Run]:
             tests=r"stall=0\.0/early=True",
         ),
     ]
+    runs += [
+        _component("descriptor_unit", "accelerator_5x7"),
+        _component("descriptor_unit", "accelerator_64x64"),
+        _component("descriptor_unit", "mac8x8_accelerator_5x7", simulators=_VERILATOR),
+        _changed("descriptor_unit", "accelerator_5x7", address_bits=16),
+        _changed("descriptor_unit", "accelerator_8x24", address_bits=64),
+    ]
     for kind in ("read_dma", "write_dma", "vector_unit"):
         runs += [_component(kind, "accelerator_8x24", quick=True), _component(kind, "accelerator_16x16")]
     runs += [
