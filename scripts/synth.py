@@ -19,7 +19,7 @@ from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.report import write_report
 from fineq_hw.tools import ToolError
 from fineq_sim.synthesis import synthesise_size
-from fineq_sim.tiles import default_data, gaussian_data
+from fineq_sim.tiles import data_sets, default_data, gaussian_data
 
 
 def main(
@@ -29,6 +29,8 @@ def main(
     model: Annotated[Path | None, typer.Option(help="model whose weights and activations drive the netlists")] = None,
     gaussian: Annotated[bool, typer.Option(help="drive the netlists with seeded Gaussian rows")] = False,
     design: Annotated[list[str] | None, typer.Option(help="only this design (may be repeated)")] = None,
+    activity_only: Annotated[bool, typer.Option(help="cycle counts for the activity data only")] = False,
+    cache: Annotated[Path | None, typer.Option(help="directory that keeps mapped netlists by their content")] = None,
     strict: Annotated[bool, typer.Option(help="exit with 1 if a design misses the clock")] = False,
 ) -> None:
     """Area, timing and power of the FineQ arrays and the MAC baselines of one size."""
@@ -36,7 +38,8 @@ def main(
     try:
         data = gaussian_data() if gaussian else default_data(model)
         typer.echo(f"activity: {data.source}")
-        run = synthesise_size(size, data, clock_ns, output / "work", typer.echo, design)
+        sets = () if activity_only else data_sets(data)
+        run = synthesise_size(size, data, clock_ns, output / "work", typer.echo, design, cache=cache, sets=sets)
         for path in write_report(run, output):
             typer.echo(f"wrote {path}")
     except (SynthesisError, ToolError, FineqError) as error:

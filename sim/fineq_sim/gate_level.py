@@ -138,6 +138,11 @@ class GateLevelSimulator:
             self._take(flops, self.values[flops.enable])
         self._pulses = self.values[self._clock_nets[1]]
 
+    @property
+    def clock_nets(self) -> tuple[np.ndarray, np.ndarray]:
+        """Nets that carry the clock, and the net that enables each (`NO_NET`: always), int32."""
+        return self._clock_nets
+
     # -- activity
 
     def clear_activity(self) -> None:

@@ -45,11 +45,27 @@ class Tile:
         return self.partials + self.weights.astype(np.int64) @ self.activations.astype(np.int64).T
 
 
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Values of all nets at the end of every recorded cycle.
+
+    Attributes:
+        values: uint64 [cycles + 1, nets], one bit per run; the first entry is what the recording starts from.
+        clock_nets: nets that carry the clock, int32; their values here are 0.
+        clock_enables: net that enables each clock net, int32; -1: runs always.
+    """
+
+    values: np.ndarray
+    clock_nets: np.ndarray
+    clock_enables: np.ndarray
+
+
 @dataclass(frozen=True)
 class CoreRun:
     """What a run has shown.
 
     Attributes:
+        trace: if asked for.
         activity: toggles in the steady state; None of a ternary run.
         cycles_per_vector: measured clock cycles per weight vector in the recorded window, all runs together.
         results_checked: sums compared with the integer reference; all were equal.
@@ -58,6 +74,7 @@ class CoreRun:
     activity: Activity | None
     cycles_per_vector: float
     results_checked: int
+    trace: Trace | None = None
 
 
 def field_bits(values: np.ndarray, bits: int) -> np.ndarray:
@@ -83,8 +100,11 @@ def sign_magnitude(codes: np.ndarray) -> np.ndarray:
 class _Driver:
     """Streams of one core for all lanes."""
 
-    def __init__(self, config: ArrayConfig | MacConfig, tiles: Sequence[Tile], packed: bool) -> None:
+    def __init__(
+        self, config: ArrayConfig | MacConfig, tiles: Sequence[Tile], packed: bool, rows: Sequence[int] | None = None
+    ) -> None:
         self.config = config
+        self.rows = list(range(config.rows) if rows is None else rows)
         vectors = len(tiles[0].weights)
         if any(len(tile.weights) != vectors for tile in tiles):
             raise ValueError("all tiles must have the same number of weight vectors")
@@ -130,22 +150,23 @@ class _Driver:
         self.next_partial += _flag(simulator, "partials__ready")
         valid = np.flatnonzero(_flag(simulator, "results__valid"))
         if len(valid):
-            unknown = unpack_lanes(simulator.unknown_bits("results__payload"))[valid].any(axis=1)
+            bits = self.config.accumulator_bits
+            unknown = unpack_lanes(simulator.unknown_bits("results__payload"))[valid, :-1]
+            unknown = unknown.reshape(len(valid), -1, bits)[:, self.rows].any(axis=(1, 2))
             if unknown.any():
                 lane = valid[unknown][0]
                 raise SynthesisError(
                     f"the result of weight vector {self.next_result[lane]} depends on what registers held before reset"
                 )
-            sums = signed_fields(
-                unpack_lanes(simulator.get_port("results__payload"))[valid, :-1], self.config.accumulator_bits
-            )
+            sums = signed_fields(unpack_lanes(simulator.get_port("results__payload"))[valid, :-1], bits)[:, self.rows]
             index = self.next_result[valid] % self.vectors
-            wrong = np.argwhere(sums != self.expected[valid, index])
+            expected = self.expected[valid, index][:, self.rows]
+            wrong = np.argwhere(sums != expected)
             if len(wrong):
-                lane, row = valid[wrong[0][0]], wrong[0][1]
+                lane, row = valid[wrong[0][0]], self.rows[wrong[0][1]]
                 raise SynthesisError(
                     f"the mapped netlist is wrong: weight vector {self.next_result[lane]} of run {lane}, row {row}: "
-                    f"got {sums[wrong[0][0], row]}, expected {self.expected[lane, index[wrong[0][0]], row]}"
+                    f"got {sums[tuple(wrong[0])]}, expected {expected[tuple(wrong[0])]}"
                 )
             self.next_result[valid] += 1
         return int(accepted.sum())
@@ -172,6 +193,8 @@ def run_core(
     source: str = "",
     seed: int = 0,
     ternary: bool = False,
+    rows: Sequence[int] | None = None,
+    trace: bool = False,
 ) -> CoreRun:
     """Preload the tiles, stream their weight vectors, check the sums, record the activity.
 
@@ -185,6 +208,8 @@ def run_core(
         source: description of the data for the report.
         seed: seed of what registers hold before reset.
         ternary: registers hold unknown values before reset; every flag and result must become known. No activity.
+        rows: rows whose results are checked; all if None. For netlists in which other rows are loads only.
+        trace: keep the values of all nets in every recorded cycle.
 
     Raises:
         SynthesisError: a result differs from the integer reference, or the core hangs.
@@ -192,7 +217,7 @@ def run_core(
     if len(tiles) != LANES:
         raise ValueError(f"need {LANES} tiles, got {len(tiles)}")
     simulator = GateLevelSimulator(flat, seed=seed, ternary=ternary)
-    driver = _Driver(config, tiles, packed)
+    driver = _Driver(config, tiles, packed, rows)
     for name, (direction, nets) in flat.ports.items():
         if direction == "input":
             simulator.set_port(name, _constant(0, len(nets)))
@@ -217,17 +242,21 @@ def run_core(
     simulator.set_port(f"{driver.weights_port}__valid", _constant(1))
     simulator.set_port("partials__valid", _constant(1))
     accepted = 0
+    values: list[np.ndarray] = []
     for cycle in range(warm_up + cycles + 1):  # the first recorded cycle only sets the reference
         driver.stream_inputs(simulator)
         simulator.settle()
         taken = driver.handshakes(simulator)
         if cycle > warm_up:
             accepted += taken
+        if trace and cycle >= warm_up:
+            values.append(simulator.values[:-1].copy())
         simulator.clock_edge(record=cycle >= warm_up and not ternary)
     if accepted == 0 or not (driver.next_result > 0).all():
         raise SynthesisError("the mapped netlist accepts no weight vectors or delivers no results")
     return CoreRun(
         None if ternary else simulator.activity(source),
         cycles * LANES / accepted,
-        int(driver.next_result.sum()) * config.rows,
+        int(driver.next_result.sum()) * len(driver.rows),
+        Trace(np.stack(values), *simulator.clock_nets) if trace else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,28 @@ def default_data(model: Path | None = None, recipe: str = "paper") -> DataSet:
     except FileNotFoundError:
         return gaussian_data(recipe)
     return model_data(shipped, recipe=recipe) if shipped.is_dir() else gaussian_data(recipe)
+
+
+CYCLE_RECIPES = ("paper", "mse")
+"""Recipes for which reports state cycles: accuracy and cycles pull against each other."""
+
+
+def data_sets(main: DataSet) -> tuple[DataSet, ...]:
+    """Data whose cycles per weight vector a report states beside those of its activity.
+
+    The shipped model, every model under `FINEQ_MODELS` and seeded Gaussian rows, by each of `CYCLE_RECIPES`.
+    """
+    from fineq.models import shipped_model_path
+
+    root = os.environ.get(MODELS_VARIABLE)
+    models = sorted(path.parent for path in Path(root).glob("*/config.json")) if root else []
+    with contextlib.suppress(FileNotFoundError):
+        shipped = shipped_model_path()
+        models = [shipped, *(model for model in models if model.name != shipped.name)]
+    found = [main]
+    for recipe in CYCLE_RECIPES:
+        found += [model_data(model, recipe=recipe) for model in models] + [gaussian_data(recipe)]
+    return tuple({data.source: data for data in found}.values())
 
 
 def mean_vector_cycles(data: DataSet, columns: int, encoding: str = "unary") -> float:

@@ -27,7 +27,7 @@ def report(tmp_path_factory):
     output = tmp_path_factory.mktemp("synth")
     designs = [word for name in DESIGNS for word in ("--design", name)]
     with contextlib.chdir(output.parent):  # a relative path, as `make synth` gives it
-        result = synth("--size", "5x7", "--output", output.name, "--gaussian", *designs)
+        result = synth("--size", "5x7", "--output", output.name, "--gaussian", "--activity-only", *designs)
     assert result.exit_code == 0, result.stderr
     return result, output
 
@@ -50,6 +50,9 @@ def test_figures_hang_together(report):
         parts = [power["total"] for name, power in design["power_w"].items() if name != "total"]
         total = design["power_w"]["total"]["total"]
         assert sum(parts) == pytest.approx(total, rel=1e-4)
+        assert design["power_with_glitches_w"]["total"]["total"] > total
+        assert 0 < design["extra_transitions"] < 5 and 0 < design["settle_ns"] < 2.5
+        assert design["results_known_after_reset"] > 100
         energy = total * design["cycles_per_vector"] * 2.5e-9 / 35 * 1e12
         assert design["energy_per_mac_pj"] == pytest.approx(energy, rel=1e-3)
         assert design["results_checked"] > 1000
@@ -62,23 +65,48 @@ def test_figures_hang_together(report):
 def test_markdown_has_the_tables_and_no_paths(report):
     _, output = report
     text = (output / "synth-5x7.md").read_text()
-    for heading in ("## Comparison", "## Area by block, um2", "## Power by block, mW", "## Worst paths", "## Tools"):
+    headings = ["## Comparison", "## Area by block, um2", "## Checks of the netlists", "## Worst paths", "## Tools"]
+    for heading in (*headings, "## Power by block, mW, glitches counted", "## Glitches", "## Bars"):
         assert heading in text
     assert "*paper, Table III, 64x64: FineQ*" in text
     assert str(ROOT) not in text and str(output) not in text
+
+
+def test_bars_are_computed(report):
+    _, output = report
+    document = json.loads((output / "synth-5x7.json").read_text())
+    fineq = document["designs"][0]
+    found = {bar["text"]: bar for bar in document["bars"]}
+    area = found["area of a unary array per processing element"]
+    assert area["found"] == f"{fineq['area_per_element_um2']:.1f} um2" and area["met"] is False
+    assert found["the same on every model and recipe"]["met"] is None  # Gaussian rows only
+
+
+def test_same_report_twice_from_kept_netlists(report, tmp_path):
+    """Byte-identical, whether the netlists are mapped again or come from the cache."""
+    _, output = report
+    cache = tmp_path / "netlists"
+    designs = [word for name in DESIGNS for word in ("--design", name)]
+    arguments = ["--size", "5x7", "--gaussian", "--activity-only", "--cache", cache, *designs]
+    for run, kept in (("first", False), ("second", True)):
+        result = synth(*arguments, "--output", tmp_path / run)
+        assert result.exit_code == 0 and ("netlist from netlists" in result.stdout) == kept
+        for name in ("synth-5x7.md", "synth-5x7.json", "synth-5x7.png"):
+            assert (tmp_path / run / name).read_bytes() == (output / name).read_bytes()
 
 
 @pytest.mark.regress
 def test_same_report_twice(report, tmp_path):
     _, output = report
     designs = [word for name in DESIGNS for word in ("--design", name)]
-    assert synth("--size", "5x7", "--output", tmp_path, "--gaussian", *designs).exit_code == 0
+    assert synth("--size", "5x7", "--output", tmp_path, "--gaussian", "--activity-only", *designs).exit_code == 0
     for name in ("synth-5x7.md", "synth-5x7.json", "synth-5x7.png"):
         assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
 
 
 def test_missed_clock_is_reported(tmp_path):
-    arguments = ["--size", "5x7", "--output", tmp_path, "--gaussian", "--design", DESIGNS[0], "--clock-ns", "0.5"]
+    arguments = ["--size", "5x7", "--output", tmp_path, "--gaussian", "--activity-only"]
+    arguments += ["--design", DESIGNS[0], "--clock-ns", "0.5"]
     result = synth(*arguments, "--strict")
     assert result.exit_code == 1
     assert "clock not met: fineq_5x7_column_packed: a clock of 0.5 ns is missed by" in result.stderr

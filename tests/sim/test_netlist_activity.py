@@ -19,7 +19,7 @@ from fineq_sim.gate_level import LANES, pack_lanes, unpack_lanes
 from fineq_sim.netlist_activity import field_bits, run_core, sign_magnitude, signed_fields
 from fineq_sim.tiles import gaussian_data, make_tiles, mean_vector_cycles
 
-DESIGNS = {design.top: design for design in designs_of("5x7")}
+DESIGNS = {design.top: design for design in designs_of("5x7") if not design.top.startswith("mac8x8")}
 
 
 @pytest.fixture(scope="module")

@@ -97,27 +97,47 @@ class Design:
         return MappingOptions(clock_ns, KEPT_MODULES, UNIT_MODULES, BOTH_POLARITIES, effort=effort)
 
 
+_NAME = r"(?:fineq|mac8x\d+)_(\d+x\d+)(?:_\w+)?"
+
+
 def sizes() -> list[str]:
-    """Sizes for which all cores are named in `fineq_hw.config`, largest first."""
-    found = [name.removeprefix("fineq_") for name in ARRAYS if f"mac8x8_{name.removeprefix('fineq_')}" in MACS]
-    return sorted(found, key=lambda size: -ARRAYS[f"fineq_{size}"].rows)
+    """Sizes for which both FineQ cores and MAC arrays are named in `fineq_hw.config`, largest first."""
+    arrays, macs = ({re.fullmatch(_NAME, name).group(1) for name in named} for named in (ARRAYS, MACS))
+    return sorted(arrays & macs, key=lambda size: [-int(part) for part in size.split("x")])
 
 
 def designs_of(size: str) -> list[Design]:
-    """The cores of one size, FineQ first.
+    """The cores of one size, FineQ first: every configuration that `fineq_hw.config` names.
+
+    MAC arrays of more than `MANY_ELEMENTS` elements come with latches only, the storage that is smaller.
 
     Raises:
         SynthesisError: the size is unknown.
     """
     if size not in sizes():
         raise SynthesisError(f"unknown size {size!r}: choose one of {', '.join(sizes())}")
-    arrays = {f"fineq_{size}": "FineQ, sign per row", f"fineq_{size}_column": "FineQ, sign per column"}
-    result = [Design(f"{name}_packed", title, ARRAYS[name], True) for name, title in arrays.items() if name in ARRAYS]
-    for bits in (8, 3):
-        for suffix, path in (("", "systolic"), ("_broadcast", "broadcast")):
-            name = f"mac8x{bits}_{size}{suffix}"
-            result.append(Design(name, f"MAC 8x{bits}, {path} weights", MACS[name], False))
-    return result
+    arrays = {name: c for name, c in ARRAYS.items() if re.fullmatch(_NAME, name).group(1) == size}
+    macs = {name: c for name, c in MACS.items() if re.fullmatch(_NAME, name).group(1) == size}
+    if any(c.rows * c.columns > MANY_ELEMENTS for c in macs.values()):
+        macs = {name: c for name, c in macs.items() if c.activation_storage == "latch"}
+    order = sorted(macs, key=lambda name: (-macs[name].weight_bits, macs[name].activation_storage))
+    result = [Design(f"{name}_packed", array_title(c), c, True) for name, c in arrays.items()]
+    return result + [Design(name, mac_title(macs[name]), macs[name], False) for name in order]
+
+
+MANY_ELEMENTS = 1024
+_STORAGE = {"gated-flop": "flip-flops", "latch": "latches"}
+
+
+def array_title(config: ArrayConfig) -> str:
+    """Name of a FineQ array in reports."""
+    return f"FineQ {config.encoding}, sign per {config.sign_handling}, {_STORAGE[config.activation_storage]}"
+
+
+def mac_title(config: MacConfig) -> str:
+    """Name of a MAC array in reports."""
+    bits = f"{config.activation_bits}x{config.weight_bits}"
+    return f"MAC {bits}, {config.weight_path} weights, {_STORAGE[config.activation_storage]}"
 
 
 def attribute_blocks(netlist: Netlist, library: Library) -> dict[tuple[str, str], str]:

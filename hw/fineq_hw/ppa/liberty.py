@@ -167,11 +167,13 @@ class PowerArc:
 
 @dataclass(frozen=True)
 class SlewArc:
-    """Output slew tables (ns) of one `timing` group."""
+    """Output slew and delay tables (ns) of one `timing` group, by edge of the output."""
 
     related_pin: str
     rise: Table | None
     fall: Table | None
+    delay_rise: Table | None = None
+    delay_fall: Table | None = None
 
 
 @dataclass
@@ -374,9 +376,10 @@ def _read_pin(group: _Group, tables: _Tables) -> Pin:
         rise, fall = tables.read(power.first("rise_power")), tables.read(power.first("fall_power"))
         pin.power.append(PowerArc(power.attributes.get("related_pin"), _condition(power), rise or zero, fall or zero))
     for timing in group.all("timing"):
-        rise, fall = tables.read(timing.first("rise_transition")), tables.read(timing.first("fall_transition"))
-        if rise or fall:
-            pin.slew.append(SlewArc(timing.attributes["related_pin"], rise, fall))
+        names = ("rise_transition", "fall_transition", "cell_rise", "cell_fall")
+        found = [tables.read(timing.first(name)) for name in names]
+        if found[0] or found[1]:
+            pin.slew.append(SlewArc(timing.attributes["related_pin"], *found))
     return pin
 
 

@@ -112,12 +112,19 @@ def net_slews(flat: FlatNetlist, loads: np.ndarray, input_slew_ns: float) -> np.
 
 def _mean_slew_tables(pin: Pin) -> dict[str, Table]:
     """One slew table per input: the mean over rise, fall and conditions."""
+    return mean_tables(pin, ("rise", "fall"))
+
+
+def mean_tables(pin: Pin, kinds: Sequence[str]) -> dict[str, Table]:
+    """One table per input of an output's timing arcs: the mean over conditions and the given `SlewArc` fields."""
     tables: dict[str, list[Table]] = {}
     for arc in pin.slew:
-        tables.setdefault(arc.related_pin, []).extend(table for table in (arc.rise, arc.fall) if table is not None)
+        found = [table for table in (getattr(arc, kind) for kind in kinds) if table is not None]
+        tables.setdefault(arc.related_pin, []).extend(found)
     return {
         name: Table(found[0].slews, found[0].loads, np.mean([table.values for table in found], axis=0))
         for name, found in tables.items()
+        if found
     }
 
 

@@ -249,12 +249,15 @@ _LOAD_CELL = "INV_X1"
 _MIN_THINNED_CELLS = 500
 
 
-def thin(netlist: Netlist, port_loads: dict[tuple[str, int], float], library: Library) -> Netlist:
+def thin(
+    netlist: Netlist, port_loads: dict[tuple[str, int], float], library: Library, keep_last: bool = True
+) -> Netlist:
     """A netlist with the same timing and far fewer cells, to keep OpenSTA quick.
 
-    Where a parent holds more than two copies of a large module, only the first and the last stay. The others
-    become stand-ins: same ports, every input loaded with inverters of at least the same capacitance. Their
-    outputs lead nowhere, so what the rows between do is not analysed; it is what the first and last row do.
+    Where a parent holds more than two copies of a large module, only the first and, unless told otherwise, the
+    last stay. The others become stand-ins: same ports, every input loaded with inverters of at least the same
+    capacitance. Their outputs lead nowhere, so what the rows between do is not analysed; it is what the first
+    and last row do.
     """
     unit = library.cell(_LOAD_CELL).pins["A"].capacitance
     modules = dict(netlist.modules)
@@ -269,7 +272,7 @@ def thin(netlist: Netlist, port_loads: dict[tuple[str, int], float], library: Li
             if len(places) > 2 and len(netlist.modules[kind].instances) >= _MIN_THINNED_CELLS:
                 stand_in = _stand_in(netlist.modules[kind], port_loads, unit)
                 modules[stand_in.name] = stand_in
-                for index in places[1:-1]:
+                for index in places[1:-1] if keep_last else places[1:]:
                     old = instances[index]
                     instances[index] = Instance(old.name, stand_in.name, old.pins)
         modules[name] = Module(name, parent.ports, instances, parent.net_names)
