@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fineq_hw.accelerator_layouts import ActivationFunction, OutputFormat
+from fineq_hw.axi import Response
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
 from fineq_hw.descriptors import DESCRIPTOR_BYTES, encode_descriptor
 from fineq_hw.errors import ErrorCode
@@ -358,17 +359,16 @@ def check_timeout(machine: Accelerator) -> None:
 def check_bus_errors(machine: Accelerator) -> None:
     """A memory that answers with an error, in every region: reported with its address, the machine stays usable."""
     transport = machine.transport
-    if not hasattr(transport, "fault"):
-        return
     prepared = Prepared(machine)
     regions = ("activations", "weights", "channel_parameters", "token_parameters", "destination")
     places = {name: prepared.fields[name] for name in regions} | {"descriptor": prepared.address}
     for region, address in places.items():
-        for response, kind in ((2, "SLAVE"), (3, "DECODE")):
+        for response in transport.fault_responses:
             prepared.write()
             transport.fault(address, 1, response)
             error = _refused(prepared.run)
             transport.fault(0, 0, 0)
+            kind = "SLAVE" if response == Response.SLVERR.value else "DECODE"
             direction = "WRITE" if region == "destination" else "READ"
             assert error.code == f"{direction}_{kind}_ERROR", (region, str(error))
             word = machine.config.bus_bytes

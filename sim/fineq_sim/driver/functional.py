@@ -56,6 +56,7 @@ class FunctionalTransport:
     """
 
     cycle_accurate = False
+    fault_responses = (Response.SLVERR.value, Response.DECERR.value)
 
     def __init__(
         self, config: str | AcceleratorConfig, *, memory_base: int = 0, memory_size: int = DEFAULT_MEMORY

@@ -19,11 +19,13 @@ class Transport(Protocol):
     Attributes:
         memory_base, memory_size: the memory that both sides see, bytes.
         cycle_accurate: the counters of cycles mean something.
+        fault_responses: what `fault` can make the memory answer.
     """
 
     memory_base: int
     memory_size: int
     cycle_accurate: bool
+    fault_responses: tuple[int, ...]
 
     def write_memory(self, address: int, content: np.ndarray) -> None:
         """Write uint8 [size]."""
@@ -42,6 +44,9 @@ class Transport(Protocol):
 
     def reset(self) -> None:
         """Reset the machine by its reset line. The memory keeps its contents."""
+
+    def fault(self, address: int, size: int, response: int) -> None:
+        """Make the memory answer accesses to a range with an AXI response; size 0: no longer."""
 
     def close(self) -> None:
         """Let the machine go; nothing else may be called afterwards."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fineq_hw.axi import Response
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
 from fineq_hw.mac_array import MacRow
 from fineq_hw.processing_array import ArrayRow
@@ -99,6 +100,7 @@ class VerilatedTransport:
     """
 
     cycle_accurate = True
+    fault_responses = (Response.SLVERR.value, Response.DECERR.value)
 
     def __init__(
         self,

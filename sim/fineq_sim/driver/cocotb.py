@@ -1,0 +1,96 @@
+"""The accelerator inside a cocotb test: the driver runs in a thread, its accesses in the simulation.
+
+    @cocotb.test()
+    async def test(dut):
+        transport = CocotbTransport(dut, config)
+        await transport.start()
+        await bridge(lambda: use(Accelerator(transport)))()
+
+`bridge` is cocotb's: it runs plain code in a thread, whose calls into the transport the simulation carries out.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from cocotb.task import resume
+from cocotb.triggers import ClockCycles, First, RisingEdge
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
+
+from fineq_hw.axi import SLAVE_PREFIX, Response
+from fineq_hw.config import AcceleratorConfig
+from fineq_sim.axi_memory import Memory, read_memory, write_memory
+from fineq_sim.driver.transport import check_range
+from fineq_sim.testbench import reset, start_clock
+
+
+class CocotbTransport:
+    """An accelerator as a cocotb test sees it, with cocotbext-axi on both of its buses.
+
+    Args:
+        dut: the accelerator, with the ports `s_axil_*`, `m_axi_*` and `interrupt`.
+        config: its configuration.
+        memory_size: bytes of the memory, which begins at address 0.
+        stall: share of the cycles in which each channel of the memory pauses.
+    """
+
+    cycle_accurate = True
+    fault_responses = (Response.SLVERR.value,)
+
+    def __init__(self, dut, config: AcceleratorConfig, *, memory_size: int = 1 << 20, stall: float = 0.0) -> None:
+        self.dut, self.config = dut, config
+        self.memory_base, self.memory_size = 0, memory_size
+        self._memory, self._stall = Memory(memory_size, "driver"), stall
+        # Called in the driver's thread; carried out by the simulation.
+        self._write_word = resume(self._write_word_in_simulation)
+        self._read_word = resume(self._read_word_in_simulation)
+        self.wait = resume(self._wait)
+        self.reset = resume(self._reset)
+
+    async def start(self) -> None:
+        """Clock, reset, and the models on the buses."""
+        for name in ("s_axil", "m_axi"):
+            logging.getLogger(f"cocotb.{self.dut._name}.{name}").setLevel("WARNING")
+        start_clock(self.dut)
+        self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk)
+        read_memory(self.dut, self._memory, self._stall)
+        write_memory(self.dut, self._memory, self._stall)
+        await reset(self.dut)
+
+    async def _reset(self) -> None:
+        await reset(self.dut, 4)
+
+    def write_memory(self, address: int, content: np.ndarray) -> None:
+        check_range(self, address, len(content))
+        self._memory.bytes[address : address + len(content)] = np.ascontiguousarray(content).tobytes()
+
+    def read_memory(self, address: int, size: int) -> np.ndarray:
+        check_range(self, address, size)
+        return np.frombuffer(self._memory.bytes[address : address + size], dtype=np.uint8)
+
+    def write_register(self, address: int, value: int) -> bool:
+        return self._write_word(address, value)
+
+    async def _write_word_in_simulation(self, address: int, value: int) -> bool:
+        answer = await self._registers.write(address, value.to_bytes(4, "little"))
+        return answer.resp == AxiResp.OKAY
+
+    def read_register(self, address: int) -> int | None:
+        return self._read_word(address)
+
+    async def _read_word_in_simulation(self, address: int) -> int | None:
+        answer = await self._registers.read(address, 4)
+        return int.from_bytes(answer.data, "little") if answer.resp == AxiResp.OKAY else None
+
+    async def _wait(self, cycles: int) -> bool:
+        if not self.dut.interrupt.value:
+            await First(RisingEdge(self.dut.interrupt), ClockCycles(self.dut.clk, cycles))
+        return bool(self.dut.interrupt.value)
+
+    def fault(self, address: int, size: int, response: int) -> None:
+        """Make the memory answer accesses to a range with SLVERR; size 0: never."""
+        self._memory.faults = set(range(address, address + size))
+
+    def close(self) -> None:
+        """The simulation ends with its test."""
