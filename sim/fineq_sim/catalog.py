@@ -176,14 +176,17 @@ def all_runs() -> list[Run]:
         ),
     ]
     runs += [
-        _component("descriptor_unit", "accelerator_5x7"),
+        _component("csr", "accelerator_5x7", quick=True),
+        _component("csr", "mac8x8_accelerator_64x64"),
+        _changed("csr", "accelerator_8x24", address_bits=64),
+        _component("descriptor_unit", "accelerator_5x7", quick=True),
         _component("descriptor_unit", "accelerator_64x64"),
         _component("descriptor_unit", "mac8x8_accelerator_5x7", simulators=_VERILATOR),
         _changed("descriptor_unit", "accelerator_5x7", address_bits=16),
         _changed("descriptor_unit", "accelerator_8x24", address_bits=64),
     ]
-    for kind in ("read_dma", "write_dma", "vector_unit"):
-        runs += [_component(kind, "accelerator_8x24", quick=True), _component(kind, "accelerator_16x16")]
+    for kind, quick in (("read_dma", True), ("write_dma", True), ("vector_unit", False)):
+        runs += [_component(kind, "accelerator_8x24", quick=quick), _component(kind, "accelerator_16x16")]
     runs += [
         _component("read_dma", "accelerator_5x7"),
         _changed("read_dma", "accelerator_16x16", max_burst_beats=256, outstanding_reads=1),
