@@ -16,6 +16,7 @@ from fineq_hw.accelerator_layouts import (
     scaled_group_layout,
     write_word_layout,
 )
+from fineq_hw.activation_functions import TABLE_FUNCTIONS
 from fineq_hw.timing import VECTOR_UNIT_LATENCY
 from fineq_sim.payloads import find_config
 from fineq_sim.streams import StreamConsumer, StreamProducer, assert_empty
@@ -162,7 +163,7 @@ def row_of(values: list[int], bench: Bench) -> list[Channel]:
 
 
 @cocotb.test()
-@cocotb.parametrize(function=list(ActivationFunction))
+@cocotb.parametrize(function=list(TABLE_FUNCTIONS))
 async def function_at_many_arguments(dut, function):
     """Every segment of the tables at its ends and between, both signs, and all powers of two."""
     bench = Bench(dut, VectorSettings(OutputFormat.FIXED, function))
