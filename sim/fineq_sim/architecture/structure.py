@@ -6,6 +6,7 @@ Yosys resolves the wires, so a connection drawn from this is one that exists in 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -61,6 +62,8 @@ def _group(port: str) -> str:
 
 def _netlist(files: Mapping[str, str], top: str) -> dict:
     """Yosys' JSON of the top module; the other modules are read for their ports only."""
+    words = set(re.findall(r"[\w$.]+", files[top]))
+    files = {name: text for name, text in files.items() if name in words}
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         for name, text in files.items():
