@@ -10,9 +10,9 @@ from fineq_hw.accelerator_layouts import OutputFormat, job_layout, scaled_group_
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.hierarchy import place
 from fineq_hw.timing import VECTOR_LANE_LATENCY
-from fineq_hw.vector_lane import VectorLane
+from fineq_hw.vector_lane import RESULT_BITS, VectorLane
 
-_NARROW_GROUPS = 4
+_NARROW_GROUPS = RESULT_BITS // 8
 """Groups of 8-bit results in a bus word; a group of 32-bit results fills one."""
 
 

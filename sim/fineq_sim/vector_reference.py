@@ -19,11 +19,10 @@ from fineq_hw.accelerator_layouts import (
     OutputFormat,
 )
 from fineq_hw.activation_functions import FRACTION_IN_SEGMENT_BITS, GUARD_BITS, TABLE_FUNCTIONS, table
+from fineq_hw.vector_lane import MAX_INT8
 
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = (1 << SHIFT_BITS) - 1
-MAX_INT8 = 127
-"""Largest magnitude of a requantized result; -128 does not occur."""
 
 
 def round_shift(values: ArrayLike, shift: ArrayLike) -> np.ndarray:
