@@ -246,7 +246,7 @@ class AcceleratorConfig:
     bus_bits: int = 128
     address_bits: int = 40
     channels_per_tile: int = 512
-    final_channels: int = 128
+    final_channels: int = 256
     max_burst_beats: int = 16
     outstanding_reads: int = 8
 
