@@ -10,11 +10,13 @@ SIM    ?= verilator
 MODEL  ?=
 # Array that `make synth` reports on: see ARRAYS in hw/fineq_hw/config.py.
 SYNTH_SIZE ?= 64x64
+# Blocks that `make pnr` lays out: see TARGETS in hw/fineq_hw/ppa/layout/targets.py. Empty: all published ones.
+PNR_DESIGN ?=
 
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim synth mutate coverage regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim synth pnr mutate coverage regress bench model clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +49,9 @@ sim: setup  ## cocotb regression; SIM=icarus for the other simulator, WAVES=1 fo
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
 	$(PY) scripts/synth.py --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
+
+pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64 for one (docs/layout.md)
+	$(PY) scripts/pnr.py --output $(BUILD)/pnr $(addprefix --design ,$(PNR_DESIGN))
 
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 	$(PY) scripts/mutate.py --output $(BUILD)/mutate

@@ -167,7 +167,9 @@ def _word_end(text: str, start: int, line: int) -> int:
             raise SynthesisError(f"line {line}: {character!r} closes nothing")
         position += 1
     if opened:
-        raise SynthesisError(f"line {line}: {text[start : start + 40]!r} lacks a closing {opened[-1]!r}")
+        raise SynthesisError(
+            f"line {line}: {text[start : start + 40].splitlines()[0]!r} lacks a closing {opened[-1]!r}"
+        )
     return position
 
 

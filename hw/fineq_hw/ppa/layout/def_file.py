@@ -95,16 +95,16 @@ def read_def(path: Path, lef: Lef) -> Layout:
     unit = re.search(r"UNITS DISTANCE MICRONS (\d+)", text)
     if unit is None or not text.rstrip().endswith("END DESIGN"):
         raise SynthesisError(f"{path.name} is not a complete DEF file: the layout run did not finish")
-    reader = _Reader(lef, 1.0 / int(unit.group(1)))
+    reader = _Reader(lef, int(unit.group(1)))
     sections = {
         match.group(1): match.group(2)
         for match in re.finditer(r"^(VIAS|COMPONENTS|PINS|SPECIALNETS|NETS) \d+ ;\n(.*?)^END \1", text, re.M | re.S)
     }
     corners = re.search(r"^DIEAREA (.*?);", text, re.M)
     layout = reader.layout
-    numbers = [int(word) * reader.um for word in re.findall(r"-?\d+", corners.group(1))]
+    numbers = [int(word) / reader.unit for word in re.findall(r"-?\d+", corners.group(1))]
     layout.die = (numbers[0], numbers[1], numbers[2], numbers[3])
-    layout.core = _core(text, lef, reader.um)
+    layout.core = _core(text, lef, reader.unit)
     reader.vias(sections.get("VIAS", ""))
     reader.components(sections.get("COMPONENTS", ""))
     reader.pins(sections.get("PINS", ""))
@@ -113,14 +113,14 @@ def read_def(path: Path, lef: Lef) -> Layout:
     return layout
 
 
-def _core(text: str, lef: Lef, um: float) -> Rectangle:
+def _core(text: str, lef: Lef, unit: int) -> Rectangle:
     rows = re.findall(r"^ROW \S+ (\S+) (-?\d+) (-?\d+) \w+ DO (\d+) BY \d+ STEP (\d+)", text, re.M)
     if not rows:
         return (0.0, 0.0, 0.0, 0.0)
-    x0 = min(int(x) for _, x, _, _, _ in rows) * um
-    x1 = max(int(x) + int(count) * int(step) for _, x, _, count, step in rows) * um
-    y0 = min(int(y) for _, _, y, _, _ in rows) * um
-    y1 = max(int(y) for _, _, y, _, _ in rows) * um + lef.sites[rows[0][0]][1]
+    x0 = min(int(x) for _, x, _, _, _ in rows) / unit
+    x1 = max(int(x) + int(count) * int(step) for _, x, _, count, step in rows) / unit
+    y0 = min(int(y) for _, _, y, _, _ in rows) / unit
+    y1 = max(int(y) for _, _, y, _, _ in rows) / unit + lef.sites[rows[0][0]][1]
     return (x0, y0, x1, y1)
 
 
@@ -131,15 +131,15 @@ def _statements(section: str) -> Iterator[str]:
 
 
 class _Reader:
-    def __init__(self, lef: Lef, um: float) -> None:
-        self.lef, self.um = lef, um
+    def __init__(self, lef: Lef, unit: int) -> None:
+        self.lef, self.unit = lef, unit
         self.layout = Layout()
 
     def vias(self, section: str) -> None:
         for statement in _statements(section):
             name = statement.split()[0]
             rectangles = [
-                (match.group(1), tuple(int(v) * self.um for v in re.findall(r"-?\d+", match.group(2))))
+                (match.group(1), tuple(int(v) / self.unit for v in re.findall(r"-?\d+", match.group(2))))
                 for match in re.finditer(r"\+ RECT (\w+) ((?:\( -?\d+ -?\d+ \) ?){2})", statement)
             ]
             self.layout.via_shapes[name] = rectangles or self._generated_via(statement)
@@ -166,7 +166,7 @@ class _Reader:
             for column in range(columns):
                 x, y = column * (width + gap_x) - array_x, row * (height + gap_y) - array_y
                 shapes.append((cut, (x, y, x + width, y + height)))
-        return [(layer, tuple(value * self.um for value in area)) for layer, area in shapes]
+        return [(layer, tuple(value / self.unit for value in area)) for layer, area in shapes]
 
     def components(self, section: str) -> None:
         for statement in _statements(section):
@@ -174,7 +174,7 @@ class _Reader:
             placed = re.search(r"\+ (?:PLACED|FIXED) \( (-?\d+) (-?\d+) \) (\w+)", statement)
             if placed is None:
                 raise SynthesisError(f"{name} is not placed: the layout run did not finish")
-            x, y = int(placed.group(1)) * self.um, int(placed.group(2)) * self.um
+            x, y = int(placed.group(1)) / self.unit, int(placed.group(2)) / self.unit
             self.layout.components.append(Component(name.replace("\\", ""), kind, x, y, placed.group(3)))
 
     def pins(self, section: str) -> None:
@@ -182,7 +182,7 @@ class _Reader:
             placed = re.search(r"\+ LAYER (\w+).*?\+ (?:PLACED|FIXED) \( (-?\d+) (-?\d+) \)", statement, re.S)
             if placed and "+ USE SIGNAL" in statement or placed and "+ USE CLOCK" in statement:
                 name = statement.split()[0].replace("\\", "")
-                x, y = int(placed.group(2)) * self.um, int(placed.group(3)) * self.um
+                x, y = int(placed.group(2)) / self.unit, int(placed.group(3)) / self.unit
                 self.layout.pins.append(Pin(name, placed.group(1), x, y))
 
     def nets(self, section: str, special: bool) -> None:
@@ -197,7 +197,7 @@ class _Reader:
         layer, position = words[0], 1
         width = self.lef.layers[layer].width
         if special:
-            width, position = int(words[1]) * self.um, 2
+            width, position = int(words[1]) / self.unit, 2
         last: tuple[float, float] | None = None
         while position < len(words):
             word = words[position]
@@ -208,15 +208,15 @@ class _Reader:
             elif word in ("TAPERRULE", "MASK"):
                 position += 2
             elif word == "RECT":
-                x0, y0, x1, y1 = (int(v) * self.um for v in words[position + 2 : position + 6])
+                x0, y0, x1, y1 = (int(v) / self.unit for v in words[position + 2 : position + 6])
                 area = (last[0] + x0, last[1] + y0, last[0] + x1, last[1] + y1)
                 self.layout.wires.append(Wire(layer, area, 0.0, use))
                 position += 7
             elif word == "(":
                 end = words.index(")", position)
                 point = words[position + 1 : end]
-                x = last[0] if point[0] == "*" else int(point[0]) * self.um
-                y = last[1] if point[1] == "*" else int(point[1]) * self.um
+                x = last[0] if point[0] == "*" else int(point[0]) / self.unit
+                y = last[1] if point[1] == "*" else int(point[1]) / self.unit
                 if last is not None:
                     self._segment(layer, width, last, (x, y), use, 0.0 if special else width / 2)
                 last = (x, y)

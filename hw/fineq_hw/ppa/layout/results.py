@@ -220,6 +220,7 @@ def _annotation(text: str) -> tuple[int, int]:
 def _power(text: str) -> dict[str, tuple[float, float, float]]:
     rows = re.findall(r"^(\w+) +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+) +[\d.e+-]+ +[\d.]+%", text, re.MULTILINE)
     groups = {name.lower(): tuple(float(value) for value in values) for name, *values in rows if name != "Total"}
-    if not groups:
+    used = {name: values for name, values in groups.items() if any(values)}
+    if not used:
         raise SynthesisError("the layout run reports no power: see openroad.log")
-    return {name: values for name, values in groups.items() if any(values)}
+    return used
