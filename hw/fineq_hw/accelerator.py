@@ -90,7 +90,8 @@ class Accelerator(wiring.Component):
         connect_ports(m, self, registers, axi_lite_slave_ports(ADDRESS_BITS))
         connect_ports(m, self, reader, axi_read_ports(config))
         connect_ports(m, self, writer, axi_write_ports(config))
-        for number, client in enumerate((descriptors, inputs, weights, parameters)):
+        # The weights look far ahead and need most: they take what the others leave of the bus.
+        for number, client in enumerate((descriptors, inputs, parameters, weights)):
             wiring.connect(m, client.commands, getattr(reader, f"commands_{number}"))
             wiring.connect(m, getattr(reader, f"words_{number}"), client.words)
         wiring.connect(m, inputs.activations, core.activations)

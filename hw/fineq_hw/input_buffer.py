@@ -66,7 +66,8 @@ class InputBuffer(wiring.Component):
         m.submodules.memory = memory = Memory(shape=bits * used, depth=2 * rows, init=[])
 
         write = memory.write_port(granularity=bits)
-        row, word = Signal(range(rows)), Signal(range(tile_bytes // self.config.bus_bytes))
+        row = Signal(range(rows))
+        word = Signal(range(tile_bytes // self.config.bus_bytes))
         m.d.comb += [
             self.words.ready.eq(1),
             write.addr.eq(Mux(halves.fill_half, rows, 0) + row),

@@ -78,7 +78,8 @@ class JobControl(wiring.Component):
 
         state = Signal(State)
         checked = self.jobs.payload
-        broken, interrupted = Signal(), Signal()
+        broken = Signal()
+        interrupted = Signal()
         reason = Signal(fault_layout)  # why the chain is being stopped
         m.d.comb += [
             self.busy.eq(state != State.IDLE),

@@ -133,7 +133,8 @@ class OutputBuffer(wiring.Component):
         read = stream_reads(m, [], waiting != 0, self.partials.valid, self.partials.ready)
         written = self.results.valid & self.results.ready & ~walk.last_inner
         m.d.sync += waiting.eq(waiting + written - read)
-        half_read, lane_read = Signal(), Signal(range(self._lanes))
+        half_read = Signal()
+        lane_read = Signal(range(self._lanes))
         with m.If(read):
             last = channel + 1 == walk.channels_in_tile
             m.d.sync += [channel.eq(Mux(last, 0, channel + 1)), half_read.eq(halves.fill_half), lane_read.eq(lane)]
@@ -157,9 +158,12 @@ class OutputBuffer(wiring.Component):
                 tokens_held[halves.fill_half].eq(walk.tokens_in_tile),
                 channels_held[halves.fill_half].eq(walk.channels_in_tile),
             ]
-        group, token = Signal(range(config.channels_per_tile // lanes)), Signal(range(config.array.rows))
+        group = Signal(range(config.channels_per_tile // lanes))
+        token = Signal(range(config.array.rows))
         remaining = Signal(range(config.channels_per_tile + 1))
-        row_last, last, half_read = Signal(), Signal(), Signal()
+        row_last = Signal()
+        last = Signal()
+        half_read = Signal()
         payload = groups.payload
         # The last group stays in the banks' read registers until it is taken: only then may the array have them.
         available = halves.can_play & ~(groups.valid & payload.last)

@@ -133,7 +133,8 @@ class ParameterBuffer(wiring.Component):
             TOKENS = 1
 
         what = Signal(What)
-        channels_address, tokens_address = Signal(config.address_bits), Signal(config.address_bits)
+        channels_address = Signal(config.address_bits)
+        tokens_address = Signal(config.address_bits)
         asked = self.commands.valid & self.commands.ready
         payload = self.commands.payload
         m.d.comb += [

@@ -15,7 +15,9 @@ from fineq_hw.stream_fifo import StreamFifo
 
 
 class ReadDma(wiring.Component):
-    """Reads rows of words for its channels; they take turns burst by burst.
+    """Reads rows of words for its channels; the next burst is that of the lowest channel that has one.
+
+    Whoever looks far ahead and asks for much belongs on the last channel: it takes what the others leave.
 
     One word a cycle when memory and clients keep up. A word leaves 1 cycle after its beat on the bus; the first
     address is offered 3 cycles after its command was accepted. Words of all channels come in the order in which
@@ -84,17 +86,12 @@ class ReadDma(wiring.Component):
                 commands.ready.eq(splitter.commands.ready),
             ]
 
-        # Whose turn it is: the next channel after the last one that has a burst.
+        # Whose turn it is: the lowest channel that has a burst.
         waiting = Cat(splitter.bursts.valid for splitter in splitters)
-        previous = Signal(numbers)
         chosen = Signal(numbers)
-        with m.Switch(previous):
-            for number in numbers:
-                with m.Case(number):
-                    for distance in reversed(range(1, self.channels + 1)):
-                        candidate = (number + distance) % self.channels
-                        with m.If(waiting[candidate]):
-                            m.d.comb += chosen.eq(candidate)
+        for number in reversed(numbers):
+            with m.If(waiting[number]):
+                m.d.comb += chosen.eq(number)
 
         # What the beats on their way belong to.
         ticket = data.StructLayout(
@@ -120,7 +117,6 @@ class ReadDma(wiring.Component):
                 address_valid.eq(1),
                 self.m_axi_araddr.eq(burst.address),
                 self.m_axi_arlen.eq(burst.length),
-                previous.eq(chosen),
             ]
         with m.Elif(self.m_axi_arready):
             m.d.sync += address_valid.eq(0)

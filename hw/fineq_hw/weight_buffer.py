@@ -122,7 +122,8 @@ class WeightBuffer(wiring.Component):
         over once a portion, at the portion's offset in every group.
         """
         config = self.config
-        tile_base, group_base = Signal(config.address_bits), Signal(config.address_bits)
+        tile_base = Signal(config.address_bits)
+        group_base = Signal(config.address_bits)
         offset = Signal(range(config.channels_per_tile * config.line_bytes + 1))
         next_group = Signal(config.address_bits)
         asked = self.commands.valid & self.commands.ready
@@ -170,7 +171,9 @@ class WeightBuffer(wiring.Component):
         place(m, "vectors_walk", walk, TileWalk.module_name(config))
         channel = Signal(range(config.channels_per_tile))
         position, chosen = (Signal(range(config.line_slices), name=name) for name in ("position", "chosen"))
-        last_channel, last_position, available = Signal(), Signal(), Signal()
+        last_channel = Signal()
+        last_position = Signal()
+        available = Signal()
         weights = self.weights.payload
         m.d.comb += [
             walk.start.eq(self.start),

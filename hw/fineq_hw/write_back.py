@@ -44,7 +44,8 @@ class WriteBack(wiring.Component):
         config, job = self.config, self.job
         walk = TileWalk(config)
         place(m, "walk", walk, TileWalk.module_name(config))
-        tokens_base, address = Signal(config.address_bits), Signal(config.address_bits)
+        tokens_base = Signal(config.address_bits)
+        address = Signal(config.address_bits)
         row_bytes = Signal.like(self.commands.payload.row_bytes)
         next_tokens = Signal(config.address_bits)
         wide, narrow = RESULT_BYTES[OutputFormat.FIXED], RESULT_BYTES[OutputFormat.INT8]

@@ -126,7 +126,8 @@ async def every_client_gets_its_words(dut, stall):
 
 
 @cocotb.test()
-async def clients_take_turns(dut):
+async def low_channels_come_first(dut):
+    """From the moment when all wait, the bursts of a channel come before those of all higher ones."""
     bench = Bench(dut)
     await bench.begin()
     rows = 24
@@ -137,9 +138,7 @@ async def clients_take_turns(dut):
     for channel in range(CHANNELS):
         await bench.words[channel].receive(words)
     order = [address * CHANNELS // MEMORY_BYTES for address, _ in bench.addresses.bursts()]
-    # From the moment when all four wait until the first one is through, each comes once in four bursts.
-    for start in range(CHANNELS, CHANNELS * (rows - 2)):
-        assert sorted(order[start : start + CHANNELS]) == list(range(CHANNELS)), f"{order[start : start + CHANNELS]}"
+    assert order[CHANNELS:] == sorted(order[CHANNELS:]), f"bursts went to the channels {order}"
 
 
 @cocotb.test()
@@ -251,6 +250,24 @@ async def stop_in_the_middle(dut, stall, moment):
         assert stream.beats - taken[channel] <= 1, "words after idle"  # one may still have been on offer
         expected = bench.expected(Transfer(channel * 0x4000 + 0xF80, 700, 9, 1024))
         assert bench.unpacked(stream.queue) == expected[: stream.beats]
+    await works_after_reset(bench)
+
+
+@cocotb.test()
+async def a_client_that_takes_nothing_does_not_hold_up_a_stop(dut):
+    bench = Bench(dut)
+    await bench.begin()
+    for stream in bench.words:
+        stream.stop()
+    for channel in range(CHANNELS):
+        bench.send(channel, Transfer(channel * 0x4000 + 0xF80, 700, 9, 1024))
+    await ClockCycles(dut.clk, 100)
+    assert dut.idle.value == 0 and bench.under_way == bench.config.outstanding_reads
+    dut.stop.value = 1
+    await RisingEdge(dut.clk)
+    dut.stop.value = 0
+    await bench.wait_idle()
+    assert len(bench.beats.beats) == sum(beats for _, beats in bench.addresses.bursts()), "beats were left on the bus"
     await works_after_reset(bench)
 
 
