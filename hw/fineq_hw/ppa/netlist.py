@@ -41,12 +41,13 @@ class Instance:
 
 @dataclass
 class Module:
-    """One module; `net_names` names the nets that have a name in the RTL."""
+    """One module; `net_names` names the nets that have a name in the RTL, `aliases` all such names, with `<bit>`."""
 
     name: str
     ports: dict[str, Port]
     instances: list[Instance]
     net_names: dict[int, str] = field(default_factory=dict)
+    aliases: dict[str, int | str] = field(default_factory=dict)
 
     def new_net(self) -> int:
         """A net number that is not in use yet."""
@@ -155,6 +156,9 @@ def read_json(path: Path, top: str) -> Netlist:
                 waiting.append(kind)
         for net_name, value in source["netnames"].items():
             for index, bit in enumerate(value["bits"]):
+                if not value["hide_name"]:
+                    single = len(value["bits"]) == 1
+                    module.aliases[net_name if single else f"{net_name}<{index + value.get('offset', 0)}>"] = bit
                 if isinstance(bit, int) and (bit not in module.net_names or value["hide_name"] == 0):
                     module.net_names[bit] = f"{net_name}[{index}]" if len(value["bits"]) > 1 else net_name
         _separate_outputs(module)
