@@ -17,16 +17,16 @@ import torch
 import typer
 
 from fineq.errors import FineqError
-from fineq_hw.ppa.activity import write_saif
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.layout.block import flat_name, make_block, module_path
+from fineq_hw.ppa.layout.block import make_block
 from fineq_hw.ppa.layout.flow import Prepared, lay_out, prepare, with_utilisation
 from fineq_hw.ppa.layout.report import read_layout_report, write_summary
+from fineq_hw.ppa.layout.saif import nets_in_core, write_block_saif
 from fineq_hw.ppa.layout.script import LayoutOptions
 from fineq_hw.ppa.layout.targets import TARGETS, Target, find_target
 from fineq_hw.ppa.layout.technology import Technology
 from fineq_hw.ppa.layout.tool import find_openroad
-from fineq_hw.ppa.netlist import Netlist, flatten, named_cells
+from fineq_hw.ppa.netlist import flatten
 from fineq_hw.ppa.timing import Constraints
 from fineq_hw.tools import ToolError
 from fineq_sim.mapped import Tools, find_tools, map_and_close
@@ -93,20 +93,9 @@ def _prepare(
     block = make_block(mapped.netlist, tools.library, target.module, options.constraints.clock_port)
     if data is not None:
         run = record(design, flatten(mapped.netlist, tools.library), data)
-        cells = _cells_below(mapped.netlist, tools, block.top)
-        write_saif(run.activity, cells, block.top, options.constraints.clock_ns, work / "activity.saif")
+        nets = nets_in_core(block, mapped.netlist, tools.library)
+        write_block_saif(block, nets, run.activity, options.constraints.clock_ns, work / "activity.saif")
     return prepare(name, target.title, block, technology, options, work, data.source if data else "")
-
-
-def _cells_below(netlist: Netlist, tools: Tools, module: str) -> list[tuple[tuple[str, ...], dict[str, int]]]:
-    """Cells of the first copy of a module: flat name inside it, nets of the whole core."""
-    prefix = module_path(netlist, module)
-    depth = len(prefix)
-    return [
-        ((flat_name(path[depth:]),), pins)
-        for path, pins in named_cells(netlist, tools.library)
-        if path[:depth] == prefix
-    ]
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from fineq_hw.ppa.activity import Activity
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.layout import gds
 from fineq_hw.ppa.layout.block import Block, make_block, module_path, write_flat_verilog
@@ -19,12 +21,13 @@ from fineq_hw.ppa.layout.flow import lay_out, prepare, with_utilisation
 from fineq_hw.ppa.layout.lef import read_lef
 from fineq_hw.ppa.layout.report import read_layout_report, write_summary
 from fineq_hw.ppa.layout.results import category, read_result, sections
+from fineq_hw.ppa.layout.saif import nets_in_core, write_block_saif
 from fineq_hw.ppa.layout.script import LayoutOptions
 from fineq_hw.ppa.layout.targets import TARGETS, find_target
 from fineq_hw.ppa.layout.technology import Technology
 from fineq_hw.ppa.layout.tool import find_openroad, openroad_version, run_openroad
 from fineq_hw.ppa.liberty import read_liberty
-from fineq_hw.ppa.netlist import Instance, Module, Netlist, Port
+from fineq_hw.ppa.netlist import Instance, Module, Netlist, Port, flatten
 from fineq_hw.ppa.pdk import Pdk, find_pdk
 from fineq_hw.ppa.timing import OPENROAD_VARIABLE
 
@@ -169,6 +172,27 @@ def test_flat_verilog(block, tmp_path):
         "  DFF_X1 dff_x1_1 (.CK(clk), .D(n4), .Q(q));\n"
         "endmodule\n"
     )
+
+
+def test_saif_of_a_module_has_the_activity_of_its_first_copy(library, tmp_path):
+    core = two_rows()
+    flat = flatten(core, library)
+    (a, middle, z) = (flat.ports["a"][1][0], 2, flat.ports["z"][1][0])
+    assert {int(a), middle, int(z)} == {0, 1, 2}
+    toggles, high = np.zeros(3), np.zeros(3)
+    toggles[[a, middle, z]], high[[a, middle, z]] = (0.5, 1.0, 2.0), (0.25, 0.5, 1.0)
+    row = make_block(core, library, "row")
+    nets = nets_in_core(row, core, library)
+    write_block_saif(row, nets, Activity(toggles, high, 100), 2.5, tmp_path / "row.saif")
+    x, y = "(T0 187500) (T1 62500) (TX 0) (TC 50) (IG 0))", "(T0 125000) (T1 125000) (TX 0) (TC 100) (IG 0))"
+    assert (tmp_path / "row.saif").read_text(encoding="utf-8").partition("(DURATION")[2] == (
+        f" 250000)\n(INSTANCE row\n(NET\n(x {x}\n(y {y}\n)\n(INSTANCE invert\n(NET\n(A {x}\n(ZN {y}\n))\n))\n"
+    )
+
+
+def test_saif_of_another_core_is_refused(library, block):
+    with pytest.raises(SynthesisError, match="top is not a module of top: its cells differ"):
+        nets_in_core(block, two_rows(), library)
 
 
 # script and dry check
