@@ -8,7 +8,7 @@ import torch
 
 import fineq
 from fineq import format as block_format
-from fineq.calibrated import SolverOptions, output_error, solve
+from fineq.calibrated import CalibratedRecipe, SolverOptions, TrainingOptions, output_error, solve
 from fineq.calibrated.layerwise import _retargeted
 from fineq.calibrated.pairs import magnitude_limits, nearest_codes
 from fineq.errors import FineqError
@@ -72,6 +72,26 @@ def test_a_wider_search_is_never_worse():
     matrix = correlated_hessian(6) + 0.05 * torch.eye(6)
     losses = [nearest_codes(target, scale, matrix, breadth)[2].sum().item() for breadth in (1, 4, 64)]
     assert losses[0] > losses[1] >= losses[2]
+
+
+def test_no_code_is_larger_than_allowed_and_the_best_of_those_is_taken():
+    torch.manual_seed(8)
+    target, scale = torch.randn(40, 6, dtype=torch.float64), torch.full((40,), 0.4, dtype=torch.float64)
+    codes, _, loss = nearest_codes(target, scale, torch.eye(6, dtype=torch.float64), largest=2)
+    allowed = ALL_CODEWORDS[ALL_CODEWORDS.abs().amax(dim=1) <= 2]
+    errors = (target[:, None] - scale[:, None, None] * allowed).square().sum(dim=2).amin(dim=1)
+    torch.testing.assert_close(loss, errors)
+    assert codes.abs().max() == 2
+    for hessian in ("full", "diagonal"):
+        layer = solve(torch.randn(16, 90), correlated_hessian(90), replace(FULL, hessian=hessian, largest=2))
+        assert layer.codes(strict=True).abs().max() == 2
+
+
+def test_bad_largest_magnitudes():
+    with pytest.raises(FineqError, match="largest is 4: choose a magnitude from 1 to 3"):
+        SolverOptions(largest=4)
+    with pytest.raises(FineqError, match="training uses all magnitudes: leave the solver's largest as it is"):
+        CalibratedRecipe(solver=SolverOptions(largest=2), block=TrainingOptions(steps=1))
 
 
 # -- one layer -------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from fineq.calibrated.layerwise import Progress, quantize_layers
 from fineq.calibrated.solver import SolverOptions
 from fineq.calibrated.training import TrainingOptions, distill, small_parameters
 from fineq.errors import FineqError
+from fineq.format import MAX_MAGNITUDE
 from fineq.models import decoder_blocks
 from fineq.packed import PackedWeight
 
@@ -41,16 +42,22 @@ class CalibratedRecipe:
     block: TrainingOptions = field(default_factory=TrainingOptions)
     whole: TrainingOptions = field(default_factory=TrainingOptions)
 
+    def __post_init__(self) -> None:
+        if self.solver.largest < MAX_MAGNITUDE and (self.block.steps or self.whole.steps):
+            raise FineqError("training uses all magnitudes: leave the solver's largest as it is, or train no steps")
+
 
 RECIPES: dict[str, CalibratedRecipe] = {
     recipe.name: recipe
     for recipe in (
         CalibratedRecipe(name="calibrated"),
+        CalibratedRecipe(name="calibrated-2", solver=SolverOptions(largest=2)),
+        CalibratedRecipe(name="calibrated-1", solver=SolverOptions(largest=1)),
         CalibratedRecipe(name="reconstructed", block=TrainingOptions(steps=100)),
         CalibratedRecipe(name="distilled", block=TrainingOptions(steps=100), whole=TrainingOptions(steps=240)),
     )
 }
-"""Named recipes that need calibration text."""
+"""Named recipes that need calibration text; `calibrated-2` and `calibrated-1` use magnitudes up to that only."""
 
 
 def find_calibrated_recipe(recipe: str | CalibratedRecipe) -> CalibratedRecipe:

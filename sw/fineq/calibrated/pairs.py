@@ -14,16 +14,18 @@ from torch import Tensor
 from fineq.format import CLUSTER_WEIGHTS, INDEX_ALL_NORMAL, INDEX_CODES, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
 
 
-def magnitude_limits(device: torch.device | None = None) -> Tensor:
-    """Largest magnitude by [index code, weight of the pair], float64 [4, 6]."""
-    limits = torch.full((INDEX_CODES, PAIR_WEIGHTS), float(MAX_MAGNITUDE), dtype=torch.float64)
-    limits[INDEX_ALL_NORMAL] = MAX_NORMAL
+def magnitude_limits(device: torch.device | None = None, largest: int = MAX_MAGNITUDE) -> Tensor:
+    """Largest magnitude by [index code, weight of the pair], float64 [4, 6]; nowhere beyond `largest`."""
+    limits = torch.full((INDEX_CODES, PAIR_WEIGHTS), float(largest), dtype=torch.float64)
+    limits[INDEX_ALL_NORMAL] = min(MAX_NORMAL, largest)
     for code in range(1, INDEX_CODES):
         limits[code, code - 1 :: CLUSTER_WEIGHTS] = 0
     return limits.to(device)
 
 
-def nearest_codes(target: Tensor, scale: Tensor, metric: Tensor, breadth: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_codes(
+    target: Tensor, scale: Tensor, metric: Tensor, breadth: int = 1, largest: int = MAX_MAGNITUDE
+) -> tuple[Tensor, Tensor, Tensor]:
     """The codes of one pair with the least error in the metric.
 
     Args:
@@ -31,6 +33,7 @@ def nearest_codes(target: Tensor, scale: Tensor, metric: Tensor, breadth: int = 
         scale: float64 [rows].
         metric: symmetric positive definite, float64 [6, 6].
         breadth: partial solutions kept per index code. 1 is exact for a diagonal metric.
+        largest: magnitude that a code may have.
 
     Returns:
         Codes float64 [rows, 6], index codes int64 [rows], loss float64 [rows] in units of the target squared.
@@ -39,7 +42,7 @@ def nearest_codes(target: Tensor, scale: Tensor, metric: Tensor, breadth: int = 
     x = target / scale[:, None]
     rows = len(x)
     levels = torch.arange(-MAX_MAGNITUDE, MAX_MAGNITUDE + 1, dtype=x.dtype, device=x.device)
-    forbidden = levels.abs() > magnitude_limits(x.device)[..., None]  # [index code, weight, level]
+    forbidden = levels.abs() > magnitude_limits(x.device, largest)[..., None]  # [index code, weight, level]
     codes = x.new_zeros(rows, INDEX_CODES, 1, PAIR_WEIGHTS)
     errors = torch.zeros_like(codes)
     loss = x.new_zeros(rows, INDEX_CODES, 1)

@@ -41,6 +41,8 @@ class SolverOptions:
         breadth: partial solutions per pair, see `nearest_codes`.
         damping: added to the diagonal of H, times its mean.
         ordered: pairs with the largest inputs first.
+        largest: magnitude that a code may have. 2 instead of the format's 3: one cycle for every weight vector on an
+            array with encoding `2s-unary` or `cluster`, two instead of three with `unary` (docs/encodings.md).
     """
 
     hessian: str = "full"
@@ -49,10 +51,13 @@ class SolverOptions:
     breadth: int = 1
     damping: float = 0.05
     ordered: bool = True
+    largest: int = MAX_MAGNITUDE
 
     def __post_init__(self) -> None:
         if self.hessian not in ("identity", "diagonal", "full"):
             raise FineqError(f"hessian is {self.hessian!r}: choose one of identity, diagonal, full")
+        if self.largest not in range(1, MAX_MAGNITUDE + 1):
+            raise FineqError(f"largest is {self.largest!r}: choose a magnitude from 1 to {MAX_MAGNITUDE}")
 
 
 def solve(weight: Tensor, hessian: Tensor | None, options: SolverOptions, recipe: str = "custom") -> PackedWeight:
@@ -101,18 +106,18 @@ def _prepare(columns: int, hessian: Tensor | None, options: SolverOptions, devic
 
 def _solve_rows(weight: Tensor, metric: Tensor, options: SolverOptions) -> tuple[Tensor, Tensor, Tensor]:
     """Codes float64 [rows, K], index codes [rows, pairs] and scales float32 [rows]; K whole pairs."""
-    base = weight.abs().amax(dim=1) / MAX_MAGNITUDE
+    base = weight.abs().amax(dim=1) / options.largest
     is_zero = base < SMALLEST_SCALE
     base = torch.where(is_zero, 1.0, base)
     weight = torch.where(is_zero[:, None], 0.0, weight)
-    scales = _scale_on_diagonal(weight, metric.diagonal(), base)
+    scales = _scale_on_diagonal(weight, metric.diagonal(), base, options.largest)
     if options.hessian == "full":
         codes, index, scales = _best_feedback(weight, metric, scales, options)
     else:
-        codes, index, _ = _round_independently(weight, metric.diagonal(), scales)
+        codes, index, _ = _round_independently(weight, metric.diagonal(), scales, options.largest)
     for _ in range(options.sweeps):
         scales = _optimal_scales(weight, metric, codes, scales)
-        codes, index, changed = _sweep(weight, metric, codes, index, scales, options.breadth)
+        codes, index, changed = _sweep(weight, metric, codes, index, scales, options)
         if not changed:
             break
     return codes, index, torch.where(is_zero, 1.0, scales).to(torch.float32)
@@ -123,22 +128,24 @@ def _float32(scales: Tensor) -> Tensor:
     return scales.to(torch.float32).to(torch.float64)
 
 
-def _scale_on_diagonal(weight: Tensor, importance: Tensor, base: Tensor) -> Tensor:
+def _scale_on_diagonal(weight: Tensor, importance: Tensor, base: Tensor, largest: int) -> Tensor:
     """The multiple of `base` on the grid of recipe `mse` with the least weighted error."""
     best, least = base, torch.full_like(base, torch.inf)
     for numerator in SCALE_GRID:
         scales = _float32(base * (numerator / SCALE_GRID_DENOMINATOR))
-        _, _, loss = _round_independently(weight, importance, scales)
+        _, _, loss = _round_independently(weight, importance, scales, largest)
         best, least = torch.where(loss < least, scales, best), torch.minimum(loss, least)
     return best
 
 
-def _round_independently(weight: Tensor, importance: Tensor, scales: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _round_independently(
+    weight: Tensor, importance: Tensor, scales: Tensor, largest: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Weighted rounding and code choice, no feedback: codes, index codes, loss of each row."""
     rows = len(weight)
     x = (weight / scales[:, None]).view(rows, -1, PAIR_WEIGHTS)
     importance = importance.view(-1, PAIR_WEIGHTS)
-    limits = magnitude_limits(weight.device)
+    limits = magnitude_limits(weight.device, largest)
     rounded = x.round()
     losses = torch.stack(
         [(importance * (x - rounded.clamp(-limit, limit)).square()).sum(dim=-1) for limit in limits.unbind()]
@@ -154,13 +161,13 @@ def _best_feedback(weight: Tensor, metric: Tensor, scales: Tensor, options: Solv
     factors = torch.tensor(options.feedback_scales, dtype=torch.float64, device=weight.device)
     candidates = _float32(scales[:, None] * factors).flatten()
     repeated = weight.repeat_interleave(tried, dim=0)
-    codes, index = _feedback(repeated, metric, candidates, options.breadth)
+    codes, index = _feedback(repeated, metric, candidates, options)
     loss = output_error(repeated, codes * candidates[:, None], metric).view(rows, tried)
     best = loss.argmin(dim=1) + torch.arange(rows, device=weight.device) * tried
     return codes[best], index[best], candidates[best]
 
 
-def _feedback(weight: Tensor, metric: Tensor, scales: Tensor, breadth: int) -> tuple[Tensor, Tensor]:
+def _feedback(weight: Tensor, metric: Tensor, scales: Tensor, options: SolverOptions) -> tuple[Tensor, Tensor]:
     """Codes pair by pair; after each, the later columns move to where they compensate its error best."""
     weight = weight.clone()
     codes = torch.empty_like(weight)
@@ -171,7 +178,7 @@ def _feedback(weight: Tensor, metric: Tensor, scales: Tensor, breadth: int) -> t
         here, later = slice(first, first + PAIR_WEIGHTS), slice(first + PAIR_WEIGHTS, None)
         corner = upper[here, here]
         remaining = torch.cholesky_inverse(corner, upper=True)
-        codes[:, here], chosen, _ = nearest_codes(weight[:, here], scales, remaining, breadth)
+        codes[:, here], chosen, _ = nearest_codes(weight[:, here], scales, remaining, options.breadth, options.largest)
         index.append(chosen)
         error = weight[:, here] - codes[:, here] * scales[:, None]
         spread = torch.linalg.solve_triangular(corner, upper[here, later], upper=True)
@@ -191,7 +198,7 @@ def _optimal_scales(weight: Tensor, metric: Tensor, codes: Tensor, scales: Tenso
     return torch.where(after < before, fitted, scales)
 
 
-def _sweep(weight: Tensor, metric: Tensor, codes: Tensor, index: Tensor, scales: Tensor, breadth: int):
+def _sweep(weight: Tensor, metric: Tensor, codes: Tensor, index: Tensor, scales: Tensor, options: SolverOptions):
     """Every pair once: its best codes with all others fixed. Returns codes, index codes, whether any changed."""
     codes, index = codes.clone(), index.clone()
     error = weight - codes * scales[:, None]
@@ -204,7 +211,7 @@ def _sweep(weight: Tensor, metric: Tensor, codes: Tensor, index: Tensor, scales:
         shift = torch.linalg.solve(block, others, left=False)
         target = weight[:, here] + shift
         before = error[:, here] + shift
-        proposed, chosen, loss = nearest_codes(target, scales, block, breadth)
+        proposed, chosen, loss = nearest_codes(target, scales, block, options.breadth, options.largest)
         better = loss < ((before @ block) * before).sum(dim=1) * (1 - 1e-9)
         if better.any():
             changed = True
