@@ -71,12 +71,19 @@ def component_design(
         from fineq_hw.csr import ControlStatusRegisters
         from fineq_hw.decoder import LineDecoder
         from fineq_hw.descriptor_unit import DescriptorUnit
+        from fineq_hw.gearbox import Gearbox
+        from fineq_hw.input_buffer import InputBuffer
         from fineq_hw.mac_core import MacCore
+        from fineq_hw.output_buffer import OutputBuffer
+        from fineq_hw.parameter_buffer import ParameterBuffer
         from fineq_hw.processing_array import ProcessingArray
         from fineq_hw.processing_element import ProcessingElement
         from fineq_hw.read_dma import ReadDma
         from fineq_hw.temporal_encoder import TemporalEncoder
+        from fineq_hw.tile_walk import TileWalk
         from fineq_hw.vector_unit import VectorUnit
+        from fineq_hw.weight_buffer import WeightBuffer
+        from fineq_hw.write_back import WriteBack
         from fineq_hw.write_dma import WriteDma
 
         components = {
@@ -94,6 +101,13 @@ def component_design(
             "read_dma": ReadDma,
             "write_dma": WriteDma,
             "vector_unit": VectorUnit,
+            "tile_walk": TileWalk,
+            "gearbox": lambda config: Gearbox(config.bus_bytes, config.line_bytes, config.channels_per_tile),
+            "input_buffer": InputBuffer,
+            "weight_buffer": WeightBuffer,
+            "output_buffer": OutputBuffer,
+            "parameter_buffer": ParameterBuffer,
+            "write_back": WriteBack,
         }
         if kind not in components:
             raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")
