@@ -194,6 +194,18 @@ def all_runs() -> list[Run]:
         _changed("write_dma", "accelerator_16x16", max_burst_beats=256),
         _component("vector_unit", "mac8x8_accelerator_5x7"),
     ]
+    for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7", "mac8x3_accelerator_16x16"):
+        quick = name == "accelerator_8x24"
+        runs += [
+            _component("tile_walk", name, quick=quick),
+            _component("gearbox", name, quick=quick),
+            _component("weight_buffer", name, quick=quick),
+            _component("input_buffer", name, quick=quick),
+            _component("output_buffer", name, quick=quick),
+            _component("parameter_buffer", name, quick=quick),
+            _component("write_back", name),
+        ]
+    runs.append(_component("gearbox", "accelerator_64x64", quick=True))
     return runs
 
 
