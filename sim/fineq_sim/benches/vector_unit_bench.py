@@ -117,7 +117,7 @@ class Bench:
             source.choice([0, MAX_SHIFT, source.randrange(MAX_SHIFT + 1), source.randrange(14, 30)]),
         )
 
-    async def check(self, within: int = 100_000) -> None:
+    async def check(self, within: int = 20_000) -> None:
         payloads = await self.words.receive(len(self.expected), within)
         for number, (payload, expected) in enumerate(zip(payloads, self.expected, strict=True)):
             word = self.word_layout.from_bits(payload)
