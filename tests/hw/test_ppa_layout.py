@@ -593,6 +593,8 @@ def test_layout_with_a_stand_in(prepared, technology, library, tmp_path, monkeyp
         ("echo 'FINEQ: placement'; echo '[ERROR GPL-0301] utilisation too high'; exit 1",
          r"failed in step 'placement': \[ERROR GPL-0301\] utilisation too high \(log: openroad.log\)"),
         ("echo 'FINEQ: routing'", "failed in step 'routing': exit status 0"),
+        ("echo 'Error: layout.tcl, 7 no such net'; echo 'FINEQ: end'",
+         "failed in step 'end': Error: layout.tcl, 7 no such net"),
         ("exit 3", "failed in step 'start': exit status 3"),
     ],
 )  # fmt: skip
