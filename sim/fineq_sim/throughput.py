@@ -166,7 +166,8 @@ def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, pic
         lines.append(
             f"| `{each.machine}` | {each.output} | {counters.cycles:,} | {each.busy:.1%} | "
             f"{steps:,} | {each.array.total:,} | {steps / counters['weight_vectors']:.3f} | "
-            f"{each.array.products / counters.cycles:,.0f} | {counters['bytes_read'] / 1e6:.2f} | {counters['bytes_written'] / 1e6:.2f} |"
+            f"{each.array.products / counters.cycles:,.0f} | "
+            f"{counters['bytes_read'] / 1e6:.2f} | {counters['bytes_written'] / 1e6:.2f} |"
         )
     lines += [
         "",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -22,8 +23,6 @@ import numpy as np
 
 from fineq_hw.axi import Response
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_hw.mac_array import MacRow
-from fineq_hw.processing_array import ArrayRow
 from fineq_sim import designs, simulators
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
 from fineq_sim.runner import default_cache, last_lines
@@ -55,8 +54,8 @@ def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
     files, options = dict(design.sources), list(_OPTIONS)
     if config.array.rows >= _ROWS_WORTH_SHARING:
         # All rows are the same circuit: compile it once instead of once a row.
-        row = ArrayRow if isinstance(config.array, ArrayConfig) else MacRow
-        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{row.module_name(config.array)}"\n'
+        row = re.search(r"^  (\w+) row_0 \(", "\n".join(files.values()), re.MULTILINE)[1]
+        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{row}"\n'
         options.append("--hierarchical")
     parts = [simulators.version("verilator"), options, files, _HARNESS.read_text()]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
