@@ -33,7 +33,7 @@ _ALIGNMENT_BITS = ALIGNMENT.bit_length() - 1
 def checked_job_layout(config: AcceleratorConfig) -> data.StructLayout:
     """What becomes of a descriptor: a job, or (`error` is not NONE) the reason why there is none.
 
-    `address`, `tag`: of the descriptor; `detail`: for the register ERROR.
+    `address`, `tag`: of the descriptor, the tag of no meaning with an error; `detail`: for the register ERROR.
     """
     return data.StructLayout(
         {"job": job_layout(config), "address": POINTER_BITS, "tag": 32, "error": ErrorCode, "detail": 8}
@@ -127,8 +127,6 @@ class DescriptorUnit(wiring.Component):
         with m.If((self._state == _State.IDLE) & self.start):
             m.d.sync += [self._pointer.eq(self.address), self._state.eq(_State.ADDRESS)]
             m.d.sync += [self._error.eq(ErrorCode.NONE), self._detail.eq(0)]
-            # What an earlier chain has left must not show in the report of an address that is refused.
-            m.d.sync += self._fields["tag"].eq(0)
         with m.If(self._state == _State.ADDRESS):
             number = REGIONS.index("descriptor")
             last_byte = Signal(POINTER_BITS + 1)
