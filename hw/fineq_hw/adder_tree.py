@@ -149,6 +149,7 @@ class AdderTree(wiring.Component):
         operand_bits: width of each operand.
         sum_bits: width of the sum.
         constant: number to add, possibly negative.
+        shifts: each operand counts 2 ** shift times; all 0 if absent.
         arrivals: when each operand is ready, in the units of this file (a full adder takes 2 to 3); all 0
             if absent. Affects the shape of the tree, not its function.
         structure: one of `ADDER_TREES`.
@@ -165,6 +166,7 @@ class AdderTree(wiring.Component):
         sum_bits: int,
         *,
         constant: int = 0,
+        shifts: Sequence[int] | None = None,
         arrivals: Sequence[int] | None = None,
         structure: str = "structural",
         ripple_columns: int = 0,
@@ -177,9 +179,12 @@ class AdderTree(wiring.Component):
             raise ValueError(f"structure is {structure!r}: choose one of {', '.join(ADDER_TREES)}")
         if arrivals is not None and len(arrivals) != len(operand_bits):
             raise ValueError(f"arrivals has {len(arrivals)} entries for {len(operand_bits)} operands: give one each")
+        if shifts is not None and (len(shifts) != len(operand_bits) or min(shifts) < 0):
+            raise ValueError(f"shifts is {list(shifts)} for {len(operand_bits)} operands: give one each, at least 0")
         self.operand_bits = tuple(operand_bits)
         self.sum_bits = sum_bits
         self.constant = constant % (1 << sum_bits)
+        self.shifts = tuple(shifts) if shifts is not None else (0,) * len(operand_bits)
         self.arrivals = tuple(arrivals) if arrivals is not None else (0,) * len(operand_bits)
         self.structure = structure
         self.ripple_columns = ripple_columns
@@ -189,16 +194,18 @@ class AdderTree(wiring.Component):
     def plan(self) -> Plan:
         """The compression that the structural tree consists of."""
         columns: list[list[Bit]] = [[] for _ in range(self.sum_bits)]
-        for operand, (bits, arrival) in enumerate(zip(self.operand_bits, self.arrivals, strict=True)):
-            for index in range(min(bits, self.sum_bits)):
-                columns[index].append(Bit(arrival, ("input", operand, index)))
+        for operand, arrival in enumerate(self.arrivals):
+            shift = self.shifts[operand]
+            for index in range(min(self.operand_bits[operand], self.sum_bits - shift)):
+                columns[index + shift].append(Bit(arrival, ("input", operand, index)))
         return compress(columns, self.constant, self.ripple_columns)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         operands = [self.operands[f"operand_{i}"] for i in range(len(self.operand_bits))]
         if self.structure == "behavioural":
-            terms: list[Value] = [*operands, *([Const(self.constant)] if self.constant else [])]
+            shifted = [operand << shift for operand, shift in zip(operands, self.shifts, strict=True)]
+            terms: list[Value] = [*shifted, *([Const(self.constant)] if self.constant else [])]
             while len(terms) > 1:  # balanced, so that widths grow only as needed
                 terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + terms[len(terms) & ~1 :]
             m.d.comb += self.sum.eq(terms[0])
@@ -231,9 +238,7 @@ class AdderTree(wiring.Component):
                 m.d.comb += [getattr(adder, port).eq(w) for port, w in zip("abc", wires, strict=False)]
                 outputs.append({"sum": adder.sum, "carry": adder.carry})
 
-        rows = [
-            Cat(wire(bits[row]) if row < len(bits) else Const(0, 1) for bits in plan.columns) for row in range(2)
-        ]
+        rows = [Cat(wire(bits[row]) if row < len(bits) else Const(0, 1) for bits in plan.columns) for row in range(2)]
         done = next((i for i, bits in enumerate(plan.columns) if len(bits) > 1), self.sum_bits)
         upper = Signal(self.sum_bits - done) if done < self.sum_bits else Const(0, 0)
         if done < self.sum_bits:

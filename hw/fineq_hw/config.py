@@ -20,6 +20,9 @@ SIGN_HANDLING: tuple[str, ...] = ("row", "column")
 element then selects the activation, its complement or zero.
 """
 
+ROW_SIGN_ENCODINGS: tuple[str, ...] = ("unary", "bitplane")
+"""Encodings that know sign handling `row`; the others apply the sign before they multiply by two."""
+
 ADDER_TREES: tuple[str, ...] = ("structural", "behavioural")
 """`structural`: explicit full and half adders, for synthesis. `behavioural`: `+`, for fast simulation."""
 
@@ -89,6 +92,11 @@ class ArrayConfig:
         _check_choice(self, "encoding", ENCODINGS)
         _check_choice(self, "sign_handling", SIGN_HANDLING)
         _check_choice(self, "adder_tree", ADDER_TREES)
+        if self.sign_handling == "row" and self.encoding not in ROW_SIGN_ENCODINGS:
+            raise ValueError(
+                f"sign_handling is 'row' with encoding {self.encoding!r}: only {' and '.join(ROW_SIGN_ENCODINGS)} have "
+                "one operand a column whose sign the accumulator can apply, choose column"
+            )
         if self.max_inner_dimension < self.columns:
             raise ValueError(
                 f"accumulator_bits is {self.accumulator_bits}: a sum over {self.columns} columns can overflow it, "
@@ -129,6 +137,25 @@ class ArrayConfig:
     def line_slices(self) -> int:
         """Weight vectors in one line."""
         return self.line_weights // self.columns
+
+    @property
+    def line_order(self) -> tuple[int, ...]:
+        """Which weight of a line stands in each place: all columns of slice 0, then those of slice 1 and so on.
+
+        In order, except with encoding `cluster`, where a cluster must not be cut: a slice has as many whole clusters
+        as fit its columns, and what is left of the line is dealt to the columns that are left. 64 columns: slice s
+        has clusters 21 s to 21 s + 20 and, in its last column, weight s of cluster 63. Whoever tiles a layer orders
+        the inner dimension of the activations in the same way, line by line.
+        """
+        if self.encoding != "cluster":
+            return tuple(range(self.line_weights))
+        whole = self.columns // CLUSTER_WEIGHTS * CLUSTER_WEIGHTS
+        rest = iter(range(whole * self.line_slices, self.line_weights))
+        order: list[int] = []
+        for number in range(self.line_slices):
+            order += range(whole * number, whole * (number + 1))
+            order += [next(rest) for _ in range(self.columns - whole)]
+        return tuple(order)
 
     @property
     def line_decoders(self) -> int:
@@ -178,18 +205,27 @@ class MacConfig:
         return ((1 << (self.accumulator_bits - 1)) - 1) // self.max_product_magnitude
 
 
-ARRAYS: dict[str, ArrayConfig] = {
-    "fineq_64x64": ArrayConfig(),
-    "fineq_64x64_column": ArrayConfig(sign_handling="column"),
-    "fineq_16x16": ArrayConfig(rows=16, columns=16),
-    "fineq_16x16_column": ArrayConfig(rows=16, columns=16, sign_handling="column"),
-    "fineq_8x24": ArrayConfig(rows=8, columns=24),
-    "fineq_5x7": ArrayConfig(rows=5, columns=7),
-    "fineq_5x7_column": ArrayConfig(rows=5, columns=7, sign_handling="column"),
-    "fineq_64x64_latch": ArrayConfig(activation_storage="latch"),
-    "fineq_16x16_latch": ArrayConfig(rows=16, columns=16, activation_storage="latch"),
-    "fineq_5x7_latch": ArrayConfig(rows=5, columns=7, activation_storage="latch"),
+_VARIANTS: dict[str, dict[str, str]] = {
+    "": {},
+    "_latch": {"activation_storage": "latch"},
+    "_column": {"sign_handling": "column"},
+    "_column_latch": {"sign_handling": "column", "activation_storage": "latch"},
+} | {
+    "_" + encoding.replace("-", "_"): {
+        "encoding": encoding,
+        "sign_handling": "column",
+        "activation_storage": "latch",
+    }
+    for encoding in ENCODINGS
+    if encoding != "unary"
 }
+"""Ends of names: the paper's array, then each encoding at its smallest."""
+
+ARRAYS: dict[str, ArrayConfig] = {
+    f"fineq_{rows}x{columns}{suffix}": ArrayConfig(rows=rows, columns=columns, **parameters)
+    for rows, columns in ((64, 64), (16, 16), (5, 7))
+    for suffix, parameters in _VARIANTS.items()
+} | {"fineq_8x24": ArrayConfig(rows=8, columns=24)}
 """Temporal-coding arrays by name."""
 
 MACS: dict[str, MacConfig] = {
@@ -211,6 +247,8 @@ MACS: dict[str, MacConfig] = {
 
 BUS_BITS: tuple[int, ...] = (64, 128)
 """Widths of the accelerator's memory bus."""
+
+VECTOR_WORDS: tuple[int, ...] = (1, 2, 4)
 
 ALIGNMENT = 16
 """Addresses, strides and padded records in the accelerator's memory are multiples of so many bytes."""
@@ -235,6 +273,8 @@ class AcceleratorConfig:
             of the weight buffer and of the output buffer.
         final_channels: the same for the last tokens of a job: fewer, so that little is left to write when the
             array is done; at most `channels_per_tile`.
+        vector_words: bus words of 32-bit results that the vector unit works out in a cycle, one of `VECTOR_WORDS`.
+            The bus takes one of them a cycle; of 8-bit results it takes four.
         max_burst_beats: longest AXI4 burst.
         outstanding_reads: read bursts in flight.
 
@@ -247,6 +287,7 @@ class AcceleratorConfig:
     address_bits: int = 40
     channels_per_tile: int = 512
     final_channels: int = 256
+    vector_words: int = 1
     max_burst_beats: int = 16
     outstanding_reads: int = 8
 
@@ -272,6 +313,7 @@ class AcceleratorConfig:
                 f"final_channels is {self.final_channels}: it must be a multiple of {ALIGNMENT} that divides "
                 f"channels_per_tile, {self.channels_per_tile}"
             )
+        _check_choice(self, "vector_words", VECTOR_WORDS)
         _check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
         _check_integer(self, "outstanding_reads", 1, 64)
 
@@ -281,8 +323,8 @@ class AcceleratorConfig:
 
     @property
     def vector_lanes(self) -> int:
-        """Results that the vector unit works on in a cycle: one bus word of 32-bit results."""
-        return self.bus_bits // 32
+        """Results that the vector unit works on in a cycle."""
+        return self.vector_words * self.bus_bits // 32
 
     @property
     def activation_tile_bytes(self) -> int:
@@ -317,7 +359,7 @@ class AcceleratorConfig:
 
 
 ACCELERATORS: dict[str, AcceleratorConfig] = {
-    "accelerator_64x64": AcceleratorConfig(ARRAYS["fineq_64x64"]),
+    "accelerator_64x64": AcceleratorConfig(ARRAYS["fineq_64x64"], vector_words=2),
     "accelerator_16x16": AcceleratorConfig(ARRAYS["fineq_16x16"], channels_per_tile=64, final_channels=32),
     "accelerator_8x24": AcceleratorConfig(
         ARRAYS["fineq_8x24"], bus_bits=64, channels_per_tile=32, final_channels=16, outstanding_reads=4
@@ -330,8 +372,8 @@ ACCELERATORS: dict[str, AcceleratorConfig] = {
         max_burst_beats=4,
         outstanding_reads=2,
     ),
-    "mac8x8_accelerator_64x64": AcceleratorConfig(MACS["mac8x8_64x64_broadcast"]),
-    "mac8x3_accelerator_64x64": AcceleratorConfig(MACS["mac8x3_64x64_broadcast"]),
+    "mac8x8_accelerator_64x64": AcceleratorConfig(MACS["mac8x8_64x64_broadcast"], vector_words=2),
+    "mac8x3_accelerator_64x64": AcceleratorConfig(MACS["mac8x3_64x64_broadcast"], vector_words=2),
     "mac8x8_accelerator_5x7": AcceleratorConfig(
         MACS["mac8x8_5x7"], bus_bits=64, channels_per_tile=16, final_channels=16, max_burst_beats=4, outstanding_reads=2
     ),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Signal
+from itertools import combinations
+
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
-from fineq.temporal import vector_cycles
+from fineq.temporal import MAX_CYCLES, vector_cycles
 from fineq_hw.config import ArrayConfig
+from fineq_hw.encodings import Group, groups, name_part
 
 
 class ControlUnit(wiring.Component):
@@ -28,9 +31,11 @@ class ControlUnit(wiring.Component):
         magnitudes: of the weight vector on offer, one per column.
         early_termination: 1: stop after the largest magnitude; 0: always the full length.
         load: to the array, one bit per row.
-        load_weights, count, terminate: to the encoders.
-        hold, take_partial: to the accumulators.
-        computing: high in each cycle that executes a step; also the accumulators' enable.
+        load_weights: to the encoders.
+        single_step: beside `load_weights`: the vector takes one step.
+        hold, take_partial: to the accumulators. Partial sums are taken in the first step, and with encoding
+            `bitplane`, whose second step doubles the sum so far, in the last.
+        computing: high in each cycle that executes a step; also the encoders' and the accumulators' enable.
     """
 
     def __init__(self, config: ArrayConfig) -> None:
@@ -53,8 +58,7 @@ class ControlUnit(wiring.Component):
                 "early_termination": In(1),
                 "load": Out(config.rows),
                 "load_weights": Out(1),
-                "count": Out(range(MAX_MAGNITUDE)),
-                "terminate": Out(1),
+                "single_step": Out(1),
                 "hold": Out(1),
                 "take_partial": Out(1),
                 "computing": Out(1),
@@ -63,7 +67,7 @@ class ControlUnit(wiring.Component):
 
     @staticmethod
     def module_name(config: ArrayConfig) -> str:
-        return f"fineq_control_unit_{config.rows}x{config.columns}_{config.encoding}"
+        return f"fineq_control_unit_{config.rows}x{config.columns}_{name_part(config)}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -78,20 +82,22 @@ class ControlUnit(wiring.Component):
         busy = Signal()  # a vector is in the encoders
         accumulate = Signal()
         last = Signal()
-        final_count = Signal.like(self.count)
+        count = Signal(range(MAX_MAGNITUDE))
+        final_count = Signal.like(count)
         cycles = self._vector_cycles(m)
-        first = self.count == 0
+        first = count == 0
         finishing = Signal()
 
         stalled = self.results_valid & ~self.results_ready
-        lacks_partial = first & accumulate & ~self.partials_valid
+        takes_partial = accumulate & (count == final_count if self.config.encoding == "bitplane" else first)
+        lacks_partial = takes_partial & ~self.partials_valid
         m.d.comb += [
             self.computing.eq(busy & ~stalled & ~lacks_partial),
-            finishing.eq(self.computing & (self.count == final_count)),
-            self.terminate.eq(~busy),
+            finishing.eq(self.computing & (count == final_count)),
+            self.single_step.eq(cycles == 1),
             self.hold.eq(~first),
-            self.take_partial.eq(first & accumulate),
-            self.partials_ready.eq(busy & first & accumulate & ~stalled),
+            self.take_partial.eq(takes_partial),
+            self.partials_ready.eq(busy & takes_partial & ~stalled),
             self.weights_ready.eq((phase == Phase.COMPUTE) & (~busy | (finishing & ~last))),
             self.load_weights.eq(self.weights_valid & self.weights_ready),
         ]
@@ -101,14 +107,14 @@ class ControlUnit(wiring.Component):
         with m.If(finishing):
             m.d.sync += [
                 busy.eq(0),
-                self.count.eq(0),
+                count.eq(0),
                 self.results_valid.eq(1),
                 self.results_last.eq(last),
             ]
             with m.If(last):
                 m.d.sync += phase.eq(Phase.LOAD)
         with m.Elif(self.computing):
-            m.d.sync += self.count.eq(self.count + 1)
+            m.d.sync += count.eq(count + 1)
         with m.If(self.load_weights):
             m.d.sync += [
                 busy.eq(1),
@@ -133,16 +139,28 @@ class ControlUnit(wiring.Component):
                 m.d.sync += [row.eq(0), phase.eq(phases.COMPUTE)]
 
     def _vector_cycles(self, m: Module) -> Signal:
-        """Steps for the vector on offer, as `fineq.temporal.vector_cycles` has them."""
+        """Steps for the vector on offer, as `fineq.temporal` has them."""
         encoding = self.config.encoding
-        cycles = Signal(range(MAX_MAGNITUDE + 1))
-        m.d.comb += cycles.eq(vector_cycles(0, encoding))
-        for magnitude in range(1, MAX_MAGNITUDE + 1):  # later assignments win: the largest magnitude present
-            present = Signal(name=f"reaches_{magnitude}")
-            columns = range(self.config.columns)
-            m.d.comb += present.eq(Cat(self.magnitudes[i] >= magnitude for i in columns).any())
-            with m.If(present):
-                m.d.comb += cycles.eq(vector_cycles(magnitude, encoding))
+        cycles = Signal(range(MAX_CYCLES[encoding] + 1))
+        m.d.comb += cycles.eq(1)
+        if encoding == "cluster":
+            twins = Signal()
+            m.d.comb += twins.eq(Cat(self._twins(group) for group in groups(self.config) if group.is_cluster).any())
+            with m.If(twins):
+                m.d.comb += cycles.eq(MAX_CYCLES[encoding])
+        else:
+            for magnitude in range(1, MAX_MAGNITUDE + 1):  # later assignments win: the largest magnitude present
+                steps = vector_cycles(magnitude, encoding)
+                if steps > vector_cycles(magnitude - 1, encoding):
+                    present = Signal(name=f"reaches_{magnitude}")
+                    m.d.comb += present.eq(Cat(value >= magnitude for value in self.magnitudes).any())
+                    with m.If(present):
+                        m.d.comb += cycles.eq(steps)
         with m.If(~self.early_termination):
-            m.d.comb += cycles.eq(vector_cycles(MAX_MAGNITUDE, encoding, early_termination=False))
+            m.d.comb += cycles.eq(MAX_CYCLES[encoding])
         return cycles
+
+    def _twins(self, group: Group) -> Value:
+        """Two of the three weights of a cluster have the largest magnitude."""
+        largest = [self.magnitudes[group.first + i] == MAX_MAGNITUDE for i in range(group.size)]
+        return Cat(a & b for a, b in combinations(largest, 2)).any()

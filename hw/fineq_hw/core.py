@@ -19,7 +19,7 @@ from fineq_hw.processing_array import ProcessingArray
 def core_name(config: ArrayConfig) -> str:
     """Module name of a `TemporalCore`: its name in `ARRAYS`, or else its parameters."""
     named = (name for name, known in ARRAYS.items() if known == config)
-    return next(named, f"fineq_core_{config.rows}x{row_parameters(config)}_{config.encoding}{storage_suffix(config)}")
+    return next(named, f"fineq_core_{config.rows}x{row_parameters(config)}{storage_suffix(config)}")
 
 
 class TemporalCore(wiring.Component):
@@ -90,7 +90,7 @@ class TemporalCore(wiring.Component):
             array.enable.eq(control.computing),
             self.results.payload.sums.eq(array.sums),
         ]
-        from_control = ("load", "load_weights", "count", "terminate", "hold", "take_partial")
+        from_control = ("load", "load_weights", "single_step", "hold", "take_partial")
         m.d.comb += [getattr(array, name).eq(getattr(control, name)) for name in from_control]
         return m
 
@@ -98,9 +98,9 @@ class TemporalCore(wiring.Component):
 class PackedCore(wiring.Component):
     """`TemporalCore` fed with packed weight-buffer lines through the line decoder.
 
-    Streams: `lines` in place of `weights`; its `slice` selects the vector within the line, weights
-    slice * columns and up. The decoder is combinational, so timing is that of `TemporalCore`. The source
-    offers the same line once for every slice that it wants to use.
+    Streams: `lines` in place of `weights`; its `slice` selects the vector within the line: the weights
+    `config.line_order[slice * columns]` and up. The decoder is combinational, so timing is that of `TemporalCore`.
+    The source offers the same line once for every slice that it wants to use.
     """
 
     def __init__(self, config: ArrayConfig) -> None:
@@ -125,11 +125,11 @@ class PackedCore(wiring.Component):
 
         line = self.lines.payload
         vector = core.weights.payload
-        columns = self.config.columns
+        columns, order = self.config.columns, self.config.line_order
         with m.Switch(line.slice):
             for number in range(self.config.line_slices):
                 with m.Case(number):
-                    chosen = [decoder.weights[number * columns + column] for column in range(columns)]
+                    chosen = [decoder.weights[index] for index in order[number * columns :][:columns]]
                     m.d.comb += [vector.values[column].eq(weight) for column, weight in enumerate(chosen)]
         m.d.comb += [
             decoder.line.eq(line.line),

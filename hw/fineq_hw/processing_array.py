@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from fineq.format import MAX_MAGNITUDE
 from fineq_hw.accumulator import Accumulator, correction_bits, row_parameters
 from fineq_hw.activation_storage import incoming_row, row_load, storage_suffix
 from fineq_hw.adder_tree import popcount
 from fineq_hw.config import ArrayConfig
+from fineq_hw.encodings import digits, groups
 from fineq_hw.hierarchy import place
 from fineq_hw.layouts import activation_vector_layout, sums_layout, weight_vector_layout
 from fineq_hw.processing_element import ProcessingElement
-from fineq_hw.temporal_encoder import TemporalEncoder
+from fineq_hw.temporal_encoder import TemporalEncoder, make_encoder
 
 
-def _select_lines(config: ArrayConfig) -> dict[str, wiring.Member]:
-    """What is broadcast down the columns in each step, and how it reaches a row."""
-    names = ("pulse", "negative") if config.sign_handling == "row" else ("positive", "negative")
-    return {name: In(config.columns) for name in names} | {"correction": In(correction_bits(config))}
+def lines_layout(config: ArrayConfig) -> data.StructLayout:
+    """The select lines of all columns: what is broadcast to the rows in each step."""
+    return data.StructLayout({f"group_{group.first}": group.lines_layout for group in groups(config)})
 
 
 class ArrayRow(wiring.Component):
-    """One row: a processing element per column and the accumulator.
+    """One row: a processing element per group of columns, and the accumulator.
 
-    Ports: those of `ProcessingElement` for all columns at once, and those of `Accumulator`.
+    Ports: `lines` for all processing elements at once, `activations` and `load` as in `ProcessingArray` for this
+    row, the others those of `Accumulator`.
     """
 
     def __init__(self, config: ArrayConfig) -> None:
@@ -35,7 +35,8 @@ class ArrayRow(wiring.Component):
             {
                 "activations": In(activation_vector_layout(config)),
                 "load": In(1),
-                **_select_lines(config),
+                "lines": In(lines_layout(config)),
+                "correction": In(correction_bits(config)),
                 "partial": In(sums_layout(config).elem_shape),
                 "hold": In(1),
                 "take_partial": In(1),
@@ -54,41 +55,34 @@ class ArrayRow(wiring.Component):
         load = row_load(m, config, self.load)
         accumulator = Accumulator(config)
         place(m, "accumulator", accumulator, Accumulator.module_name(config))
-        shared = ["correction", "partial", "hold", "take_partial", "enable"]
-        if config.sign_handling == "row":
-            shared.append("negative")
+        shared = ("correction", "partial", "hold", "take_partial", "enable")
         m.d.comb += [getattr(accumulator, name).eq(getattr(self, name)) for name in shared]
         m.d.comb += self.sum.eq(accumulator.sum)
-        for column in range(config.columns):
-            element = ProcessingElement(config)
-            place(
-                m,
-                f"element_{column}",
-                element,
-                ProcessingElement.module_name(config),
-                clocked=config.activation_storage != "latch",
-            )
-            m.d.comb += [
-                element.activation.eq(self.activations[column]),
-                element.load.eq(load),
-                accumulator.products_n[column].eq(element.product_n),
-            ]
+        products = []
+        for group in groups(config):
+            element = ProcessingElement(group)
+            clocked = config.activation_storage != "latch"
+            place(m, f"element_{group.first}", element, ProcessingElement.module_name(group), clocked=clocked)
+            lines = self.lines[f"group_{group.first}"]
+            m.d.comb += [element.load.eq(load), element.lines.eq(lines)]
+            m.d.comb += [element.activations[i].eq(self.activations[group.first + i]) for i in range(group.size)]
+            products.append(element.products_n)
             if config.sign_handling == "row":
-                m.d.comb += element.pulse.eq(self.pulse[column])
-            else:
-                m.d.comb += [element.positive.eq(self.positive[column]), element.negative.eq(self.negative[column])]
+                m.d.comb += accumulator.negative[group.first].eq(lines.negative)
+        m.d.comb += accumulator.products_n.as_value().eq(Cat(products))
         return m
 
 
 class ProcessingArray(wiring.Component):
-    """Input-stationary array. Pulses and the correction are computed once and broadcast to all rows.
+    """Input-stationary array. Select lines and the correction are computed once and broadcast to all rows.
 
     Ports:
         activations, load: a row of activations and, per row, whether it takes them at this clock edge. Rows
             that do not load stay still, so that synthesis can gate their clocks.
-        weights, load_weights: a weight vector for the encoders, taken when `load_weights` is high.
-        count, terminate: see `TemporalEncoder`.
-        hold, take_partial, enable: see `Accumulator`.
+        weights, load_weights, single_step: a weight vector for the encoders, taken when `load_weights` is high (see
+            `TemporalEncoder`).
+        hold, take_partial: see `Accumulator`.
+        enable: execute a step at this clock edge.
         partials, sums: one per row.
     """
 
@@ -100,8 +94,7 @@ class ProcessingArray(wiring.Component):
                 "load": In(config.rows),
                 "weights": In(weight_vector_layout(config)),
                 "load_weights": In(1),
-                "count": In(range(MAX_MAGNITUDE)),
-                "terminate": In(1),
+                "single_step": In(1),
                 "hold": In(1),
                 "take_partial": In(1),
                 "enable": In(1),
@@ -112,20 +105,21 @@ class ProcessingArray(wiring.Component):
 
     @staticmethod
     def module_name(config: ArrayConfig) -> str:
-        return f"fineq_array_{config.rows}x{row_parameters(config)}_{config.encoding}{storage_suffix(config)}"
+        return f"fineq_array_{config.rows}x{row_parameters(config)}{storage_suffix(config)}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        lines = self._elaborate_encoders(m)
         config = self.config
+        lines, correction = self._elaborate_encoders(m)
         incoming = incoming_row(m, config, self.activations, self.load)
         for row in range(config.rows):
             array_row = ArrayRow(config)
             place(m, f"row_{row}", array_row, ArrayRow.module_name(config))
-            m.d.comb += [getattr(array_row, name).eq(line) for name, line in lines.items()]
             m.d.comb += [
                 array_row.activations.eq(incoming),
                 array_row.load.eq(self.load[row]),
+                array_row.lines.eq(lines),
+                array_row.correction.eq(correction),
                 array_row.partial.eq(self.partials[row]),
                 array_row.hold.eq(self.hold),
                 array_row.take_partial.eq(self.take_partial),
@@ -134,40 +128,42 @@ class ProcessingArray(wiring.Component):
             ]
         return m
 
-    def _elaborate_encoders(self, m: Module) -> dict[str, Signal]:
-        """Encoders and correction; returns the lines that go to every row."""
+    def _elaborate_encoders(self, m: Module) -> tuple[Signal, Signal]:
+        """Encoders, and the correction of the step to come; returns what goes to every row, all from registers."""
         config = self.config
-        lines = {name: Signal(member.shape, name=name) for name, member in _select_lines(config).items()}
-        for column in range(config.columns):
-            encoder = TemporalEncoder(config)
-            place(m, f"encoder_{column}", encoder, TemporalEncoder.module_name(config))
+        lines = Signal(lines_layout(config))
+        update = Signal()
+        m.d.comb += update.eq(self.load_weights | self.enable)
+        following = []
+        for group in groups(config):
+            encoder = make_encoder(group)
+            place(m, f"encoder_{group.first}", encoder, TemporalEncoder.module_name(group))
             m.d.comb += [
-                encoder.weight.eq(self.weights[column]),
                 encoder.load.eq(self.load_weights),
-                encoder.count.eq(self.count),
-                encoder.terminate.eq(self.terminate),
+                encoder.update.eq(update),
+                lines[f"group_{group.first}"].eq(encoder.lines),
             ]
-            if config.sign_handling == "row":
-                m.d.comb += [
-                    lines["pulse"][column].eq(encoder.pulse),
-                    lines["negative"][column].eq(encoder.pulse & encoder.sign),
-                ]
-            else:
-                m.d.comb += [
-                    lines["positive"][column].eq(encoder.positive),
-                    lines["negative"][column].eq(encoder.negative),
-                ]
+            if config.encoding == "bitplane":
+                m.d.comb += encoder.single_step.eq(self.single_step)
+            for i in range(group.size):
+                m.d.comb += encoder.weights[i].eq(self.weights[group.first + i])
+                following.append(encoder.following[i])
 
-        def count_ones(name: str, ones: Signal) -> Signal:
+        def count_ones(name: str, ones: list) -> Signal:
             counter = popcount(config.columns, config.adder_tree)
             tree = "" if config.adder_tree == "structural" else f"_{config.adder_tree}"
             place(m, name, counter, f"fineq_popcount_{config.columns}{tree}", clocked=False)
-            m.d.comb += counter.operands.as_value().eq(ones)
+            m.d.comb += counter.operands.as_value().eq(Cat(ones))
             return counter.sum
 
-        correction = count_ones("count_not_negative", ~lines["negative"])
-        if config.sign_handling == "column":
-            pulses = count_ones("count_pulses", lines["positive"] | lines["negative"])
-            correction = correction + (pulses << (config.activation_bits - 1))
-        m.d.comb += lines["correction"].eq(correction)
-        return lines
+        total = 0
+        for power, name in zip(digits(config), ("ones", "twos"), strict=False):
+            sent = [digit[name] for digit in following]
+            not_negative = [~(digit[name] & digit.negative) for digit in following]
+            total += count_ones(f"count_not_negative_{name}", not_negative) << power
+            if config.sign_handling == "column":
+                total += count_ones(f"count_{name}", sent) << (power + config.activation_bits - 1)
+        correction = Signal(correction_bits(config), reset_less=True)
+        with m.If(update):
+            m.d.sync += correction.eq(total)
+        return lines, correction

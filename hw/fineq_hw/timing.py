@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fineq.temporal import vector_cycles
+import numpy as np
+
+from fineq.temporal import array_cycles, vector_cycles
 from fineq_hw.config import ArrayConfig, MacConfig
 
 PULSE_LATENCY = 1
@@ -26,8 +28,23 @@ VECTOR_UNIT_LATENCY = VECTOR_LANE_LATENCY + 1
 
 
 def pulse_cycles(config: ArrayConfig, max_magnitudes: Iterable[int], early_termination: bool = True) -> list[int]:
-    """Pulse steps of each weight vector, given the largest magnitude in it."""
+    """Pulse steps of each weight vector, given the largest magnitude in it (not for `cluster`: `weight_cycles`)."""
     return [vector_cycles(magnitude, config.encoding, early_termination) for magnitude in max_magnitudes]
+
+
+def weight_cycles(
+    config: ArrayConfig | MacConfig, vectors: Sequence[Sequence[int]], early_termination: bool = True
+) -> list[int]:
+    """Pulse steps of each weight vector, for every encoding; a MAC array always spends one.
+
+    Args:
+        config: the array.
+        vectors: weights in the order of the columns, [vectors][columns].
+        early_termination: as the port of the core.
+    """
+    if isinstance(config, MacConfig):
+        return [1] * len(vectors)
+    return array_cycles(np.asarray(vectors), config.encoding, early_termination).tolist()
 
 
 def mac_array_latency(config: MacConfig) -> int:

@@ -64,6 +64,8 @@ def _component(
     label = config if isinstance(config, str) else f"{config.rows}x{config.columns}"
     if isinstance(config, str):
         config = find_config(config)
+    if "activation_storage" in options:
+        config = replace(config, activation_storage=options.pop("activation_storage"))
     tree = options.pop("adder_tree", None)
     if tree:
         config = replace(config, adder_tree=tree)
@@ -112,6 +114,9 @@ def _changed(kind: str, base: str, **changes) -> Run:
     return Run(f"{kind}/{label}", f"{kind}_bench", make, {"config": asdict(config)})
 
 
+_ENCODED = ("2s_unary", "bitplane", "parallel", "cluster")
+"""Ends of the names of arrays with other encodings than the paper's."""
+
 _VERILATOR = ("verilator",)
 _TWO_SLICES = ArrayConfig(rows=4, columns=12)
 """Two weight vectors in a line of one block: the smallest packed core whose slices matter."""
@@ -128,14 +133,16 @@ def all_runs() -> list[Run]:
         _component("line_decoder", "fineq_64x64", golden=GoldenShape(8, 400, 2)),
         *_trees(),
     ]
-    for config, quick in (("fineq_5x7", True), ("fineq_5x7_column", True), ("fineq_16x16", False)):
+    parts = (("fineq_5x7", True), ("fineq_5x7_column", True), ("fineq_16x16", False))
+    for config, quick in (*parts, *((f"fineq_5x7_{name}", False) for name in _ENCODED)):
         runs += [
             _component("temporal_encoder", config, quick=quick),
-            _component("processing_element", config, quick=quick),
+            # By itself the element has no clock to gate; its latches are tested inside the cores.
+            _component("processing_element", config, activation_storage="gated-flop", quick=quick),
             _component("accumulator", config, quick=quick),
             _component("accumulator", config, adder_tree="behavioural"),
             _component("processing_array", config, quick=quick),
-            _component("control_unit", config, quick=config == "fineq_5x7"),
+            _component("control_unit", config, quick=config in ("fineq_5x7", "fineq_5x7_cluster")),
         ]
     runs += [
         _core("temporal", "fineq_5x7", quick=True),
@@ -144,7 +151,11 @@ def all_runs() -> list[Run]:
         _core("temporal", "fineq_8x24"),
         _core("temporal", "fineq_16x16", simulators=_VERILATOR),
         _core("temporal", "fineq_16x16_column", simulators=_VERILATOR),
-        _core("temporal", "fineq_5x7_latch", quick=True),
+        _core("temporal", "fineq_5x7_latch"),
+        *(_core("temporal", f"fineq_5x7_{name}", 20, quick=name in ("bitplane", "cluster")) for name in _ENCODED),
+        *(_core("packed", f"fineq_16x16_{name}", simulators=_VERILATOR) for name in _ENCODED),
+        _core("packed", "fineq_5x7_cluster", simulators=_VERILATOR),
+        _core("temporal", replace(find_config("fineq_5x7"), encoding="bitplane")),
         _core("packed", "fineq_5x7", simulators=_VERILATOR, quick=True),
         _core("packed", "fineq_8x24"),
         _core("packed", _TWO_SLICES),
@@ -193,6 +204,10 @@ def all_runs() -> list[Run]:
         _changed("write_dma", "accelerator_8x24", max_burst_beats=1),
         _changed("write_dma", "accelerator_16x16", max_burst_beats=256),
         _component("vector_unit", "mac8x8_accelerator_5x7"),
+        *(_changed("vector_unit", "accelerator_8x24", vector_words=words) for words in (2, 4)),
+        _changed("parameter_buffer", "accelerator_8x24", vector_words=2),
+        _changed("parameter_buffer", "accelerator_16x16", vector_words=4),
+        _changed("output_buffer", "accelerator_8x24", vector_words=4),
     ]
     for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7", "mac8x3_accelerator_16x16"):
         quick = name == "accelerator_8x24"

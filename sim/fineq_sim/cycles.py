@@ -1,7 +1,7 @@
 """Cycle-level model of the cores: how long a linear layer takes, from its actual weights.
 
-No circuit is simulated. The pace of every weight vector follows from its largest magnitude
-(`fineq.temporal.vector_cycles`), the rest from the latencies in `fineq_hw.timing`. The testbenches check that
+No circuit is simulated. The pace of every weight vector follows from its weights
+(`fineq.temporal.array_cycles`), the rest from the latencies in `fineq_hw.timing`. The testbenches check that
 the RTL takes exactly as many cycles.
 """
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fineq.format import MAX_MAGNITUDE
+from fineq.temporal import array_cycles
 from fineq_hw.config import ArrayConfig, MacConfig
-from fineq_hw.timing import pulse_cycles, result_latency, tile_cycles
+from fineq_hw.timing import result_latency, tile_cycles
 from fineq_sim.tiling import inner_tiles, tiles
 
 
@@ -70,6 +71,25 @@ def vector_maxima(codes: np.ndarray, columns: int) -> np.ndarray:
     return padded.reshape(channels, count, columns).max(axis=2).T
 
 
+def weight_vectors(codes: np.ndarray, config: ArrayConfig) -> np.ndarray:
+    """The weight vectors of a layer, [tiles along K, N, columns], in the order of the array's columns.
+
+    Vectors that hold nothing but padding are left out.
+
+    Args:
+        codes: integer weights, [N, K].
+        config: the array; its `line_order` says which weight stands in which column.
+    """
+    channels, inner = codes.shape
+    lines = -(-inner // config.line_weights)
+    padded = np.zeros((channels, lines * config.line_weights), dtype=np.int16)
+    padded[:, :inner] = codes
+    order = np.arange(lines)[:, None] * config.line_weights + np.array(config.line_order)
+    order = order.reshape(-1, config.columns)
+    order = order[order.min(axis=1) < inner]
+    return padded[:, order].swapaxes(0, 1)
+
+
 def layer_cycles(
     codes: np.ndarray, tokens: int, config: ArrayConfig | MacConfig, early_termination: bool = True
 ) -> LayerCycles:
@@ -94,8 +114,7 @@ def layer_cycles(
     else:
         if np.abs(codes.astype(np.int16)).max() > MAX_MAGNITUDE:
             raise ValueError(f"codes must lie between -{MAX_MAGNITUDE} and {MAX_MAGNITUDE}")
-        pace = np.array(pulse_cycles(config, range(MAX_MAGNITUDE + 1), early_termination))
-        steps = pace[vector_maxima(codes, config.columns)].tolist()
+        steps = array_cycles(weight_vectors(codes, config), config.encoding, early_termination).tolist()
 
     plan = list(tiles(tokens, inner, config))
     total = sum(tile_cycles(config, tile.rows, steps[tile.k]) for tile in plan[:-1])

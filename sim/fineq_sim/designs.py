@@ -56,7 +56,8 @@ def component_design(
     """A component that takes a configuration and nothing else.
 
     Args:
-        kind: temporal, packed, mac (the cores), or the name of a smaller module such as `control_unit`.
+        kind: temporal, packed, mac (the cores), or the name of a smaller module such as `control_unit`; encoders
+            and processing elements are those of the first group of columns.
         config: its configuration.
         cache: directory of kept designs, `default_cache()` when omitted.
 
@@ -71,6 +72,7 @@ def component_design(
         from fineq_hw.csr import ControlStatusRegisters
         from fineq_hw.decoder import LineDecoder
         from fineq_hw.descriptor_unit import DescriptorUnit
+        from fineq_hw.encodings import groups
         from fineq_hw.gearbox import Gearbox
         from fineq_hw.input_buffer import InputBuffer
         from fineq_hw.mac_core import MacCore
@@ -79,7 +81,7 @@ def component_design(
         from fineq_hw.processing_array import ProcessingArray
         from fineq_hw.processing_element import ProcessingElement
         from fineq_hw.read_dma import ReadDma
-        from fineq_hw.temporal_encoder import TemporalEncoder
+        from fineq_hw.temporal_encoder import make_encoder
         from fineq_hw.tile_walk import TileWalk
         from fineq_hw.vector_unit import VectorUnit
         from fineq_hw.weight_buffer import WeightBuffer
@@ -88,8 +90,8 @@ def component_design(
 
         components = {
             "line_decoder": LineDecoder,
-            "temporal_encoder": TemporalEncoder,
-            "processing_element": ProcessingElement,
+            "temporal_encoder": lambda config: make_encoder(groups(config)[0]),
+            "processing_element": lambda config: ProcessingElement(groups(config)[0]),
             "accumulator": Accumulator,
             "processing_array": ProcessingArray,
             "control_unit": ControlUnit,

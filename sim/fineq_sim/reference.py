@@ -17,6 +17,7 @@ from fineq.format import (
     INDEX_BYTES,
     MAGNITUDE_BITS,
     MAX_MAGNITUDE,
+    MAX_NORMAL,
     NORMAL_BITS,
     OUTLIER_BITS,
     PAIR_CLUSTERS,
@@ -72,3 +73,37 @@ def sums(weights: Sequence[int], rows: Sequence[Sequence[int]], partials: Sequen
     products = np.asarray(rows, dtype=np.int64) @ np.asarray(weights, dtype=np.int64)
     start = np.zeros_like(products) if partials is None else np.asarray(partials, dtype=np.int64)
     return (products + start).tolist()
+
+
+def make_storable(vector: Sequence[int], places: Sequence[int], zeroed: Sequence[int]) -> list[int]:
+    """Set weights to zero until the format can hold a vector.
+
+    Args:
+        vector: weights.
+        places: where each of them stands among the weights of a line; the first three of a line are a cluster, and
+            the first two clusters share their code.
+        zeroed: for every pair of clusters, which weight of a cluster (0 to 2) to give up if one is above 1.
+    """
+    pair_weights = CLUSTER_WEIGHTS * PAIR_CLUSTERS
+    above = {place // pair_weights for weight, place in zip(vector, places, strict=True) if abs(weight) > MAX_NORMAL}
+    return [
+        0 if place // pair_weights in above and place % CLUSTER_WEIGHTS == zeroed[place // pair_weights] else weight
+        for weight, place in zip(vector, places, strict=True)
+    ]
+
+
+def step_values(weight: int, encoding: str, steps: int) -> list[int]:
+    """What a weight adds in each step of a vector that takes `steps` of them, as a multiple of the activation.
+
+    Written from the definition of the encodings; not for `cluster`, where it depends on the neighbours.
+    """
+    magnitude, sign = abs(weight), -1 if weight < 0 else 1
+    if encoding == "unary":
+        values = [int(step < magnitude) for step in range(steps)]
+    elif encoding == "2s-unary":
+        values = [min(magnitude, 2), magnitude - min(magnitude, 2)][:steps]
+    elif encoding == "bitplane":
+        values = [magnitude >> (steps - 1 - step) & 1 for step in range(steps)]
+    else:
+        values = [magnitude]
+    return [sign * value for value in values]

@@ -12,13 +12,25 @@ from fineq.format import BLOCK_BYTES, MAX_MAGNITUDE
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.core import PackedCore, TemporalCore
 from fineq_hw.mac_core import MacCore
-from fineq_hw.timing import pulse_cycles, result_latency, tile_cycles
+from fineq_hw.timing import result_latency, tile_cycles, weight_cycles
 
 ARRAYS = [
     ArrayConfig(rows=rows, columns=columns, sign_handling=sign, adder_tree=tree, **widths)
     for rows, columns, widths in ((3, 5, {}), (1, 1, {}), (2, 3, {"activation_bits": 2, "accumulator_bits": 7}))
     for sign in ("row", "column")
     for tree in ("structural", "behavioural")
+]
+ARRAYS += [
+    ArrayConfig(rows=3, columns=columns, sign_handling=sign, encoding=encoding, adder_tree=tree)
+    for columns in (5, 1)
+    for encoding, sign in (
+        ("bitplane", "row"),
+        ("bitplane", "column"),
+        ("2s-unary", "column"),
+        ("parallel", "column"),
+        ("cluster", "column"),
+    )
+    for tree in ("structural", "behavioural")[: 1 + (columns == 5)]
 ]
 ARRAYS += [replace(config, activation_storage="latch") for config in ARRAYS[:3:2]]
 MACS = [
@@ -34,6 +46,14 @@ def label(config) -> str:
     return "-".join(str(value) for value in vars(config).values())
 
 
+def make_storable(weights: np.ndarray, random: np.random.Generator) -> None:
+    """Zero one weight of each whole cluster that has one above 1, in place: what the format can store."""
+    for cluster in range(weights.shape[1] // 3):
+        part = weights[:, 3 * cluster : 3 * cluster + 3]
+        large = np.abs(part).max(axis=1) > 1
+        part[large, random.integers(0, 3, large.sum())] = 0
+
+
 class Workload:
     """Two tiles of random activations and weight vectors, the second tile on fewer rows, as beats and as arrays."""
 
@@ -45,7 +65,7 @@ class Workload:
         limit = 128 if eight_bit else MAX_MAGNITUDE
         self.beats: dict[str, list] = {"activations": [], "weights": [], "partials": []}
         self.expected: list[tuple[np.ndarray, int, int]] = []
-        self.magnitudes: list[list[int]] = []
+        self.weights: list[np.ndarray] = []
         self.rows = [config.rows, max(1, config.rows - 1)]
         for rows in self.rows:
             tile = random.integers(-high, high, (rows, config.columns))
@@ -57,6 +77,8 @@ class Workload:
             weights = random.integers(-largest, largest + 1, (vectors, config.columns)).clip(-limit, limit - eight_bit)
             weights[0] = limit - eight_bit
             weights[1] = -limit
+            if getattr(config, "encoding", "") == "cluster":
+                make_storable(weights, random)
             room = (1 << config.accumulator_bits - 1) - 1 - config.columns * high * limit
             for number, vector in enumerate(weights):
                 accumulate, last = int(random.random() < 0.5), int(number == vectors - 1)
@@ -70,7 +92,7 @@ class Workload:
                     self.beats["partials"].append(partial.tolist())
                     sums = sums + partial[:rows]
                 self.expected.append((sums, last, rows))
-            self.magnitudes.append(np.abs(weights).max(axis=1).tolist())
+            self.weights.append(weights)
 
     def check(self, results) -> None:
         assert len(results) == len(self.expected)
@@ -87,7 +109,7 @@ def test_temporal_core_computes_and_keeps_pace(config, early_termination):
     bench.run(work.beats, len(work.expected), early_termination=early_termination)
     work.check(bench.results)
 
-    cycles = [pulse_cycles(config, magnitudes, bool(early_termination)) for magnitudes in work.magnitudes]
+    cycles = [weight_cycles(config, weights, bool(early_termination)) for weights in work.weights]
     assert bench.computing_cycles == sum(map(sum, cycles))
     weights, activations = bench.accepted["weights"], bench.accepted["activations"]
     flat = sum(cycles, [])
@@ -150,7 +172,7 @@ def test_mac_core_computes_and_keeps_pace(config):
     work.check(bench.results)
     weights, activations = bench.accepted["weights"], bench.accepted["activations"]
     assert [v - w for v, w in zip(bench.valid_cycles, weights, strict=True)] == [result_latency(config)] * len(weights)
-    vectors = len(work.magnitudes[0])
+    vectors = len(work.weights[0])
     assert np.diff(weights[:vectors]).tolist() == [1] * (vectors - 1)
     assert activations[work.rows[0]] - activations[0] == tile_cycles(config, work.rows[0], [1] * vectors)
 

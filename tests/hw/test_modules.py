@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import random
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -15,15 +17,17 @@ from fineq.format import (
     INDEX_BITS,
     MAX_MAGNITUDE,
 )
-from fineq.temporal import vector_cycles
+from fineq.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.accumulator import Accumulator
 from fineq_hw.adder_tree import AdderTree, Bit, FullAdder, HalfAdder, compress, popcount, popcount_arrival
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.control_unit import ControlUnit
 from fineq_hw.decoder import Decoder, LineDecoder
+from fineq_hw.encodings import groups
 from fineq_hw.mac_array import partial_bits
 from fineq_hw.processing_element import ProcessingElement
-from fineq_hw.temporal_encoder import TemporalEncoder
+from fineq_hw.select_cells import Select
+from fineq_hw.temporal_encoder import make_encoder
 from fineq_hw.timing import tile_cycles
 
 SIGNS = ["row", "column"]
@@ -79,61 +83,114 @@ def test_line_decoder_takes_blocks_in_order(columns):
     simulate(decoder, bench, clocked=False)
 
 
-@pytest.mark.parametrize("sign_handling", SIGNS)
-def test_encoder_sends_as_many_pulses_as_the_magnitude(sign_handling):
-    encoder = TemporalEncoder(ArrayConfig(sign_handling=sign_handling))
+ENCODED = [
+    ArrayConfig(encoding=encoding, sign_handling=sign)
+    for encoding, sign in (
+        ("unary", "row"),
+        ("unary", "column"),
+        ("2s-unary", "column"),
+        ("bitplane", "row"),
+        ("bitplane", "column"),
+        ("parallel", "column"),
+    )
+]
+
+
+@pytest.mark.parametrize("config", ENCODED, ids=lambda config: f"{config.encoding}-{config.sign_handling}")
+def test_encoder_sends_the_weight_and_then_nothing(config):
+    encoder = make_encoder(groups(config)[0])
+    bitplane = config.encoding == "bitplane"
 
     async def bench(ctx):
         for magnitude in range(MAX_MAGNITUDE + 1):
             for sign in (0, 1):
-                ctx.set(encoder.weight, {"magnitude": magnitude, "sign": sign})
+                ctx.set(encoder.weights, [{"magnitude": magnitude, "sign": sign}])
                 ctx.set(encoder.load, 1)
+                ctx.set(encoder.update, 1)
                 await ctx.tick()
                 ctx.set(encoder.load, 0)
-                ctx.set(encoder.weight, {"magnitude": MAX_MAGNITUDE - magnitude, "sign": 1 - sign})
+                ctx.set(encoder.weights, [{"magnitude": MAX_MAGNITUDE - magnitude, "sign": 1 - sign}])
                 total = 0
-                for count in range(vector_cycles(MAX_MAGNITUDE)):
-                    ctx.set(encoder.count, count)
-                    ctx.set(encoder.terminate, 1)
-                    assert pulses(ctx) == 0
-                    ctx.set(encoder.terminate, 0)
-                    total += pulses(ctx)
+                for _ in range(MAX_CYCLES[config.encoding]):
+                    total = total * (1 + bitplane) + sent(ctx)
                     await ctx.tick()
                 assert total == (-magnitude if sign else magnitude)
+                assert sent(ctx) == 0
 
-    def pulses(ctx) -> int:
-        if sign_handling == "row":
-            return ctx.get(encoder.pulse) * (1 - 2 * ctx.get(encoder.sign))
-        positive, negative = ctx.get(encoder.positive), ctx.get(encoder.negative)
-        assert not (positive and negative)
-        return positive - negative
+    def sent(ctx) -> int:
+        lines = ctx.get(encoder.lines)
+        if config.sign_handling == "row":
+            return lines.pulse * (1 - 2 * lines.negative)
+        if config.encoding in ("unary", "bitplane"):
+            return lines.when_zero - lines.when_one
+        return (lines.single + 2 * lines.double) * (1 - 2 * lines.negative)
 
     simulate(encoder, bench)
 
 
-@pytest.mark.parametrize("sign_handling", SIGNS)
+def test_cluster_encoder_takes_a_second_step_for_twins_only():
+    """Every three weights that the format can store: each slot takes one value, and the pulses add up."""
+    group = groups(ArrayConfig(encoding="cluster", sign_handling="column"))[0]
+    encoder = make_encoder(group)
+    values = range(-MAX_MAGNITUDE, MAX_MAGNITUDE + 1)
+
+    async def bench(ctx):
+        for weights in product(values, repeat=3):
+            if max(map(abs, weights)) > 1 and 0 not in weights:
+                continue
+            ctx.set(encoder.weights, [{"magnitude": abs(w), "sign": int(w < 0)} for w in weights])
+            ctx.set(encoder.load, 1)
+            ctx.set(encoder.update, 1)
+            await ctx.tick()
+            ctx.set(encoder.load, 0)
+            total = [0, 0, 0]
+            steps = int(array_cycles([weights], "cluster")[0])
+            assert steps == 1 + ([*map(abs, weights)].count(MAX_MAGNITUDE) == 2)
+            for _ in range(steps):
+                lines = ctx.get(encoder.lines)
+                for slot in range(3):
+                    taken = [(slot, 1)] if lines.single >> slot & 1 else []
+                    taken += [(a, 2) for a in range(3) if a != slot and lines[f"double_{a}_in_{slot}"]]
+                    assert len(taken) <= 1
+                    for column, worth in taken:
+                        total[column] += -worth if lines.negative >> column & 1 else worth
+                await ctx.tick()
+            assert total == list(weights)
+
+    simulate(encoder, bench)
+
+
+@pytest.mark.parametrize("config", ENCODED, ids=lambda config: f"{config.encoding}-{config.sign_handling}")
 @pytest.mark.parametrize("bits", [2, 8])
-def test_processing_element_selects(sign_handling, bits):
-    element = ProcessingElement(ArrayConfig(activation_bits=bits, sign_handling=sign_handling))
+def test_processing_element_selects(config, bits):
+    element = ProcessingElement(groups(replace(config, activation_bits=bits))[0])
     half, mask = 1 << bits - 1, (1 << bits) - 1
 
     async def bench(ctx):
         for x in range(-half, half):
-            ctx.set(element.activation, x)
+            ctx.set(element.activations, [x])
             ctx.set(element.load, 1)
             await ctx.tick()
             ctx.set(element.load, 0)
-            ctx.set(element.activation, ~x)
+            ctx.set(element.activations, [~x])
             await ctx.tick()
-            if sign_handling == "row":
-                for pulse in (0, 1):
-                    ctx.set(element.pulse, pulse)
-                    assert ctx.get(element.product_n) ^ mask == (x & mask if pulse else 0)
-                continue
-            for positive, negative, selected in ((0, 0, 0), (1, 0, x + half), (0, 1, half - 1 - x)):
-                ctx.set(element.positive, positive)
-                ctx.set(element.negative, negative)
-                assert ctx.get(element.product_n) ^ mask == selected
+            for negative, (u_single, u_double) in product((0, 1), ((0, 0), (1, 0), (0, 1))):
+                u = (half - 1 - x if negative else x + half) & mask
+                if config.sign_handling == "row":
+                    ctx.set(element.lines, {"pulse": u_single, "negative": negative})
+                    expected = [x & mask if u_single else 0]
+                elif config.encoding in ("unary", "bitplane"):
+                    idle = not u_single
+                    ctx.set(element.lines, {"when_one": idle or negative, "when_zero": idle or not negative})
+                    expected = [u if u_single else 0]
+                else:
+                    ctx.set(element.lines, {"negative": negative, "single": u_single, "double": u_double})
+                    expected = [u * u_single, u * u_double]
+                    if config.encoding == "2s-unary":
+                        expected = [u * u_single + 2 * u * u_double]
+                products_n = ctx.get(element.products_n)
+                for index, (slot, value) in enumerate(zip(element.group.slots, expected, strict=True)):
+                    assert products_n[f"slot_{index}"] == ~value & ((1 << slot.bits) - 1)
 
     simulate(element, bench)
 
@@ -240,6 +297,13 @@ def test_late_operand_enters_late():
         ),
         (lambda: ArrayConfig(encoding="morse"), "encoding is 'morse': choose one of "),
         (lambda: ArrayConfig(sign_handling="both"), "sign_handling is 'both': choose one of row, column"),
+        (
+            lambda: ArrayConfig(encoding="cluster"),
+            "sign_handling is 'row' with encoding 'cluster': only unary and bitplane have one operand a column whose "
+            "sign the accumulator can apply, choose column",
+        ),
+        (lambda: AdderTree([3, 4], 4, shifts=[1]), "shifts is [1] for 2 operands: give one each, at least 0"),
+        (lambda: Select(4), "choices is 4: it must lie between 1 and 3"),
         (lambda: ArrayConfig(adder_tree="big"), "adder_tree is 'big': choose one of structural, behavioural"),
         (
             lambda: ArrayConfig(activation_storage="ram"),
@@ -263,6 +327,16 @@ def test_error_texts(make, text):
     assert str(error.value).startswith(text)
     del error
     gc.collect()  # the rejected component warns here, where it is ignored
+
+
+def test_line_order_keeps_clusters_together():
+    config = ArrayConfig(encoding="cluster", sign_handling="column")
+    order = config.line_order
+    assert sorted(order) == list(range(192))
+    assert order[:64] == (*range(63), 189) and order[64:128] == (*range(63, 126), 190)
+    five = ArrayConfig(columns=5, encoding="cluster", sign_handling="column").line_order
+    assert sorted(five) == list(range(120)) and five[:5] == (0, 1, 2, 72, 73)
+    assert ArrayConfig().line_order == tuple(range(192))
 
 
 def test_minimum_widths_hold_the_extremes():
@@ -296,6 +370,6 @@ def test_control_unit_waits_for_partial_sums_and_takes_one_beat_each():
         assert ctx.get(control.computing) and not ctx.get(control.partials_ready) and ctx.get(control.hold)
         assert ctx.get(control.weights_ready)
         await ctx.tick()
-        assert ctx.get(control.results_valid) and ctx.get(control.terminate) and not ctx.get(control.computing)
+        assert ctx.get(control.results_valid) and not ctx.get(control.computing)
 
     simulate(control, bench)

@@ -76,10 +76,10 @@ def test_lint_by_module_agrees_and_lint_finds_a_fault(written, tmp_path):
     for name in names:
         (tmp_path / name).write_text((written / name).read_text(encoding="utf-8"), encoding="utf-8")
     encoder = next(tmp_path.glob("fineq_temporal_encoder*"))
-    encoder.write_text(encoder.read_text(encoding="utf-8").replace("input terminate;", "input stop;"), encoding="utf-8")
+    encoder.write_text(encoder.read_text(encoding="utf-8").replace("input update;", "input stop;"), encoding="utf-8")
     files = [tmp_path / name for name in names]
     for complaints in (lint_by_module(files, {}), lint("fineq_5x7", files)):
-        assert any("terminate" in complaint for complaint in complaints)
+        assert any("update" in complaint for complaint in complaints)
 
 
 def test_list_names_every_top():

@@ -25,7 +25,8 @@ FULL_ADDER_MODULE = "fineq_full_adder"
 HALF_ADDER_MODULE = "fineq_half_adder"
 LATCH_MODULE = "fineq_latch"
 CLOCK_GATE_MODULE = "fineq_clock_gate"
-PLACED_MODULES = (FULL_ADDER_MODULE, HALF_ADDER_MODULE, LATCH_MODULE, CLOCK_GATE_MODULE)
+SELECT_MODULES = ("fineq_select_1", "fineq_select_2", "fineq_select_3", "fineq_xor", "fineq_xnor")
+PLACED_MODULES = (FULL_ADDER_MODULE, HALF_ADDER_MODULE, LATCH_MODULE, CLOCK_GATE_MODULE, *SELECT_MODULES)
 """Modules of the RTL that stand for one library cell each."""
 
 _CELL_MAP = f"""
@@ -40,6 +41,21 @@ module {LATCH_MODULE} (input enable, d, output q);
 endmodule
 module {CLOCK_GATE_MODULE} (input clk, enable, output gated_clk);
   CLKGATE_X1 cell_ (.CK(clk), .E(enable), .GCK(gated_clk));
+endmodule
+module fineq_select_1 (input d0, s0, output q_n);
+  NAND2_X1 cell_ (.A1(d0), .A2(s0), .ZN(q_n));
+endmodule
+module fineq_select_2 (input d0, s0, d1, s1, output q_n);
+  AOI22_X1 cell_ (.A1(d0), .A2(s0), .B1(d1), .B2(s1), .ZN(q_n));
+endmodule
+module fineq_select_3 (input d0, s0, d1, s1, d2, s2, output q_n);
+  AOI222_X1 cell_ (.A1(d0), .A2(s0), .B1(d1), .B2(s1), .C1(d2), .C2(s2), .ZN(q_n));
+endmodule
+module fineq_xor (input d, invert, output q);
+  XOR2_X1 cell_ (.A(d), .B(invert), .Z(q));
+endmodule
+module fineq_xnor (input d, invert, output q);
+  XNOR2_X1 cell_ (.A(d), .B(invert), .ZN(q));
 endmodule
 (* techmap_celltype = "$fa" *)
 module _fineq_fa (A, B, C, X, Y);
@@ -127,9 +143,11 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
     units = [name for name in names if _matches(name, options.unit_modules)]
     dont_use = " ".join(f"-dont_use {pattern}" for pattern in _DONT_USE)
     script, target = _ABC_SCRIPTS[options.effort]
-    abc = (
+    abc, abc_unit = (
         f"abc -liberty {pdk.liberty} -constr {work / 'abc.constr'} -D {target or round(options.clock_ns * 1000)} "
-        f"{dont_use} -script {script}"
+        f"{dont_use} -script {text}"
+        # What a unit drives and is driven by shows in its parent only: no buffers and no sizing in it.
+        for text in (script, script.removesuffix(_SIZE))
     )
     to_gates = [
         "opt -full",
@@ -168,7 +186,7 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
         "flatten",
         *to_gates,
         *polarities,
-        *([f"select {' '.join(units)}", abc, "select -clear"] if units else []),
+        *([f"select {' '.join(units)}", abc_unit, "select -clear"] if units else []),
         *(f"setattr -mod -unset keep_hierarchy {name}" for name in units),
         "flatten",
         "opt -fast",
@@ -187,23 +205,28 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
-def run_yosys(commands: Sequence[str], work: Path) -> str:
+def run_yosys(commands: Sequence[str], work: Path, limit_s: float | None = None) -> str:
     """Run Yosys commands in a process of its own; returns the log.
 
     Raises:
         SynthesisError: pyosys is missing, or a command fails; the text carries Yosys' own error line.
+        TimeoutError: not done after `limit_s` seconds.
     """
     script = work / "map.ys"
     script.write_text("\n".join(commands) + "\n", encoding="utf-8")
     program = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
-    result = subprocess.run(
-        [sys.executable, "-c", program, str(script.resolve())],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", program, str(script.resolve())],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=limit_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"Yosys was not done after {limit_s:g} s") from None
     log = result.stdout + result.stderr
     (work / "yosys.log").write_text(log, encoding="utf-8")
     if "ModuleNotFoundError" in log:

@@ -8,7 +8,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
-from fineq.temporal import vector_cycles
+from fineq.temporal import MAX_CYCLES, array_cycles
 from fineq_sim.bits import pack
 from fineq_sim.payloads import find_config
 from fineq_sim.testbench import parameters, random_source, reset, settle, start_clock
@@ -29,14 +29,17 @@ class Model:
 
     def __init__(self, config):
         self.config = config
+        self.late_partials = config.encoding == "bitplane"
         self.row: int | None = 0  # next row to preload; None while computing
         self.vector: Vector | None = None
         self.result: bool | None = None  # `last` of the result on offer
 
-    def outputs(self, inputs: dict[str, int]) -> dict[str, int]:
+    def outputs(self, inputs: dict[str, int], magnitudes: list[int]) -> dict[str, int]:
         vector = self.vector
         blocked = self.result is not None and not inputs["results_ready"]
-        wants_partial = vector is not None and vector.done == 0 and vector.accumulate
+        # The second plane doubles the sum so far, so a partial sum has to wait for the last step.
+        taking = vector is not None and vector.done == (vector.cycles - 1 if self.late_partials else 0)
+        wants_partial = taking and vector.accumulate
         computing = vector is not None and not blocked and not (wants_partial and not inputs["partials_valid"])
         finishing = computing and vector.done == vector.cycles - 1
         loading = self.row is not None
@@ -49,17 +52,20 @@ class Model:
             "load": (1 << self.row) if loading and inputs["activations_valid"] else 0,
             "load_weights": int(accepts and inputs["weights_valid"]),
             "computing": int(computing),
-            "terminate": int(vector is None),
         }
         if self.result is not None:
             expected["results_last"] = int(self.result)
         if computing:
             expected |= {
-                "count": vector.done,
                 "hold": int(vector.done > 0),
                 "take_partial": int(wants_partial),
             }
+        if expected["load_weights"]:
+            expected["single_step"] = int(self.cycles(inputs, magnitudes) == 1)
         return expected
+
+    def cycles(self, inputs: dict[str, int], magnitudes: list[int]) -> int:
+        return int(array_cycles([magnitudes], self.config.encoding, bool(inputs["early_termination"]))[0])
 
     def clock(self, inputs: dict[str, int], outputs: dict[str, int], magnitudes: list[int]) -> None:
         if inputs["results_ready"]:
@@ -72,7 +78,7 @@ class Model:
                     self.row = 0
                 self.vector = None
         if outputs["load_weights"]:
-            cycles = vector_cycles(max(magnitudes), self.config.encoding, bool(inputs["early_termination"]))
+            cycles = self.cycles(inputs, magnitudes)
             self.vector = Vector(cycles, bool(inputs["weights_accumulate"]), bool(inputs["weights_last"]))
         if outputs["load"]:
             ends = inputs["activations_last"] or self.row == self.config.rows - 1
@@ -109,7 +115,7 @@ async def follows_the_model(dut, busy):
             getattr(dut, name).value = value
         dut.magnitudes.value = pack(magnitudes, MAGNITUDE_BITS)
         await settle()
-        expected = model.outputs(inputs)
+        expected = model.outputs(inputs, magnitudes)
         for name, value in expected.items():
             got = int(getattr(dut, name).value)
             assert got == value, f"cycle {cycle}: {name} is {got}, expected {value} (inputs {inputs})"
@@ -117,4 +123,4 @@ async def follows_the_model(dut, busy):
         if model.vector is not None:
             seen.add(model.vector.cycles)
         await RisingEdge(dut.clk)
-    assert seen == set(range(1, MAX_MAGNITUDE + 1)), f"only vectors of {seen} cycles were tried"
+    assert seen == set(range(1, MAX_CYCLES[config.encoding] + 1)), f"only vectors of {seen} cycles were tried"

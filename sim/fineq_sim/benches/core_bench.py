@@ -12,11 +12,12 @@ import cocotb
 import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
-from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_CLUSTERS, pack
+from fineq.format import CLUSTER_WEIGHTS, pack
+from fineq.temporal import MAX_CYCLES
 from fineq_hw.config import MacConfig
-from fineq_hw.timing import pulse_cycles, result_latency, tile_cycles
+from fineq_hw.timing import result_latency, tile_cycles, weight_cycles
 from fineq_sim.payloads import Payloads, find_config
-from fineq_sim.reference import sums
+from fineq_sim.reference import make_storable, sums
 from fineq_sim.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.testbench import parameters, random_source, reset, start_clock
 
@@ -104,29 +105,23 @@ class TB:
         return expected
 
     def beat(self, vector: list[int], accumulate: bool, last: bool) -> int:
-        """Payload of a weight vector; for the packed core it is put into a random slice of a random line."""
+        """Payload of a weight vector; for the packed core it is put into a random slice of a line.
+
+        Where only what the format can store will do, `vector` is changed to that.
+        """
+        if isinstance(self.config, MacConfig):
+            return self.payloads.weights(vector, accumulate, last)
+        config = self.config
+        number = self.source.randrange(config.line_slices) if self.core == "packed" else 0
+        places = config.line_order[number * config.columns :][: config.columns]
+        if self.core == "packed" or config.encoding == "cluster":
+            zeroed = [self.source.randrange(CLUSTER_WEIGHTS) for _ in range(config.line_weights)]
+            vector[:] = make_storable(vector, places, zeroed)
         if self.core != "packed":
             return self.payloads.weights(vector, accumulate, last)
-        line = np.zeros((1, self.config.line_weights), dtype=np.int8)
-        number = self.source.randrange(self.config.line_slices)
-        start = number * self.config.columns
-        line[0, start : start + self.config.columns] = self.representable(vector, start)
-        vector[:] = line[0, start : start + self.config.columns].tolist()
+        line = np.zeros((1, config.line_weights), dtype=np.int8)
+        line[0, list(places)] = vector
         return self.payloads.line(pack(line).tobytes(), number, accumulate, last)
-
-    def representable(self, vector: list[int], start: int) -> list[int]:
-        """Set weights to zero until the format can hold the vector that begins at weight `start` of a line."""
-        result = list(vector)
-        pair_weights = CLUSTER_WEIGHTS * PAIR_CLUSTERS
-        for first in range(start // pair_weights * pair_weights, start + len(vector), pair_weights):
-            inside = [i for i in range(first, first + pair_weights) if start <= i < start + len(vector)]
-            if all(abs(result[i - start]) <= MAX_NORMAL for i in inside):
-                continue
-            zeroed = self.source.randrange(CLUSTER_WEIGHTS)
-            for i in inside:
-                if (i - first) % CLUSTER_WEIGHTS == zeroed:
-                    result[i - start] = 0
-        return result
 
     # -- running ---------------------------------------------------------------------------------------------
 
@@ -173,9 +168,7 @@ class TB:
 
     def cycles(self, tile: Tile, early_termination: bool = True) -> list[int]:
         """Pulse steps of each vector of a tile."""
-        if isinstance(self.config, MacConfig):
-            return [1] * len(tile.vectors)
-        return pulse_cycles(self.config, [max(map(abs, vector)) for vector in tile.vectors], early_termination)
+        return weight_cycles(self.config, tile.vectors, early_termination)
 
 
 @cocotb.test()
@@ -265,7 +258,8 @@ async def early_termination_changes_only_the_time(dut, stall):
         steps.append(tb.computing)
         tb.stop()
     assert seen[0] == seen[1]
-    assert steps[1] == tb.count * MAX_MAGNITUDE and steps[0] < steps[1]
+    longest = MAX_CYCLES[tb.config.encoding]
+    assert steps[1] == tb.count * longest and (steps[0] < steps[1] or longest == 1)
 
 
 @cocotb.test()
