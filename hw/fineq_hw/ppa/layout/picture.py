@@ -43,10 +43,13 @@ def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str,
         categorise: category of a cell by instance name and kind.
         path: file to write.
     """
-    figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.2), dpi=110, layout="constrained")
+    figure = plt.figure(figsize=(13, 7.4), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=12)
-    _draw_cells(cells, layout, lef, categorise)
-    _draw_wires(wires, layout)
+    halves = figure.subfigures(1, 2)
+    cells, wires = (half.subplots() for half in halves)
+    keys = (_draw_cells(cells, layout, lef, categorise), _draw_wires(wires, layout))
+    for half, key, columns in zip(halves, keys, (4, 7), strict=True):
+        half.legend(handles=key, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
     for axes in (cells, wires):
         axes.add_patch(Rectangle(layout.die[:2], *_extent(layout), fill=False, edgecolor="black", linewidth=0.8))
         axes.set_aspect("equal")
@@ -69,7 +72,7 @@ def _boxes(areas: list[tuple[float, float, float, float]]) -> np.ndarray:
     return np.stack([np.stack(pair, axis=1) for pair in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))], axis=1)
 
 
-def _draw_cells(axes: Axes, layout: Layout, lef: Lef, categorise: Callable[[str, str], str]) -> None:
+def _draw_cells(axes: Axes, layout: Layout, lef: Lef, categorise: Callable[[str, str], str]) -> list[Patch]:
     areas: dict[str, list[tuple[float, float, float, float]]] = {kind: [] for kind in CATEGORIES}
     for component in layout.components:
         macro = lef.macros[component.kind]
@@ -80,12 +83,11 @@ def _draw_cells(axes: Axes, layout: Layout, lef: Lef, categorise: Callable[[str,
             edge = {"edgecolors": "white", "linewidths": 0.1}
             axes.add_collection(PolyCollection(_boxes(areas[kind]), facecolors=_CELL_COLOURS[kind], **edge))
     shown = [kind for kind in CATEGORIES if areas[kind]]
-    handles = [Patch(color=_CELL_COLOURS[kind], label=f"{kind} ({len(areas[kind])})") for kind in shown]
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=3, fontsize=8, frameon=False)
     axes.set_title("placement", fontsize=10)
+    return [Patch(color=_CELL_COLOURS[kind], label=f"{kind} ({len(areas[kind])})") for kind in shown]
 
 
-def _draw_wires(axes: Axes, layout: Layout) -> None:
+def _draw_wires(axes: Axes, layout: Layout) -> list[Patch]:
     handles = []
     for layer, colour in _LAYER_COLOURS.items():
         signals = [wire.area for wire in layout.wires if wire.layer == layer and wire.use in ("signal", "clock")]
@@ -98,5 +100,5 @@ def _draw_wires(axes: Axes, layout: Layout) -> None:
             handles.append(Patch(color=colour, label=layer))
     pins = np.array([(pin.x, pin.y) for pin in layout.pins]).reshape(-1, 2)
     axes.plot(pins[:, 0], pins[:, 1], "k.", markersize=1.2)
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncol=7, fontsize=8, frameon=False)
     axes.set_title("routing; power grid pale, pins black", fontsize=10)
+    return handles
