@@ -33,9 +33,10 @@ class ParameterBuffer(wiring.Component):
     A group of sums is passed on in the cycle after it was taken. With `OutputFormat.SUMS` nothing is fetched and
     the records have no meaning.
 
-    Memory: for the channels two halves of `channels_per_tile / vector_lanes` words of `vector_lanes` records, each
-    two bus words; for the tokens two halves of as many bus words as a token tile has. One write port and one
-    synchronous read port each; a word is never read in the cycle that writes it. Contents are not reset.
+    Memory: for the channels two halves of `channels_per_tile / vector_lanes` words of `vector_lanes` records, several
+    bus words, one of which is written at a time; for the tokens two halves of as many bus words as a token tile has.
+    One write port and one synchronous read port each; a word is never read in the cycle that writes it. Contents
+    are not reset.
 
     Streams:
         commands, words: of the read engine. Two commands a tile: its channels, then its tokens.
@@ -62,7 +63,8 @@ class ParameterBuffer(wiring.Component):
     @staticmethod
     def module_name(config: AcceleratorConfig) -> str:
         sizes = f"{config.array.rows}x{config.channels_per_tile}_{config.final_channels}"
-        return f"fineq_parameter_buffer_{sizes}_{config.array.accumulator_bits}_{config.bus_bits}_{config.address_bits}"
+        bus = f"{config.bus_bits}x{config.vector_words}_{config.address_bits}"
+        return f"fineq_parameter_buffer_{sizes}_{config.array.accumulator_bits}_{bus}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -72,20 +74,21 @@ class ParameterBuffer(wiring.Component):
         bits, lanes = config.bus_bits, config.vector_lanes
         groups = config.channels_per_tile // lanes
         token_words = config.token_tile_bytes // config.bus_bytes
-        m.submodules.channels = channels = Memory(shape=2 * bits, depth=2 * groups, init=[])
+        parts = lanes * CHANNEL_BYTES // config.bus_bytes  # bus words that hold the records of a group
+        m.submodules.channels = channels = Memory(shape=parts * bits, depth=2 * groups, init=[])
         m.submodules.tokens = tokens = Memory(shape=bits, depth=2 * token_words, init=[])
         fetching = self._elaborate_commands(m, halves)
 
         # Words of the channels come first, those of the tokens after them.
         of_tokens = Signal()
-        received = Signal(range(max(2 * groups, token_words)))
+        received = Signal(range(max(parts * groups, token_words)))
         channels_write, tokens_write = channels.write_port(granularity=bits), tokens.write_port()
         arrives = self.words.valid & self.words.ready
         m.d.comb += [
             self.words.ready.eq(1),
-            channels_write.addr.eq(Mux(halves.fill_half, groups, 0) + (received >> 1)),
-            channels_write.data.eq(self.words.payload.data.replicate(2)),
-            channels_write.en.eq(Mux(arrives & ~of_tokens, Mux(received[0], 0b10, 0b01), 0)),
+            channels_write.addr.eq(Mux(halves.fill_half, groups, 0) + (received >> exact_log2(parts))),
+            channels_write.data.eq(self.words.payload.data.replicate(parts)),
+            channels_write.en.eq((arrives & ~of_tokens) << received[: exact_log2(parts)]),
             tokens_write.addr.eq(Mux(halves.fill_half, token_words, 0) + received),
             tokens_write.data.eq(self.words.payload.data),
             tokens_write.en.eq(arrives & of_tokens),
@@ -100,16 +103,16 @@ class ParameterBuffer(wiring.Component):
         channels_read, tokens_read = channels.read_port(), tokens.read_port()
         available = self.groups.valid & (halves.can_play | plain)
         read = stream_reads(m, [channels_read, tokens_read], available, self.scaled.valid, self.scaled.ready)
-        token_lane = Signal(range(lanes))
-        lane_bits = exact_log2(lanes)
+        tokens_a_word = config.bus_bytes // TOKEN_BYTES
+        token_lane = Signal(range(tokens_a_word))
         given, taken = self.groups.payload, self.scaled.payload
         m.d.comb += [
             self.groups.ready.eq(read),
             halves.release.eq(read & given.last & ~plain),
             channels_read.addr.eq(Mux(halves.play_half, groups, 0) + given.group),
-            tokens_read.addr.eq(Mux(halves.play_half, token_words, 0) + (given.token >> lane_bits)),
+            tokens_read.addr.eq(Mux(halves.play_half, token_words, 0) + (given.token >> exact_log2(tokens_a_word))),
             taken.channels.eq(channels_read.data),
-            taken.token.eq(tokens_read.data.word_select(token_lane, bits // lanes)),
+            taken.token.eq(tokens_read.data.word_select(token_lane, 8 * TOKEN_BYTES)),
         ]
         with m.If(read):
             m.d.sync += [token_lane.eq(given.token)]

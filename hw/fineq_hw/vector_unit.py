@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,15 +13,16 @@ from fineq_hw.timing import VECTOR_LANE_LATENCY
 from fineq_hw.vector_lane import RESULT_BITS, VectorLane
 
 _NARROW_GROUPS = RESULT_BITS // 8
-"""Groups of 8-bit results in a bus word; a group of 32-bit results fills one."""
+"""So many groups of 8-bit results take the room of one of 32-bit results."""
 
 
 class VectorUnit(wiring.Component):
     """Turns groups of sums into bus words of results.
 
-    One group a cycle. A word is offered `timing.VECTOR_UNIT_LATENCY` cycles after the group that completes it was
-    accepted: every group for 32-bit results; every fourth one and the last one of a row for 8-bit results. A word
-    that is not taken freezes the whole pipeline.
+    One group a cycle, unless its 32-bit results take several words (`vector_words`). A word is offered
+    `timing.VECTOR_UNIT_LATENCY` cycles after the group that completes it was accepted, further words of the same
+    group after it: every group gives words for 32-bit results; for 8-bit results the last one of a row and all that
+    complete a word. A word that is not taken freezes the whole pipeline.
 
     Ports:
         scaled: groups of sums with their parameters; the parameters do not matter for `OutputFormat.SUMS`.
@@ -44,16 +45,22 @@ class VectorUnit(wiring.Component):
 
     @staticmethod
     def module_name(config: AcceleratorConfig) -> str:
-        return f"fineq_vector_unit_{config.bus_bits}_{config.array.accumulator_bits}_{config.address_bits}"
+        sizes = f"{config.bus_bits}x{config.vector_words}_{config.array.accumulator_bits}_{config.address_bits}"
+        return f"fineq_vector_unit_{sizes}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config, group = self.config, self.scaled.payload
         numbers = range(config.vector_lanes)
         small = self.job.output_format == OutputFormat.INT8
-        advance, word_valid = Signal(), Signal()
+        word_valid = Signal()
+        free = Signal()  # the output register takes a word
+        advance = Signal()
+        part = Signal(range(config.vector_words))  # word of the group, for 32-bit results
+        part_last = Signal()
         m.d.comb += [
-            advance.eq(~word_valid | self.words.ready),
+            free.eq(~word_valid | self.words.ready),
+            advance.eq(free & part_last),
             self.scaled.ready.eq(advance),
             self.words.valid.eq(word_valid),
         ]
@@ -89,20 +96,26 @@ class VectorUnit(wiring.Component):
             result.as_unsigned() & done.lanes[number].replicate(len(result)) for number, result in enumerate(results)
         )
         narrow = Cat(result[:8] & done.lanes[number].replicate(8) for number, result in enumerate(results))
-        position = Signal(range(_NARROW_GROUPS))
-        complete = ~small | done.row_last | (position == _NARROW_GROUPS - 1)
+        groups = _NARROW_GROUPS // config.vector_words  # of 8-bit results in a word
+        lanes = config.vector_lanes // config.vector_words  # of 32-bit results in a word
+        position = Signal(range(groups))
+        complete = ~small | done.row_last | (position == groups - 1)
+        more = Cat(*(done.lanes[number * lanes] for number in range(1, config.vector_words)), Const(0))
+        m.d.comb += part_last.eq(~done.valid | small | ~(more >> part)[0])
         word = self.words.payload
-        with m.If(advance):
+        with m.If(free):
             m.d.sync += word_valid.eq(done.valid & complete)
             with m.If(done.valid):
                 m.d.sync += [
                     position.eq(Mux(complete, 0, position + 1)),
-                    word.row_last.eq(done.row_last),
+                    part.eq(Mux(part_last, 0, part + 1)),
+                    word.row_last.eq(done.row_last & part_last),
                 ]
                 with m.If(~small):
+                    strobes = Cat(lane.replicate(4) for lane in done.lanes)
                     m.d.sync += [
-                        word.data.eq(wide),
-                        word.strobe.eq(Cat(lane.replicate(_NARROW_GROUPS) for lane in done.lanes)),
+                        word.data.eq(wide.word_select(part, config.bus_bits)),
+                        word.strobe.eq(strobes.word_select(part, config.bus_bytes)),
                     ]
                 with m.Else():
                     fresh = position == 0
