@@ -249,8 +249,7 @@ BUS_BITS: tuple[int, ...] = (64, 128)
 """Widths of the accelerator's memory bus."""
 
 VECTOR_WORDS: tuple[int, ...] = (1, 2, 4)
-
-VECTOR_WORDS: tuple[int, ...] = (1, 2, 4)
+"""Widths of the vector unit, in bus words of 32-bit results."""
 
 ALIGNMENT = 16
 """Addresses, strides and padded records in the accelerator's memory are multiples of so many bytes."""
@@ -277,8 +276,6 @@ class AcceleratorConfig:
             array is done; at most `channels_per_tile`.
         vector_words: bus words of 32-bit results that the vector unit works out in a cycle, one of `VECTOR_WORDS`.
             The bus takes one of them a cycle; of 8-bit results it takes four.
-        vector_words: bus words of 32-bit results that the vector unit works out in a cycle, one of `VECTOR_WORDS`.
-            The bus takes one of them a cycle; of 8-bit results it takes four.
         max_burst_beats: longest AXI4 burst.
         outstanding_reads: read bursts in flight.
 
@@ -291,7 +288,6 @@ class AcceleratorConfig:
     address_bits: int = 40
     channels_per_tile: int = 512
     final_channels: int = 256
-    vector_words: int = 1
     vector_words: int = 1
     max_burst_beats: int = 16
     outstanding_reads: int = 8
@@ -318,7 +314,6 @@ class AcceleratorConfig:
                 f"final_channels is {self.final_channels}: it must be a multiple of {ALIGNMENT} that divides "
                 f"channels_per_tile, {self.channels_per_tile}"
             )
-        _check_choice(self, "vector_words", VECTOR_WORDS)
         _check_choice(self, "vector_words", VECTOR_WORDS)
         _check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
         _check_integer(self, "outstanding_reads", 1, 64)
