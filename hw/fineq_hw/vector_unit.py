@@ -27,8 +27,8 @@ class VectorUnit(wiring.Component):
     Ports:
         scaled: groups of sums with their parameters; the parameters do not matter for `OutputFormat.SUMS`.
         job: output format, function and requantization; held still while `busy`.
-        words: results, the first in the lowest bits; strobes for the valid lanes, zero bytes elsewhere; `row_last`
-            as of the group.
+        words: results, the first in the lowest bits; strobes for the valid lanes, zero bytes elsewhere; `row_last`:
+            last word of the row.
         busy: something is in the unit.
     """
 
