@@ -208,10 +208,6 @@ def all_runs() -> list[Run]:
         _changed("parameter_buffer", "accelerator_8x24", vector_words=2),
         _changed("parameter_buffer", "accelerator_16x16", vector_words=4),
         _changed("output_buffer", "accelerator_8x24", vector_words=4),
-        *(_changed("vector_unit", "accelerator_8x24", vector_words=words) for words in (2, 4)),
-        _changed("parameter_buffer", "accelerator_8x24", vector_words=2),
-        _changed("parameter_buffer", "accelerator_16x16", vector_words=4),
-        _changed("output_buffer", "accelerator_8x24", vector_words=4),
     ]
     for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7", "mac8x3_accelerator_16x16"):
         quick = name == "accelerator_8x24"
