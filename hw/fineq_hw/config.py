@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
-from fineq.temporal import ENCODINGS
+from fineq.temporal import ENCODINGS, line_order
 
 SIGN_HANDLING: tuple[str, ...] = ("row", "column")
 """Where the sign of a weight is applied.
@@ -140,22 +140,11 @@ class ArrayConfig:
 
     @property
     def line_order(self) -> tuple[int, ...]:
-        """Which weight of a line stands in each place: all columns of slice 0, then those of slice 1 and so on.
+        """Which weight of a line stands in each column of slice 0, then of slice 1 and so on: `fineq.temporal`.
 
-        In order, except with encoding `cluster`, where a cluster must not be cut: a slice has as many whole clusters
-        as fit its columns, and what is left of the line is dealt to the columns that are left. 64 columns: slice s
-        has clusters 21 s to 21 s + 20 and, in its last column, weight s of cluster 63. Whoever tiles a layer orders
-        the inner dimension of the activations in the same way, line by line.
+        Whoever tiles a layer orders the inner dimension of the activations in the same way, line by line.
         """
-        if self.encoding != "cluster":
-            return tuple(range(self.line_weights))
-        whole = self.columns // CLUSTER_WEIGHTS * CLUSTER_WEIGHTS
-        rest = iter(range(whole * self.line_slices, self.line_weights))
-        order: list[int] = []
-        for number in range(self.line_slices):
-            order += range(whole * number, whole * (number + 1))
-            order += [next(rest) for _ in range(self.columns - whole)]
-        return tuple(order)
+        return line_order(self.columns, self.encoding)
 
     @property
     def line_decoders(self) -> int:

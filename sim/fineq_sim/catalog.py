@@ -174,6 +174,7 @@ def all_runs() -> list[Run]:
         _layer("temporal", "fineq_5x7", _SMALL_LAYER),
         _layer("packed", "fineq_5x7", _SMALL_LAYER, simulators=_VERILATOR, quick=True),
         _layer("packed", "fineq_5x7_column", _SMALL_LAYER, simulators=_VERILATOR),
+        _layer("packed", "fineq_5x7_cluster", _SMALL_LAYER),
         _layer("packed", _TWO_SLICES, GoldenShape(10, 50, 7)),
         _layer("packed", "fineq_8x24", GoldenShape(17, 100, 19)),
         _layer("packed", "fineq_16x16", GoldenShape(24, 70, 20), simulators=_VERILATOR),

@@ -15,7 +15,7 @@ from fineq.format import MAX_MAGNITUDE
 from fineq.temporal import array_cycles
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.timing import result_latency, tile_cycles
-from fineq_sim.tiling import inner_tiles, tiles
+from fineq_sim.tiling import inner_tiles, tile_inputs, tiles
 
 
 @dataclass(frozen=True)
@@ -74,20 +74,12 @@ def vector_maxima(codes: np.ndarray, columns: int) -> np.ndarray:
 def weight_vectors(codes: np.ndarray, config: ArrayConfig) -> np.ndarray:
     """The weight vectors of a layer, [tiles along K, N, columns], in the order of the array's columns.
 
-    Vectors that hold nothing but padding are left out.
-
     Args:
         codes: integer weights, [N, K].
         config: the array; its `line_order` says which weight stands in which column.
     """
-    channels, inner = codes.shape
-    lines = -(-inner // config.line_weights)
-    padded = np.zeros((channels, lines * config.line_weights), dtype=np.int16)
-    padded[:, :inner] = codes
-    order = np.arange(lines)[:, None] * config.line_weights + np.array(config.line_order)
-    order = order.reshape(-1, config.columns)
-    order = order[order.min(axis=1) < inner]
-    return padded[:, order].swapaxes(0, 1)
+    count = inner_tiles(codes.shape[1], config)
+    return np.stack([tile_inputs(codes, k, config) for k in range(count)])
 
 
 def layer_cycles(

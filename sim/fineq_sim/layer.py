@@ -28,7 +28,7 @@ from fineq_sim import designs, simulators
 from fineq_sim.payloads import Payloads
 from fineq_sim.runner import default_cache, last_lines
 from fineq_sim.simulators import SimulatorError
-from fineq_sim.tiling import Tile, inner_tiles, tiles
+from fineq_sim.tiling import Tile, inner_tiles, tile_inputs, tiles
 
 _HARNESS = Path(__file__).with_name("layer_harness.cpp")
 _OPTIONS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--output-split", "20000")
@@ -144,7 +144,7 @@ def _beats(vectors: LayerVectors, config: ArrayConfig, plan: list[Tile], early_t
 
     def activations(tile: Tile) -> Iterable[int]:
         rows = vectors.activations[tile.first_row : tile.first_row + tile.rows]
-        for number, row in enumerate(rows[:, tile.k * columns : (tile.k + 1) * columns]):
+        for number, row in enumerate(tile_inputs(rows, tile.k, config)):
             yield payloads.activations(row.tolist(), number == tile.rows - 1)
 
     def lines(tile: Tile) -> Iterable[int]:

@@ -12,11 +12,13 @@ import torch
 
 import fineq
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
-from fineq.temporal import vector_cycles
+from fineq.temporal import array_cycles
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.ppa.errors import SynthesisError
+from fineq_sim.cycles import weight_vectors
 from fineq_sim.gate_level import LANES
 from fineq_sim.netlist_activity import Tile
+from fineq_sim.tiling import tile_inputs
 
 MODELS_VARIABLE = "FINEQ_MODELS"
 GAUSSIAN_COLUMNS = 4096
@@ -135,13 +137,11 @@ def data_sets(main: DataSet) -> tuple[DataSet, ...]:
 
 def mean_vector_cycles(data: DataSet, columns: int, encoding: str = "unary") -> float:
     """Mean cycles per weight vector over all matrices of a data set, by `fineq.temporal`."""
-    table = np.array([vector_cycles(m, encoding) for m in range(4)])
+    config = ArrayConfig(columns=columns, encoding=encoding, sign_handling="column")
     total, count = 0, 0
     for matrix in data.matrices:
-        width = -(-matrix.codes.shape[1] // columns) * columns
-        padded = np.pad(np.abs(matrix.codes), ((0, 0), (0, width - matrix.codes.shape[1])))
-        largest = padded.reshape(len(padded), -1, columns).max(axis=2)
-        total, count = total + int(table[largest].sum()), count + largest.size
+        cycles = array_cycles(weight_vectors(matrix.codes, config), encoding)
+        total, count = total + int(cycles.sum()), count + cycles.size
     return total / count
 
 
@@ -180,8 +180,8 @@ def _tile(
         first = line_number * config.line_weights // BLOCK_WEIGHTS * BLOCK_BYTES
         lines = _padded(matrix.blocks[channels], first, config.line_bytes)
     return Tile(
-        weights=_padded(weights[channels], start, config.columns),
-        activations=_padded(activations, start, config.columns),
+        weights=tile_inputs(weights[channels], start // config.columns, config),
+        activations=tile_inputs(activations, start // config.columns, config),
         partials=before,
         lines=lines,
         line_slice=line_slice,

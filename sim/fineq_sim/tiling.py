@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from fineq_hw.config import ArrayConfig, MacConfig
 
 
@@ -33,8 +35,34 @@ class Tile:
 
 
 def inner_tiles(inner_dimension: int, config: ArrayConfig | MacConfig) -> int:
-    """Tiles along K."""
-    return -(-inner_dimension // config.columns)
+    """Tiles along K: those that hold at least one input."""
+    if isinstance(config, MacConfig):
+        return -(-inner_dimension // config.columns)
+    lines, rest = divmod(inner_dimension, config.line_weights)
+    starts = config.line_order[:: config.columns]
+    return lines * config.line_slices + sum(start < rest for start in starts)
+
+
+def tile_inputs(values: np.ndarray, k: int, config: ArrayConfig | MacConfig) -> np.ndarray:
+    """What stands in the columns of the array in tile `k` along K.
+
+    Args:
+        values: anything that has one entry per input along its last axis, [..., K].
+        k: position along the inner dimension, as in `Tile`.
+        config: the array; `ArrayConfig.line_order` says which input belongs to which column.
+
+    Returns:
+        [..., columns], zero where there is no input.
+    """
+    places = k * config.columns + np.arange(config.columns)
+    if isinstance(config, ArrayConfig):
+        line, number = divmod(k, config.line_slices)
+        order = np.array(config.line_order[number * config.columns :][: config.columns])
+        places = line * config.line_weights + order
+    inside = places < values.shape[-1]
+    result = np.zeros((*values.shape[:-1], config.columns), dtype=values.dtype)
+    result[..., inside] = values[..., places[inside]]
+    return result
 
 
 def tiles(tokens: int, inner_dimension: int, config: ArrayConfig | MacConfig) -> Iterator[Tile]:

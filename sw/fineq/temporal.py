@@ -7,9 +7,11 @@ The RTL, the cycle model and cycle-aware quantization all use this table.
 
 from __future__ import annotations
 
+from math import lcm
+
 import numpy as np
 
-from fineq.format import CLUSTER_WEIGHTS, MAGNITUDE_BITS, MAX_MAGNITUDE
+from fineq.format import BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAGNITUDE_BITS, MAX_MAGNITUDE
 
 PULSES: dict[str, tuple[tuple[int, ...], ...]] = {
     "unary": ((), (1,), (1, 1), (1, 1, 1)),
@@ -93,3 +95,27 @@ def array_cycles(codes: np.ndarray, encoding: str = "unary", early_termination: 
     clusters = magnitudes[..., :whole].reshape(*magnitudes.shape[:-1], -1, CLUSTER_WEIGHTS)
     twins = (clusters == MAX_MAGNITUDE).sum(axis=-1) > 1
     return 1 + twins.any(axis=-1).astype(np.int64)
+
+
+def line_order(columns: int, encoding: str = "unary") -> tuple[int, ...]:
+    """Which weight of a line of the weight buffer stands in each column of its first vector, its second and so on.
+
+    A line is the least whole number of blocks and of weight vectors. Its weights stand in order, except with encoding
+    `cluster`, where a cluster must not be cut: a vector has as many whole clusters as fit its columns, and what is
+    left of the line is dealt to the columns that are left. 64 columns: vector v has clusters 21 v to 21 v + 20 and,
+    in its last column, weight v of cluster 63.
+
+    Args:
+        columns: of the array.
+        encoding: one of `ENCODINGS`.
+    """
+    weights = lcm(columns, BLOCK_WEIGHTS)
+    if encoding != "cluster":
+        return tuple(range(weights))
+    vectors, whole = weights // columns, columns // CLUSTER_WEIGHTS * CLUSTER_WEIGHTS
+    left, rest = columns - whole, whole * (weights // columns)
+    return tuple(
+        place
+        for v in range(vectors)
+        for place in (*range(whole * v, whole * (v + 1)), *range(rest + left * v, rest + left * (v + 1)))
+    )

@@ -5,7 +5,7 @@ import pytest
 
 from fineq_hw.config import ARRAYS, ArrayConfig, MacConfig
 from fineq_sim.cycles import layer_cycles, vector_maxima
-from fineq_sim.tiling import Tile, tiles
+from fineq_sim.tiling import Tile, inner_tiles, tile_inputs, tiles
 
 SMALL = ArrayConfig(rows=2, columns=3, accumulator_bits=16)
 
@@ -81,3 +81,23 @@ def test_bad_input(codes, tokens, text):
 def test_paper_configuration_is_between_one_and_three_cycles():
     codes = np.random.default_rng(0).integers(-3, 4, (100, 128)).astype(np.int8)
     assert 1 <= layer_cycles(codes, 64, ARRAYS["fineq_64x64"]).cycles_per_vector <= 3
+
+
+def test_tiles_of_clusters_keep_them_whole():
+    """What the columns hold, tile by tile, is the layer; and twins cost a step."""
+    config = ArrayConfig(rows=2, columns=7, encoding="cluster", sign_handling="column")
+    inner = 100
+    values = np.arange(1, inner + 1)
+    count = inner_tiles(inner, config)
+    held = np.concatenate([tile_inputs(values, k, config) for k in range(count)])
+    assert sorted(held[held > 0]) == values.tolist()
+    for k in range(count):
+        for first, second, third in tile_inputs(values, k, config)[:6].reshape(2, 3).tolist():
+            assert not first or (first % 3 == 1 and second in (first + 1, 0) and third in (first + 2, 0))
+    codes = np.zeros((4, 6), dtype=np.int8)
+    codes[1, :3] = 3, 0, -3
+    codes[2, :3] = 3, 0, -2
+    codes[3, 1:5] = 3, 0, 0, 3
+    plan = layer_cycles(codes, 2, config)
+    assert plan.computing == 1 + 2 + 1 + 1
+    assert layer_cycles(codes, 2, config, early_termination=False).computing == 4 * 2

@@ -14,7 +14,7 @@ from fineq_sim.golden import Golden, read_golden
 from fineq_sim.payloads import Payloads, find_config
 from fineq_sim.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.testbench import parameters, reset, start_clock
-from fineq_sim.tiling import Tile, tiles
+from fineq_sim.tiling import Tile, tile_inputs, tiles
 
 
 class TB:
@@ -34,7 +34,7 @@ class TB:
 
     def beats(self, tile: Tile):
         """Weight beats of one tile, one per output channel."""
-        channels, columns = len(self.golden.codes), self.config.columns
+        channels = len(self.golden.codes)
         line_bytes, slices = self.config.line_bytes, self.config.line_slices
         for channel in range(channels):
             last = channel == channels - 1
@@ -43,7 +43,7 @@ class TB:
                 packed = self.golden.blocks[channel].tobytes()[line * line_bytes : (line + 1) * line_bytes]
                 yield self.payloads.line(packed, number, tile.accumulate, last)
             else:
-                vector = self.golden.codes[channel, tile.k * columns : (tile.k + 1) * columns].tolist()
+                vector = tile_inputs(self.golden.codes[channel], tile.k, self.config).tolist()
                 yield self.payloads.weights(vector, tile.accumulate, last)
 
     async def run(self, early: bool) -> np.ndarray:
@@ -55,7 +55,7 @@ class TB:
         plan = list(tiles(tokens, inner, self.config))
         for tile in plan:
             rows = self.golden.activations[tile.first_row : tile.first_row + tile.rows]
-            rows = rows[:, tile.k * self.config.columns : (tile.k + 1) * self.config.columns].tolist()
+            rows = tile_inputs(rows, tile.k, self.config).tolist()
             self.activations.send(self.payloads.activations(row, i == tile.rows - 1) for i, row in enumerate(rows))
             self.weights.send(self.beats(tile))
         for stream in (self.activations, self.weights, self.partials, self.results):
