@@ -29,7 +29,7 @@ class CocotbTransport:
     """An accelerator as a cocotb test sees it, with cocotbext-axi on both of its buses.
 
     Args:
-        dut: the accelerator, with the ports `s_axil_*`, `m_axi_*` and `interrupt`.
+        dut: the accelerator, with the ports `s_axil_*`, `m_axi_*` and `irq`.
         config: its configuration.
         memory_size: bytes of the memory, which begins at address 0.
         stall: share of the cycles in which each channel of the memory pauses.
@@ -84,9 +84,9 @@ class CocotbTransport:
         return int.from_bytes(answer.data, "little") if answer.resp == AxiResp.OKAY else None
 
     async def _wait(self, cycles: int) -> bool:
-        if not self.dut.interrupt.value:
-            await First(RisingEdge(self.dut.interrupt), ClockCycles(self.dut.clk, cycles))
-        return bool(self.dut.interrupt.value)
+        if not self.dut.irq.value:
+            await First(RisingEdge(self.dut.irq), ClockCycles(self.dut.clk, cycles))
+        return bool(self.dut.irq.value)
 
     def fault(self, address: int, size: int, response: int) -> None:
         """Make the memory answer accesses to a range with SLVERR; size 0: never."""
