@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from fineq.format import MAX_MAGNITUDE
-from fineq.temporal import vector_cycles
+from fineq.temporal import MAX_CYCLES
 from fineq_hw.axi import axi_lite_slave_ports, axi_master_ports, axi_read_ports, axi_write_ports, connect_ports
 from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.core import TemporalCore, core_name
@@ -121,7 +121,7 @@ class Accelerator(wiring.Component):
     def progress(self, m: Module, core: TemporalCore, job: data.View) -> tuple[Value, Value]:
         """Whether the array executes a step, and the steps that a vector finished before has saved."""
         m.d.comb += core.early_termination.eq(job.early_termination)
-        full = vector_cycles(MAX_MAGNITUDE, self.config.array.encoding, early_termination=False)
+        full = MAX_CYCLES[self.config.array.encoding]
         steps = Signal(range(full + 1))  # of the vector in the array
         saved = Signal(range(MAX_MAGNITUDE + 1))
         fresh = Signal()  # a result on offer was not on offer in the cycle before

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
@@ -27,7 +27,7 @@ def decode_line(m: Module, config: AcceleratorConfig, line: Value) -> Value:
     decoder = LineDecoder(config.array)
     place(m, "decoder", decoder, LineDecoder.module_name(config.array), clocked=False)
     m.d.comb += decoder.line.eq(line)
-    return Value.cast(decoder.weights)
+    return Cat(decoder.weights[position] for position in config.array.line_order)
 
 
 class WeightBuffer(wiring.Component):
