@@ -155,18 +155,12 @@ def make_tiles(
     of a matrix are zero, as they are in the hardware.
     """
     rng = np.random.default_rng(seed)
-    places = [
-        (matrix, start)
-        for matrix in data.matrices
-        for start in range(0, matrix.codes.shape[1], config.columns)
-    ]
+    places = [(matrix, start) for matrix in data.matrices for start in range(0, matrix.codes.shape[1], config.columns)]
     order = rng.permutation(len(places))
     return [_tile(*places[order[lane % len(places)]], config, vectors, rng) for lane in range(lanes)]
 
 
-def _tile(
-    matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: int, rng: np.random.Generator
-) -> Tile:
+def _tile(matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: int, rng: np.random.Generator) -> Tile:
     eight_bit = isinstance(config, MacConfig) and config.weight_bits == 8
     weights = matrix.integers if eight_bit else matrix.codes
     channels = (rng.integers(len(weights)) + np.arange(vectors)) % len(weights)
@@ -191,5 +185,3 @@ def _tile(
 def _padded(values: np.ndarray, start: int, width: int) -> np.ndarray:
     part = values[:, start : start + width]
     return np.pad(part, ((0, 0), (0, width - part.shape[1])))
-
-
