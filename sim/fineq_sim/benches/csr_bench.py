@@ -192,6 +192,29 @@ async def reads_and_writes_at_once(dut):
 
 
 @cocotb.test()
+async def answers_in_order(dut):
+    """Accesses that do not wait for the answer to the one before; each gets its own."""
+    bench = await Bench.begin(dut, 0.6)
+    source = random_source("order")
+    legal, illegal = REGISTERS["DESCRIPTOR"].offset, REGISTERS["TAG"].offset
+    identification = [REGISTERS[name].offset for name in ("MAGIC", "VERSION", "ARRAY_SIZE", "TILE")]
+    expected = {address: await bench.read_word(address) for address in identification}
+    writes = [source.choice((legal, illegal)) for _ in range(40)]
+    reads = [source.choice(identification) for _ in range(40)]
+    write_events = [
+        bench.master.init_write(address, number.to_bytes(4, "little")) for number, address in enumerate(writes)
+    ]
+    read_events = [bench.master.init_read(address, WORD_BYTES) for address in reads]
+    for address, event in zip(writes, write_events, strict=True):
+        await event.wait()
+        assert event.data.resp == (AxiResp.OKAY if address == legal else AxiResp.SLVERR)
+    for address, event in zip(reads, read_events, strict=True):
+        await event.wait()
+        assert int.from_bytes(event.data.data, "little") == expected[address]
+    assert await bench.read_word(legal) == max(number for number, address in enumerate(writes) if address == legal)
+
+
+@cocotb.test()
 async def commands(dut):
     """Each command for one cycle; a start while busy is refused with everything else in the write."""
     bench = await Bench.begin(dut)
