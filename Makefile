@@ -16,7 +16,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim synth pnr mutate coverage regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth pnr mutate coverage regress bench model clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ verilog: setup  ## write build/verilog: one file a module, linted by Verilator
 
 sim: setup  ## cocotb regression; SIM=icarus for the other simulator, WAVES=1 for waveforms
 	$(PY) -m fineq_sim.regression --simulator $(SIM) --output $(BUILD)/sim-$(SIM) $(if $(WAVES),--waves)
+
+sim-llm: setup  ## a language model speaks through the verilated accelerator; MODEL=... for another model
+	$(PY) scripts/sim_llm.py --report $(BUILD)/sim-llm $(if $(MODEL),--model "$(MODEL)")
+
+throughput: setup  ## how busy the array is on a 512x512x512 layer, beside the MAC accelerators
+	$(PY) scripts/throughput.py --report $(BUILD)/throughput
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
 	$(PY) scripts/synth.py --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
