@@ -13,7 +13,7 @@ from typing import Any
 
 from fineq.errors import FineqError
 from fineq.format import PAIR_WEIGHTS
-from fineq.temporal import ENCODINGS
+from fineq.temporal import PULSES
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "axis": ("row", "column"),
@@ -52,7 +52,7 @@ class Recipe:
             that on the grid `fineq.quantizer.SCALE_GRID` with the least loss over the channel.
         cycle_weight: normalised squared error that one cycle less per weight vector is worth (`fineq.cycle_aware`);
             0: cycles do not count.
-        encoding: how the array represents weights in time, one of `fineq.temporal.ENCODINGS`. This and the next
+        encoding: how the array represents weights in time, one of `fineq.temporal.PULSES`. This and the next
             decide nothing without a cycle weight.
         columns: of the array, at least 6: a weight vector holds that many weights of a row.
         name: what reports and manifests call it.
@@ -82,8 +82,8 @@ class Recipe:
             raise FineqError(f"cycle_weight is {weight!r}: it must be a number from 0 to {LARGEST_WEIGHT}")
         if weight and self.axis != "row":
             raise FineqError(f"cycle_weight is {weight!r} with axis {self.axis!r}: the array computes axis 'row' only")
-        if self.encoding not in ENCODINGS:
-            raise FineqError(f"encoding is {self.encoding!r}: choose one of {', '.join(ENCODINGS)}")
+        if self.encoding not in PULSES:
+            raise FineqError(f"encoding is {self.encoding!r}: choose one of {', '.join(PULSES)}")
         columns = self.columns
         if isinstance(columns, bool) or not isinstance(columns, int) or columns < SMALLEST_ARRAY:
             raise FineqError(f"columns is {columns!r}: it must be a whole number, at least {SMALLEST_ARRAY}")

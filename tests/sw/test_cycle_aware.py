@@ -13,7 +13,7 @@ from fineq.format import INDEX_CODES, PAIR_WEIGHTS
 from fineq.methods import find_method
 from fineq.recipes import find_recipe
 from fineq.reference import quantize_reference
-from fineq.temporal import ENCODINGS, vector_cycles
+from fineq.temporal import PULSES, vector_cycles
 
 
 def gaussian(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -59,7 +59,7 @@ def least_cost(row: np.ndarray, scale: float, weight: float, columns: int, encod
     return best
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", PULSES)
 @pytest.mark.parametrize(("columns", "length"), [(8, 29), (8, 24), (6, 18), (7, 21), (16, 40), (64, 30)])
 @pytest.mark.parametrize("recipe", ["paper-cycles", "mse-cycles"])
 def test_the_choice_is_the_best_for_its_scale(recipe, columns, length, encoding):
@@ -166,7 +166,7 @@ def test_the_kernel_gives_the_same_bytes(length, options, monkeypatch):
 
 def test_allowances_are_the_largest_magnitudes_for_their_cycles():
     assert allowances("unary") == (Allowance(1, 1), Allowance(2, 2), Allowance(3, 3))
-    for encoding in ENCODINGS:
+    for encoding in PULSES:
         for allowance in allowances(encoding):
             assert vector_cycles(allowance.largest, encoding) == allowance.cycles
             if allowance.largest < 3:
@@ -174,7 +174,7 @@ def test_allowances_are_the_largest_magnitudes_for_their_cycles():
         assert allowances(encoding)[-1].largest == 3
 
 
-@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("encoding", PULSES)
 def test_window_cycles_are_those_of_the_largest_weight(encoding):
     codes = torch.randint(-3, 4, (5, 70), generator=torch.Generator().manual_seed(0)).numpy().astype(np.int8)
     codes[0] //= 2
@@ -201,7 +201,10 @@ def test_a_recipe_may_be_given_with_its_options():
     ("call", "text"),
     [
         (lambda: find_recipe("mse", cycle_weight=-1), "cycle_weight is -1: it must be a number from 0 to 1000"),
-        (lambda: find_recipe("mse", encoding="morse"), "encoding is 'morse': choose one of unary"),
+        (
+            lambda: find_recipe("mse", encoding="cluster"),
+            "encoding is 'cluster': choose one of unary, 2s-unary, bitplane, parallel",
+        ),
         (lambda: find_recipe("mse", columns=5), "columns is 5: it must be a whole number, at least 6"),
         (
             lambda: find_recipe("paper-column", cycle_weight=0.1),

@@ -1,4 +1,4 @@
-"""`fineq table`, `fineq figure`, `fineq decisions`: the paper's accuracy section for any models."""
+"""`fineq table`, `fineq figure`, `fineq decisions`, `fineq encodings`: the paper's accuracy section for any models."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from fineq.figures.report import Report
 
 Models = Annotated[list[Path] | None, typer.Argument(help="Model directories. Without: the shipped model.")]
-Texts = Annotated[
-    list[Path] | None, typer.Option("--text", help=".txt, .raw or .jsonl; repeatable. Without: shipped.")
-]
+Texts = Annotated[list[Path] | None, typer.Option("--text", help=".txt, .raw or .jsonl; repeatable. Without: shipped.")]
 Methods = Annotated[
     list[str] | None, typer.Option("--recipe", help="Recipes and baselines instead of the usual ones. Repeatable.")
 ]
@@ -34,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("table")(table)
     app.command("figure")(figure)
     app.command("decisions")(decisions)
+    app.command("encodings")(encodings)
 
 
 def table(
@@ -92,6 +91,27 @@ def decisions(
 
     plan = make_plan(models, text, [], None, windows, cache)
     run(lambda progress: make(plan, progress), output)
+
+
+def encodings(
+    models: Models = None,
+    text: Annotated[Path | None, typer.Option(help=".txt, .raw or .jsonl. Without: shipped.")] = None,
+    calibration: Calibration = None,
+    columns: Annotated[int, typer.Option(min=6, help="Columns of the array.")] = 64,
+    windows: Windows = None,
+    synthesis: Annotated[Path | None, typer.Option(help="Report of `make synth` (.json) that tells areas.")] = None,
+    output: Output = None,
+) -> None:
+    """Error, perplexity and cycles of every encoding of the array under every recipe, cycle-aware ones included."""
+    from fineq.evaluate import read_text, shipped_calibration_path, shipped_text_path
+    from fineq.figures.encodings import encodings as make
+    from fineq.models import shipped_model_path
+
+    texts = read_text(text or shipped_text_path()), read_text(calibration or shipped_calibration_path())
+    run(
+        lambda progress: make(models or [shipped_model_path()], *texts, columns, windows, synthesis, progress),
+        output,
+    )
 
 
 # -- what they share -------------------------------------------------------------------------------------------
