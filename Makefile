@@ -16,7 +16,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth pnr mutate coverage regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth equivalence ppa pnr mutate coverage regress bench model clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ throughput: setup  ## how busy the array is on a 512x512x512 layer, beside the M
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
 	$(PY) scripts/synth.py --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
+
+equivalence: setup  ## prove the mapped netlists equal to their RTL, module by module and small cores as a whole
+	$(PY) scripts/equivalence.py --size 5x7 --whole --output $(BUILD)/equivalence --cache $(BUILD)/ppa/cache
+
+ppa: setup  ## every hardware table and plot of docs/results from one run: synthesis, power check, equivalence
+	$(PY) scripts/ppa.py --output $(BUILD)/ppa --results docs/results
 
 pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64 for one (docs/layout.md)
 	$(PY) scripts/pnr.py --output $(BUILD)/pnr $(addprefix --design ,$(PNR_DESIGN))

@@ -246,11 +246,18 @@ def pair_names(gold: dict, gate: dict) -> int:
     return len(partner.keys() - inner)
 
 
+_TEMPORARY = re.compile(r"(^|\.)_\d+_")
+"""Names that Yosys gives to intermediate results when it writes Verilog. Its arithmetic passes reuse such nets for
+other values, so they say nothing about what a net is."""
+
+
 def _names_by_bit(module: dict) -> dict[int, list[str]]:
     """Names of every net with a name of its own; ports have theirs already."""
     found: dict[int, list[str]] = {}
     ports = {bit for port in module["ports"].values() for bit in port["bits"]}
     for name, net in module["netnames"].items():
+        if _TEMPORARY.search(name):
+            continue
         if not net["hide_name"] and len(net["bits"]) == 1 and isinstance(net["bits"][0], int):
             if net["bits"][0] not in ports:
                 found.setdefault(net["bits"][0], []).append(name)
@@ -258,7 +265,13 @@ def _names_by_bit(module: dict) -> dict[int, list[str]]:
 
 
 def prove_module(
-    name: str, rtl: Sequence[Path], netlist: Netlist, library: Library, work: Path, kept: Sequence[str] = ()
+    name: str,
+    rtl: Sequence[Path],
+    netlist: Netlist,
+    library: Library,
+    work: Path,
+    kept: Sequence[str] = (),
+    limit_s: float | None = None,
 ) -> Verdict:
     """Compare one module of a netlist with the RTL module of its name.
 
@@ -268,16 +281,18 @@ def prove_module(
         netlist: holds the mapped module.
         library: its cells.
         work: directory for scripts and logs.
-        kept: modules below that are black boxes on both sides.
+        kept: modules below that are black boxes on both sides; modules that are not are dissolved.
+        limit_s: give up after so many seconds.
 
     Raises:
         SynthesisError: Yosys fails, or the netlist has a cell that the comparison does not know.
+        TimeoutError: not done within the limit.
     """
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     boxes, gate = work / "boxes.v", work / "gate.v"
     boxes.write_text(_BLACK_BOXES, encoding="utf-8")
-    gate.write_text(functional_verilog(netlist.modules[name], netlist, library), encoding="utf-8")
+    gate.write_text(mapped_text(name, netlist, library, kept), encoding="utf-8")
     files = [file.resolve() for file in rtl]
     stubs = [file for file in files if file.stem in kept]
     script = _preparation(name, files, boxes, kept, "gold", work)
@@ -291,19 +306,20 @@ def prove_module(
         document["modules"] = {side: document["modules"][side]}
         (work / f"{side}.json").write_text(json.dumps(document), encoding="utf-8")
     (work / "yosys.log").replace(work / "prepare.log")
-    log = run_yosys(
-        [
-            f"read_json {work / 'gold.json'}",
-            f"read_json {work / 'gate.json'}",
-            "equiv_make gold gate equiv",
-            "hierarchy -top equiv",
-            "equiv_simple",
-            "equiv_induct -seq 2",
-            "equiv_status",
-        ],
-        work,
-    )
-    return read_status(name, log)
+    commands = [f"read_json {work / side}.json" for side in sides]
+    commands += ["equiv_make gold gate equiv", "hierarchy -top equiv"]
+    commands += ["equiv_simple", "equiv_induct -seq 2", "equiv_status"]
+    return read_status(name, run_yosys(commands, work, limit_s))
+
+
+def mapped_text(name: str, netlist: Netlist, library: Library, kept: Sequence[str]) -> str:
+    """Functional Verilog of a mapped module and of those below it that are not kept."""
+    wanted, texts = [name], []
+    for module in wanted:
+        texts.append(functional_verilog(netlist.modules[module], netlist, library))
+        below = sorted({i.kind for i in netlist.modules[module].instances} & netlist.modules.keys())
+        wanted += [kind for kind in below if kind not in kept and kind not in wanted]
+    return "".join(texts)
 
 
 def read_status(name: str, log: str) -> Verdict:

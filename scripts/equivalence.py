@@ -1,0 +1,62 @@
+"""Proves mapped netlists equal to their RTL, module by module and small cores as a whole; writes equivalence.md.
+
+    python scripts/equivalence.py --size 5x7 --whole --output build/equivalence
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fineq_hw.config import ArrayConfig
+from fineq_hw.ppa.designs import designs_of
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.tools import ToolError
+from fineq_sim.equivalence_run import markdown, prove_all
+from fineq_sim.mapped import find_tools
+
+
+def main(
+    size: Annotated[list[str] | None, typer.Option(help="array size (may be repeated); default 5x7")] = None,
+    output: Annotated[Path, typer.Option(help="directory for the log")] = Path("build/equivalence"),
+    design: Annotated[list[str] | None, typer.Option(help="only this design (may be repeated)")] = None,
+    whole: Annotated[bool, typer.Option(help="prove the FineQ cores of the smallest size as a whole as well")] = False,
+    limit: Annotated[float, typer.Option(help="seconds after which a proof is given up")] = 600,
+    cache: Annotated[Path | None, typer.Option(help="directory that keeps netlists and verdicts")] = None,
+) -> None:
+    """Equivalence of the mapped netlists with their RTL."""
+    sizes = size or ["5x7"]
+    try:
+        designs = [found for name in sizes for found in designs_of(name) if not design or found.top in design]
+        if not designs:
+            raise SynthesisError(f"no such design of size {', '.join(sizes)}: {', '.join(design or [])}")
+        small = min(found.elements for found in designs)
+        cores = [d.top for d in designs if d.elements == small and isinstance(d.config, ArrayConfig)] if whole else []
+        tools = find_tools()
+        output.mkdir(parents=True, exist_ok=True)
+        work = output / "work"
+        proofs = prove_all(designs, tools, work, typer.echo, whole=cores, limit_s=limit, cache=cache)
+        words = [f"--size {name}" for name in sizes] + ["--whole"] * whole
+        command = " ".join(["python scripts/equivalence.py", *words, f"--limit {limit:g}"])
+        part = output / "equivalence.md.part"
+        part.write_text(markdown(proofs, tools.versions(), command, limit), encoding="utf-8")
+        os.replace(part, output / "equivalence.md")
+        typer.echo(f"wrote {output / 'equivalence.md'}")
+    except OSError as error:
+        typer.echo(f"error: cannot write to {output}: {error.strerror}", err=True)
+        sys.exit(1)
+    except (SynthesisError, ToolError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    wrong = [proof for proof in proofs if proof.verdict is not None and not proof.verdict.proven]
+    if wrong:
+        typer.echo(f"error: {wrong[0].module} of {wrong[0].design} is not proven equal to its RTL", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

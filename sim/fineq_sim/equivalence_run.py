@@ -1,0 +1,130 @@
+"""Equivalence of whole designs: every module of their netlists, and small cores as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from fineq_hw.ppa import equivalence
+from fineq_hw.ppa.designs import Design
+from fineq_hw.ppa.equivalence import Verdict, mapped_text, prove_module
+from fineq_hw.ppa.timing import Constraints
+from fineq_sim.mapped import Mapped, Progress, Tools, map_and_close
+
+UNDECIDED = "not decided within the limit"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A proof and where its module stands.
+
+    Attributes:
+        design: top of the design.
+        whole: the core with nothing taken as a black box but latches and their clock gates.
+        verdict: None if the solver was not done within the limit.
+    """
+
+    design: str
+    module: str
+    whole: bool
+    verdict: Verdict | None
+
+    @property
+    def outcome(self) -> str:
+        if self.verdict is None:
+            return UNDECIDED
+        return "equal" if self.verdict.proven else f"**{self.verdict.unproven} pairs unproven**: {self.verdict.first}"
+
+
+def prove_design(
+    mapped: Mapped,
+    tools: Tools,
+    work: Path,
+    progress: Progress,
+    *,
+    whole: bool = False,
+    limit_s: float = 600,
+    cache: Path | None = None,
+) -> list[Proof]:
+    """All modules of a netlist, bottom up, or with `whole` the dissolved core.
+
+    Args:
+        mapped: the design; its RTL lies in `work / "rtl"`.
+        tools: library.
+        work: the folder that the design was mapped in.
+        progress: called with a line after each proof.
+        whole: one proof of the whole core.
+        limit_s: seconds after which a proof is given up.
+        cache: keeps verdicts by the hash of both sides and of the method; undecided ones are not kept.
+    """
+    netlist = mapped.netlist
+    rtl = sorted((work / "rtl").glob("*.v"))
+    found = []
+    for module in [netlist.top] if whole else netlist.bottom_up:
+        kept = [] if whole else [name for name in netlist.modules if name != module]
+        folder = work / "equivalence" / ("whole" if whole else module)
+        digest = hashlib.sha256(Path(equivalence.__file__).read_bytes())
+        for text in (mapped_text(module, netlist, tools.library, kept), *(file.read_text("utf-8") for file in rtl)):
+            digest.update(text.encode())
+        place = cache / f"verdict-{digest.hexdigest()[:24]}.json" if cache else None
+        verdict: Verdict | None
+        if place is not None and place.is_file():
+            verdict = Verdict(**json.loads(place.read_text("utf-8")))
+        else:
+            try:
+                verdict = prove_module(module, rtl, netlist, tools.library, folder, kept, limit_s)
+            except TimeoutError:
+                verdict = None
+            if place is not None and verdict is not None:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                part = place.with_suffix(f".{os.getpid()}")
+                part.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
+                os.replace(part, place)
+        found.append(Proof(mapped.design.top, module, whole, verdict))
+        progress(f"{mapped.design.top}: {module}: {found[-1].outcome}")
+    return found
+
+
+def prove_all(
+    designs: Sequence[Design],
+    tools: Tools,
+    work: Path,
+    progress: Progress,
+    *,
+    whole: Sequence[str] = (),
+    limit_s: float = 600,
+    cache: Path | None = None,
+) -> list[Proof]:
+    """Module by module for every design, and as a whole for those named in `whole`."""
+    found = []
+    for design in designs:
+        folder = work / design.top
+        mapped = map_and_close(design, tools, Constraints(), folder, progress, cache)
+        found += prove_design(mapped, tools, folder, progress, limit_s=limit_s, cache=cache)
+        if design.top in whole:
+            found += prove_design(mapped, tools, folder, progress, whole=True, limit_s=limit_s, cache=cache)
+    return found
+
+
+def markdown(proofs: Sequence[Proof], versions: dict[str, str], command: str, limit_s: float) -> str:
+    """The log of all proofs."""
+    decided = [proof for proof in proofs if proof.verdict is not None]
+    equal = sum(proof.verdict.proven for proof in decided)
+    lines = [
+        "# Equivalence of netlists and RTL\n",
+        f"Made by `{command}`. docs/equivalence.md says what a proof says. Proofs are given up after {limit_s:g} s.\n",
+        f"{len(proofs)} proofs: {equal} equal, {len(decided) - equal} with unproven pairs, "
+        f"{len(proofs) - len(decided)} {UNDECIDED}.\n",
+        "| design | module | pairs of nets | verdict |\n|---|---|---:|---|",
+    ]
+    for proof in proofs:
+        name = "the whole core" if proof.whole else f"`{proof.module}`"
+        pairs = str(proof.verdict.pairs) if proof.verdict else ""
+        lines.append(f"| `{proof.design}` | {name} | {pairs} | {proof.outcome} |")
+    rows = [f"| {name} | {version} |" for name, version in versions.items()]
+    lines += ["", "| tool | version |\n|---|---:|", *rows, ""]
+    return "\n".join(lines)

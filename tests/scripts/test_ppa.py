@@ -1,0 +1,121 @@
+"""scripts/ppa.py, power_check.py and equivalence.py from the command line, at the smallest size."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fineq_hw.ppa.equivalence import Verdict
+from fineq_sim import equivalence_run, power_comparison
+from fineq_sim.equivalence_run import Proof
+from fineq_sim.power_comparison import Comparison
+from fineq_sim.tiles import DataSet
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(name):
+    specification = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    script = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = script
+    specification.loader.exec_module(script)
+    return script
+
+
+def call(name, *arguments, **environment):
+    app = typer.Typer()
+    app.command()(load(name).main)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+
+
+def test_power_check_skips_without_a_tool(tmp_path, monkeypatch):
+    script = load("power_check")
+    monkeypatch.setattr(script, "find_power_tools", dict)
+    app = typer.Typer()
+    app.command()(script.main)
+    result = CliRunner().invoke(app, ["--output", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert "power check skipped: no OpenSTA or OpenROAD that can read activity" in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("ours, verdict", [(1.02, "at most 3 %, met"), (0.95, "at most 3 %, **not met**")])
+def test_power_check_judges_the_largest_difference(ours, verdict, monkeypatch):
+    monkeypatch.setattr(power_comparison, "sta_version", lambda tool: "1")
+    found = [Comparison("a", 10, {"OpenSTA": 1.0}, 1.0, 1.1), Comparison("b", 10, {"OpenSTA": 1.0}, ours, 1.1)]
+    text = power_comparison.markdown(found, DataSet("rows", ()), {"OpenSTA": "1"}, "command")
+    assert verdict in text and f"{100 * (ours - 1):+.2f} %" in text
+
+
+def test_power_check_covers_rows_and_latches():
+    chosen = [(design.top, row) for design, row in power_comparison.chosen_designs()]
+    assert len(chosen) >= 5 and any(row for _, row in chosen) and any("latch" in top for top, row in chosen if not row)
+
+
+def test_equivalence_of_a_small_design(tmp_path):
+    arguments = ["--size", "5x7", "--design", "mac8x3_5x7_broadcast", "--cache", tmp_path / "cache"]
+    first = call("equivalence", *arguments, "--output", tmp_path / "first")
+    assert first.exit_code == 0, first.stderr
+    text = (tmp_path / "first" / "equivalence.md").read_text()
+    assert "`fineq_mac_row_8x3_7_broadcast`" in text and ", 0 with unproven pairs, 0 not decided" in text
+    assert str(tmp_path) not in text
+    again = call("equivalence", *arguments, "--output", tmp_path / "second")
+    assert again.exit_code == 0 and (tmp_path / "second" / "equivalence.md").read_text() == text
+
+
+def test_equivalence_fails_on_an_unproven_pair(tmp_path, monkeypatch):
+    script = load("equivalence")
+    wrong = [Proof("core", "row", False, Verdict("row", False, 9, 2, "sum<3>"))]
+    monkeypatch.setattr(script, "prove_all", lambda *a, **k: wrong)
+    app = typer.Typer()
+    app.command()(script.main)
+    result = CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert result.exit_code == 1 and "error: row of core is not proven equal to its RTL" in result.stderr
+    assert "**2 pairs unproven**: sum<3>" in (tmp_path / "equivalence.md").read_text()
+
+
+def test_undecided_proofs_are_said_to_be_so():
+    text = equivalence_run.markdown([Proof("core", "row", True, None)], {}, "command", 5)
+    assert "1 proofs: 0 equal, 0 with unproven pairs, 1 not decided within the limit." in text
+    assert "| `core` | the whole core |  | not decided within the limit |" in text
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("equivalence", ["--size", "3x3"], "error: unknown size '3x3'"),
+        ("equivalence", ["--design", "alu"], "error: no such design of size 5x7: alu"),
+        ("equivalence", ["--output", "/proc/none"], "error: cannot write to /proc/none"),
+    ],
+)
+def test_bad_arguments(name, arguments, message, tmp_path):
+    output = [] if "--output" in arguments else ["--output", tmp_path]
+    result = call(name, *arguments, *output)
+    assert result.exit_code == 1 and message in result.stderr
+
+
+def test_ppa_runs_everything_and_publishes(tmp_path, monkeypatch):
+    script = load("ppa")
+    ran = []
+
+    def run(command, check):
+        ran.append([Path(command[1]).name, *command[2:]])
+        output = Path(command[command.index("--output") + 1])
+        output.mkdir(parents=True, exist_ok=True)
+        (output / f"{Path(command[1]).stem}.md").write_text("report\n")
+        (output / "netlist.v").write_text("not a report\n")
+        return type("Done", (), {"returncode": int("equivalence" in command[1])})()
+
+    monkeypatch.setattr(script.subprocess, "run", run)
+    app = typer.Typer()
+    app.command()(script.main)
+    folders = ["--output", str(tmp_path / "run"), "--results", str(tmp_path / "docs")]
+    result = CliRunner().invoke(app, [*folders, "--size", "5x7", "--limit", "9"])
+    assert [command[0] for command in ran] == ["synth.py", "power_check.py", "equivalence.py"]
+    assert ["--limit", "9"] == ran[2][ran[2].index("--limit") :][:2]
+    published = sorted(path.name for path in (tmp_path / "docs").iterdir())
+    assert published == ["equivalence.md", "power_check.md", "synth.md"]
+    assert result.exit_code == 1 and "error: equivalence.py failed: see above" in result.stderr
