@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fineq import format as block_format
-from fineq_hw.config import ACCELERATORS, ALIGNMENT, MacConfig
+from fineq_hw.config import ACCELERATORS, ALIGNMENT, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.descriptors import inner_tiles, line_groups
-from fineq_sim.driver import images
+from fineq_sim.driver import Accelerator, FunctionalTransport, images
 from fineq_sim.driver.errors import AcceleratorError, OutOfMemoryError
 from fineq_sim.driver.memory import Allocator
 
@@ -45,9 +45,9 @@ def test_weights_round_trip(name, channels, inner):
 def test_activations_round_trip(name, tokens, inner):
     config, rng = ACCELERATORS[name], np.random.default_rng(tokens)
     activations = rng.integers(-128, 128, (tokens, inner), dtype=np.int8)
-    image, stride = images.activation_image(config, activations), images.activation_stride(config, inner)
+    image, tiles = images.activation_image(config, activations), inner_tiles(inner, config)
+    stride = tiles * config.activation_tile_bytes
     assert len(image) == tokens * stride
-    tiles = inner_tiles(inner, config)
     read = images.read_activations(config, image.reshape(tokens, stride), tiles)
     assert np.array_equal(read[:, :inner], activations)
     assert not read[:, inner:].any()
@@ -99,6 +99,27 @@ def test_mac_weights_by_hand():
     assert images.weight_image(config, codes)[:2].tolist() == [0b11010101, 0b1]
     eight = ACCELERATORS["mac8x8_accelerator_5x7"]
     assert images.weight_image(eight, np.array([[-1, -128, 127]], dtype=np.int8))[:4].tolist() == [255, 128, 127, 0]
+
+
+@pytest.mark.parametrize("columns", [7, 16, 64])
+def test_arrays_that_take_a_line_in_another_order(columns):
+    """Encoding `cluster`: activations and weights meet in the same columns, so the sums stay what they are."""
+    array = ArrayConfig(rows=3, columns=columns, encoding="cluster", sign_handling="column")
+    config, rng = AcceleratorConfig(array), np.random.default_rng(columns)
+    inner = array.line_weights + 5
+    codes, blocks = random_weights(config, rng, 9, inner)
+    activations = rng.integers(-128, 128, (4, inner), dtype=np.int8)
+    stored = images.stored_inner(inner, config)
+    assert stored == 2 * array.line_weights
+    weights = images.read_weight_image(config, images.weight_image(config, blocks), 9, line_groups(stored, config))
+    rows = images.activation_image(config, activations).reshape(4, -1)
+    read = images.read_activations(config, rows, inner_tiles(stored, config))
+    assert not np.array_equal(weights[:, :inner], codes)
+    sums = read.astype(int) @ weights.astype(int).T
+    assert np.array_equal(sums, activations.astype(int) @ codes.astype(int).T)
+    machine = Accelerator(FunctionalTransport(config, memory_size=1 << 20))
+    assert machine.config.array.encoding == "cluster"
+    assert np.array_equal(machine.run(machine.load_integers(codes, 0.1), activations).values, sums)
 
 
 def test_results_leave_the_padding_out():

@@ -246,6 +246,7 @@ class Accelerator:
         for job in jobs:
             self._check(job)
             layer, tokens = job.layer, len(job.activations)
+            inner = images.stored_inner(layer.inner, self.config)
             if id(job.activations) not in copies:
                 image = images.activation_image(self.config, job.activations)
                 copies[id(job.activations)] = self._store(image, f"the activations of {layer.name}")
@@ -261,9 +262,9 @@ class Accelerator:
                 "early_termination": job.early_termination,
                 "tokens": tokens,
                 "channels": layer.channels,
-                "inner": layer.inner,
+                "inner": inner,
                 "activations": copies[id(job.activations)],
-                "activation_stride": inner_tiles(layer.inner, self.config) * self.config.activation_tile_bytes,
+                "activation_stride": inner_tiles(inner, self.config) * self.config.activation_tile_bytes,
                 "weights": layer.weights,
                 "destination": destination,
                 "destination_stride": stride,
@@ -314,7 +315,8 @@ class Accelerator:
         work = 0
         for job in jobs:
             token_tiles = -(-len(job.activations) // self.config.array.rows)
-            vectors = token_tiles * inner_tiles(job.layer.inner, self.config) * job.layer.channels
+            inner = images.stored_inner(job.layer.inner, self.config)
+            vectors = token_tiles * inner_tiles(inner, self.config) * job.layer.channels
             values = job.activations.size + 4 * len(job.activations) * job.layer.channels
             work += vectors * MAX_MAGNITUDE + (values + token_tiles * job.layer.image_bytes) // self.config.bus_bytes
         return _SHORTEST_LIMIT + _PATIENCE * work

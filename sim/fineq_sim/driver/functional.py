@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fineq.format import MAX_MAGNITUDE
-from fineq.temporal import vector_cycles
+from fineq.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.accelerator_layouts import ActivationFunction, OutputFormat
 from fineq_hw.axi import Response
 from fineq_hw.config import AcceleratorConfig, MacConfig
@@ -24,7 +23,6 @@ from fineq_hw.descriptors import (
 )
 from fineq_hw.errors import ErrorCode
 from fineq_hw.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
-from fineq_sim.cycles import vector_maxima
 from fineq_sim.driver import images
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
 from fineq_sim.vector_reference import MAX_SHIFT, VectorSettings, vector_unit
@@ -303,11 +301,9 @@ class FunctionalTransport:
         if isinstance(array, MacConfig):
             saved = 0
         else:
-            early = bool(job["early_termination"])
-            pace = np.array([vector_cycles(m, array.encoding, early) for m in range(MAX_MAGNITUDE + 1)])
-            full = vector_cycles(MAX_MAGNITUDE, array.encoding, early_termination=False)
-            steps = token_tiles * int(pace[vector_maxima(weights, array.columns)].sum())
-            saved = vectors * full - steps
+            by_tile = weights.reshape(channels, tiles, array.columns)
+            steps = token_tiles * int(array_cycles(by_tile, array.encoding, bool(job["early_termination"])).sum())
+            saved = vectors * MAX_CYCLES[array.encoding] - steps
         self._count(
             weight_vectors=vectors,
             terminated_cycles=saved,

@@ -45,20 +45,30 @@ CHANNEL_RECORD = record_type(channel_parameters_layout)
 TOKEN_RECORD = record_type(token_parameters_layout)
 
 
+def _line_order(config: AcceleratorConfig) -> np.ndarray | None:
+    """Which weight of a line stands in each column of its vectors; None: in order."""
+    if isinstance(config.array, MacConfig):
+        return None
+    order = np.array(config.array.line_order)
+    return None if (np.diff(order) > 0).all() else order
+
+
+def stored_inner(inner: int, config: AcceleratorConfig) -> int:
+    """K as descriptors have it: whole lines if the array takes the weights of a line in another order."""
+    return inner if _line_order(config) is None else -(-inner // config.array.line_weights) * config.array.line_weights
+
+
 # -- activations -----------------------------------------------------------------------------------------------
 
 
-def activation_stride(config: AcceleratorConfig, inner: int) -> int:
-    """Bytes from one token to the next."""
-    return inner_tiles(inner, config) * config.activation_tile_bytes
-
-
 def activation_image(config: AcceleratorConfig, activations: np.ndarray) -> np.ndarray:
-    """int8 [M, K] to uint8 [M * activation_stride]: every tile of inputs padded to the alignment."""
+    """int8 [M, K] to uint8: token after token, every tile of inputs padded to the alignment."""
     tokens, inner = activations.shape
-    columns, tiles = config.array.columns, inner_tiles(inner, config)
+    columns, tiles, order = config.array.columns, inner_tiles(stored_inner(inner, config), config), _line_order(config)
     padded = np.zeros((tokens, tiles * columns), dtype=np.int8)
     padded[:, :inner] = activations
+    if order is not None:
+        padded = padded.reshape(tokens, -1, len(order))[:, :, order]
     image = np.zeros((tokens, tiles, config.activation_tile_bytes), dtype=np.int8)
     image[:, :, :columns] = padded.reshape(tokens, tiles, columns)
     return image.view(np.uint8).reshape(-1)
@@ -103,12 +113,13 @@ def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:
 
 
 def read_weight_lines(config: AcceleratorConfig, lines: np.ndarray) -> np.ndarray:
-    """What the decoders make of lines, int8 [N, line groups * line_slices * columns]; minus zero reads as zero."""
+    """What the decoders make of lines, int8 [N, line groups * line_slices * columns] in the order of the columns."""
     array = config.array
     if not isinstance(array, MacConfig):
         row = np.ascontiguousarray(lines).reshape(len(lines), -1)
         weights = row.shape[1] // block_format.BLOCK_BYTES * block_format.BLOCK_WEIGHTS
-        return block_format.unpack(row, weights, strict=False)
+        codes, order = block_format.unpack(row, weights, strict=False), _line_order(config)
+        return codes if order is None else codes.reshape(len(lines), -1, len(order))[:, :, order].reshape(codes.shape)
     bits = np.unpackbits(lines, axis=-1, count=array.columns * array.weight_bits, bitorder="little")
     fields = np.packbits(bits.reshape(-1, array.weight_bits), axis=-1, bitorder="little").astype(np.int16)[:, 0]
     if array.weight_bits == 3:

@@ -88,7 +88,8 @@ def discover(port: RegisterPort) -> AcceleratorConfig:
         if kind["kind"]:
             array = MacConfig(**shape, weight_bits=kind["weight_bits"])
         else:
-            array = ArrayConfig(**shape, encoding=ENCODINGS[kind["encoding"]])
+            # Every encoding knows this way of applying the sign; to software it makes no difference.
+            array = ArrayConfig(**shape, encoding=ENCODINGS[kind["encoding"]], sign_handling="column")
         config = AcceleratorConfig(
             array,
             bus_bits=8 * bus["bus_bytes"],
