@@ -156,6 +156,8 @@ def test_cluster_encoder_takes_a_second_step_for_twins_only():
                         total[column] += -worth if lines.negative >> column & 1 else worth
                 await ctx.tick()
             assert total == list(weights)
+            assert not any(ctx.get(encoder.following[column].twos) for column in range(3)), "something is still due"
+            assert ctx.get(encoder.lines.single) == 0
 
     simulate(encoder, bench)
 
