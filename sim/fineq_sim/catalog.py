@@ -114,6 +114,13 @@ def _changed(kind: str, base: str, **changes) -> Run:
     return Run(f"{kind}/{label}", f"{kind}_bench", make, {"config": asdict(config)})
 
 
+def _machine(name: str, bench: str, **options) -> Run:
+    """A run on a whole accelerator."""
+    config = find_config(name)
+    make = partial(designs.accelerator_design, config)
+    return Run(f"{bench.removesuffix('_bench')}/{name}", bench, make, {"config": asdict(config)}, **options)
+
+
 _ENCODED = ("2s_unary", "bitplane", "parallel", "cluster")
 """Ends of the names of arrays with other encodings than the paper's."""
 
@@ -222,6 +229,10 @@ def all_runs() -> list[Run]:
             _component("write_back", name),
         ]
     runs.append(_component("gearbox", "accelerator_64x64", quick=True))
+    for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7"):
+        runs += [_machine(name, "accelerator_bench"), _machine(name, "driver_bench")]
+    for name in ("accelerator_16x16", "mac8x3_accelerator_16x16"):
+        runs.append(_machine(name, "accelerator_bench", simulators=_VERILATOR))
     return runs
 
 
