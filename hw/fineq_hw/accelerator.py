@@ -48,7 +48,7 @@ class Accelerator(wiring.Component):
     def __init__(self, config: AcceleratorConfig) -> None:
         if not isinstance(config.array, self.ARRAY):
             raise ValueError(
-                f"array is a {type(config.array).__name__}: {type(self).__name__} needs a {self.ARRAY.__name__}"
+                f"array is {type(config.array).__name__}: {type(self).__name__} needs {self.ARRAY.__name__}"
             )
         self.config = config
         super().__init__(axi_lite_slave_ports(ADDRESS_BITS) | axi_master_ports(config) | {"irq": Out(1)})
