@@ -218,35 +218,47 @@ def as_json(run: Run) -> str:
 
 
 def write_plot(run: Run, path: Path) -> None:
-    """Bars of area and power by block, one bar a design; what glitches add to the power is hatched on top."""
+    """Bars of area and power by block, as in Fig. 8 of the paper: all designs, below them the FineQ arrays alone.
+
+    What glitches add to the power is hatched on top.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(max(12, 1.6 * len(run.results)), 5), layout="constrained")
-    titles = [r.design.title.replace(", ", "\n").replace(" weights", "") for r in run.results]
+    shown = [part for part in (list(run.results), run.arrays) if part]
+    if len(shown) == 2 and len(shown[0]) == len(shown[1]):
+        shown.pop()
+    size = (max(12, 1.5 * len(run.results)), 4.5 * len(shown))
+    figure, grid = pyplot.subplots(len(shown), 2, figsize=size, layout="constrained", squeeze=False)
+    for results, axes in zip(shown, grid, strict=True):
+        _draw(results, axes)
+    grid[0][0].set_title(f"Area, {run.size}")
+    grid[0][1].set_title(f"Power at {1000 / run.clock_ns:g} MHz, {run.size}")
+    grid[0][1].legend(fontsize=8)
+    figure.savefig(path, dpi=120, metadata={"Software": None}, format="png")
+    pyplot.close(figure)
+
+
+def _draw(results: Sequence[Result], axes: Sequence) -> None:
+    """Area on the first axis, power on the second."""
+    titles = [r.design.title.replace(", ", "\n").replace(" weights", "") for r in results]
     for axis, label, value in (
         (axes[0], "um² per processing element", lambda r, b: r.area.get(b, 0.0) / r.design.elements),
         (axes[1], "mW", lambda r, b: r.power[b].total * 1e3 if b in r.power else 0.0),
     ):
         bottom = [0.0] * len(titles)
         for number, block in enumerate(BLOCKS):
-            heights = [value(r, block) for r in run.results]
+            heights = [value(r, block) for r in results]
             if any(heights):
                 axis.bar(titles, heights, bottom=bottom, label=block, color=f"C{number}", width=0.65)
                 bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
-        if axis is axes[1]:
-            glitches = [(r.total_power_with_glitches.total - r.total_power.total) * 1e3 for r in run.results]
-            style = {"color": "white", "edgecolor": "grey", "hatch": "//", "width": 0.65}
-            axis.bar(titles, glitches, bottom=bottom, label="glitches", **style)
         axis.set_ylabel(label)
         axis.tick_params(axis="x", labelsize=6)
-    axes[0].set_title(f"Area, {run.size}")
-    axes[1].set_title(f"Power at {1000 / run.clock_ns:g} MHz, {run.size}")
-    axes[1].legend(fontsize=8)
-    figure.savefig(path, dpi=120, metadata={"Software": None}, format="png")
-    pyplot.close(figure)
+    glitches = [(r.total_power_with_glitches.total - r.total_power.total) * 1e3 for r in results]
+    style = {"color": "white", "edgecolor": "grey", "hatch": "//", "width": 0.65}
+    axes[1].bar(titles, glitches, bottom=bottom, label="glitches", **style)
 
 
 def write_report(run: Run, directory: Path) -> list[Path]:
