@@ -60,7 +60,8 @@ def test_text_shorter_than_a_window(make, tokens):
 
 
 def test_unknown_recipe(make, tokens):
-    message = "unknown calibrated recipe 'best': choose one of calibrated, calibrated-2, calibrated-1, reconstructed, distilled"
+    names = "calibrated, calibrated-2, calibrated-1, reconstructed, distilled"
+    message = f"unknown calibrated recipe 'best': choose one of {names}"
     with pytest.raises(FineqError, match=message):
         quantize_model(make(), tokens, "best")
 
