@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fineq_hw.ppa.activity import write_saif
+import numpy as np
+
+from fineq_hw.ppa.activity import Activity, write_saif
 from fineq_hw.ppa.designs import Design, attribute_blocks, designs_of
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.liberty import Library
 from fineq_hw.ppa.netlist import Netlist, flatten, named_cells, write_verilog
 from fineq_hw.ppa.power import PowerEngine, total_power
 from fineq_hw.ppa.power_check import find_power_tools, report_power
@@ -57,27 +61,53 @@ def compare(
         tools: library.
         constraints: clock and environment.
         work: directory for the files between the tools.
-        row_only: only the first row, with all column drivers; the other rows are loads.
+        row_only: only the first row of the core, with the activity that its column drivers give it.
     """
     library, design = tools.library, mapped.design
     netlist: Netlist = mapped.first_row(library) if row_only else mapped.netlist
     flat = flatten(netlist, library, attribute_blocks(netlist, library))
-    run = record(design, flat, data, rows=[0] if row_only else None)
+    activity = record(design, flat, data, rows=[0] if row_only else None).activity
+    if row_only:
+        netlist, activity = cut_out(netlist, activity, library, "row_0")
+        flat = flatten(netlist, library)
     verilog, saif = work / "power.v", work / "power.saif"
     write_verilog(netlist, verilog)
-    write_saif(run.activity, named_cells(netlist, library), design.top, constraints.clock_ns, saif)
+    write_saif(activity, named_cells(netlist, library), netlist.top, constraints.clock_ns, saif)
     theirs = {
         name: report_power(tool, netlist, verilog, saif, constraints, tools.pdk, work)
         for name, tool in find_power_tools().items()
     }
     ours, same = (
         total_power(
-            PowerEngine(flat, library, tools.wire_load, power_options(constraints, independent)).evaluate(run.activity)
+            PowerEngine(flat, library, tools.wire_load, power_options(constraints, independent)).evaluate(activity)
         ).total
         for independent in (False, True)
     )
     title = f"one row of {design.config.columns}: {design.title}" if row_only else f"{WHOLE_SIZE}: {design.title}"
     return Comparison(title, sum(len(group) for group in flat.groups.values()), theirs, same, ours)
+
+
+def cut_out(netlist: Netlist, activity: Activity, library: Library, instance: str) -> tuple[Netlist, Activity]:
+    """A module instance as a netlist of its own, with the activity that it has in its place.
+
+    Raises:
+        SynthesisError: there is no instance whose name ends so.
+    """
+    owner, kind = next(
+        ((m.name, i.kind) for m in netlist.modules.values() for i in m.instances if i.name.endswith(instance)),
+        (None, None),
+    )
+    if owner is None:
+        raise SynthesisError(f"{netlist.top} has no instance {instance}")
+    part = Netlist(kind, netlist.modules)
+    nets = {path: pins for path, pins in named_cells(part, library)}
+    outer = np.zeros(flatten(part, library).nets, dtype=np.int64)
+    for path, pins in named_cells(netlist, library):
+        start = next((i + 1 for i, name in enumerate(path) if name.endswith(instance)), None)
+        if start is not None and path[start:] in nets:
+            for pin, net in nets[path[start:]].items():
+                outer[net] = pins[pin]
+    return part, Activity(activity.toggles[outer], activity.high[outer], activity.cycles, activity.source)
 
 
 def chosen_designs() -> list[tuple[Design, bool]]:
