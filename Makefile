@@ -16,7 +16,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth equivalence ppa pnr mutate coverage regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth equivalence ppa pnr mutate coverage architecture regress bench model clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 
 coverage: setup  ## line coverage of the generated Verilog by the regression, by component
 	$(PY) scripts/coverage.py --output $(BUILD)/coverage
+
+architecture: setup  ## block diagram from the Verilog, timing diagram from a recorded run
+	$(PY) scripts/architecture.py --output $(BUILD)/architecture
 
 regress: setup  ## the longer checks, on both simulators
 	$(PY) -m pytest 

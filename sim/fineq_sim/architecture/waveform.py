@@ -1,4 +1,7 @@
-"""Signals of a recorded waveform (VCD), one sample a clock cycle."""
+"""Signals of a recorded waveform (VCD), one sample a clock cycle.
+
+Read by hand: Verilator writes names that pyvcd's reader refuses, and almost all changes belong to other signals.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from vcd.reader import TokenKind, tokenize
 
 
 def read_signals(file: Path, names: Sequence[str], clock: str = "clk") -> dict[str, np.ndarray]:
@@ -39,25 +41,28 @@ def read_signals(file: Path, names: Sequence[str], clock: str = "clk") -> dict[s
         values.update(pending)
         pending.clear()
 
-    with file.open("rb") as stream:
-        for token in tokenize(stream):
-            if token.kind is TokenKind.SCOPE:
-                scopes.append(token.scope.ident)
-            elif token.kind is TokenKind.UPSCOPE:
-                scopes.pop()
-            elif token.kind is TokenKind.VAR:
-                # Simulators put scopes of their own around the top module.
-                path = [*scopes, token.var.reference]
-                for name in wanted - found:
-                    if path[-len(name.split(".")) :] == name.split(".") and len(path) <= name.count(".") + 3:
-                        identifiers.setdefault(token.var.id_code, []).append(name)
-                        found.add(name)
-            elif token.kind in (TokenKind.CHANGE_SCALAR, TokenKind.CHANGE_VECTOR):
-                change = token.data
-                for name in identifiers.get(change.id_code, ()):
-                    pending[name] = int(change.value) if str(change.value).isdigit() else 0
-            elif token.kind is TokenKind.CHANGE_TIME:
-                settle()
+    header, _, changes = file.read_bytes().partition(b"$enddefinitions $end")
+    for declaration in header.decode("ascii", errors="replace").split("$end"):
+        words = declaration.split()
+        if words[:1] == ["$scope"]:
+            scopes.append(words[2])
+        elif words[:1] == ["$upscope"]:
+            scopes.pop()
+        elif words[:1] == ["$var"]:
+            # Simulators put scopes of their own around the top module.
+            path = [*scopes, words[4]]
+            for name in wanted - found:
+                if path[-len(name.split(".")) :] == name.split(".") and len(path) <= name.count(".") + 3:
+                    identifiers.setdefault(words[3].encode(), []).append(name)
+                    found.add(name)
+    for line in changes.splitlines():
+        if line[:1] == b"#":
+            settle()
+            continue
+        value, _, identifier = line.partition(b" ") if line[:1] in b"bB" else (line[:1], b"", line[1:])
+        for name in identifiers.get(identifier, ()):
+            digits = value.lstrip(b"bB")
+            pending[name] = int(digits, 2) if digits and not digits.strip(b"01") else 0
     settle()
     if wanted - found:
         raise ValueError(f"{file.name} has no signal {', '.join(sorted(wanted - found))}: record it with WAVES=1")
