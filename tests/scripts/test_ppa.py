@@ -4,11 +4,17 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from fineq_hw.ppa.activity import Activity
 from fineq_hw.ppa.equivalence import Verdict
+from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.liberty import read_liberty
+from fineq_hw.ppa.netlist import Instance, Module, Netlist, Port, flatten, named_cells
+from fineq_hw.ppa.pdk import find_pdk
 from fineq_sim import equivalence_run, power_comparison
 from fineq_sim.equivalence_run import Proof
 from fineq_sim.power_comparison import Comparison
@@ -121,3 +127,24 @@ def test_ppa_runs_everything_and_publishes(tmp_path, monkeypatch):
     published = sorted(path.name for path in (tmp_path / "docs").iterdir())
     assert published == ["equivalence.md", "power_check.md", "synth.md"]
     assert result.exit_code == 1 and "error: equivalence.py failed: see above" in result.stderr
+
+
+def test_an_instance_keeps_its_activity_when_cut_out():
+    """Two inverters behind one another, each in a module of its own: the second sees what the first drives."""
+    library = read_liberty(find_pdk().liberty)
+    cell = Module("cell", {"a": Port("input", [0]), "y": Port("output", [1])}, [
+        Instance("u", "INV_X1", {"A": [0], "ZN": [1]})
+    ])
+    top = Module("top", {"a": Port("input", [0]), "y": Port("output", [2])}, [
+        Instance("first", "cell", {"a": [0], "y": [1]}), Instance("row_0", "cell", {"a": [1], "y": [2]})
+    ])
+    netlist = Netlist("top", {"top": top, "cell": cell})
+    flat = flatten(netlist, library)
+    activity = Activity(np.arange(1.0, flat.nets + 1), np.zeros(flat.nets), 5)
+    part, found = power_comparison.cut_out(netlist, activity, library, "row_0")
+    ports = {name: int(nets[0]) for name, (_, nets) in flatten(part, library).ports.items()}
+    middle = next(pins["A"] for path, pins in named_cells(netlist, library) if path == ("row_0", "u"))
+    assert found.toggles[ports["a"]] == activity.toggles[middle]
+    assert found.toggles[ports["y"]] == activity.toggles[int(flat.ports["y"][1][0])]
+    with pytest.raises(SynthesisError, match="top has no instance row_7"):
+        power_comparison.cut_out(netlist, activity, library, "row_7")
