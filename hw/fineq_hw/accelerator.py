@@ -94,6 +94,7 @@ class Accelerator(wiring.Component):
         for number, client in enumerate((descriptors, inputs, parameters, weights)):
             wiring.connect(m, client.commands, getattr(reader, f"commands_{number}"))
             wiring.connect(m, getattr(reader, f"words_{number}"), client.words)
+        m.d.comb += inputs.hold.eq(weights.hungry)
         wiring.connect(m, inputs.activations, core.activations)
         wiring.connect(m, weights.weights, core.weights)
         wiring.connect(m, outputs.partials, core.partials)

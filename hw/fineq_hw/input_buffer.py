@@ -27,7 +27,9 @@ class InputBuffer(wiring.Component):
             of every token in the tile. Words are always taken.
         activations: payload of the core; one row a cycle, the last one of a filling marked.
 
-    Other ports: `start` and `job` as for every block; `busy`: not all fillings of the job have been played.
+    Other ports:
+        start, job: as for every block; busy: not all fillings of the job have been played.
+        hold: do not begin to fetch a filling while another one waits to be played; the bus is needed elsewhere.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -37,6 +39,7 @@ class InputBuffer(wiring.Component):
                 "start": In(1),
                 "job": In(job_layout(config)),
                 "busy": Out(1),
+                "hold": In(1),
                 "commands": Out(stream.Signature(transfer_layout(config))),
                 "words": In(stream.Signature(read_word_layout(config))),
                 "activations": Out(stream.Signature(activations_payload(config.array))),
@@ -101,6 +104,8 @@ class InputBuffer(wiring.Component):
         address = Signal(self.config.address_bits)
         after_tile = Signal(self.config.address_bits)
         asked = self.commands.valid & self.commands.ready
+        offered = Signal()  # a command once offered stays
+        m.d.sync += offered.eq(self.commands.valid & ~self.commands.ready)
         payload = self.commands.payload
         m.d.comb += [
             walk.start.eq(self.start),
@@ -109,7 +114,7 @@ class InputBuffer(wiring.Component):
             walk.inner.eq(self.job.inner_tiles),
             walk.advance.eq(asked),
             halves.reserve.eq(asked),
-            self.commands.valid.eq(walk.active & halves.can_reserve),
+            self.commands.valid.eq(walk.active & halves.can_reserve & (halves.idle | ~self.hold | offered)),
             payload.address.eq(address),
             payload.row_bytes.eq(tile_bytes),
             payload.rows.eq(walk.tokens_in_tile),

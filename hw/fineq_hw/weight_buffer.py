@@ -45,6 +45,7 @@ class WeightBuffer(wiring.Component):
         start, job: as for every block; busy: not all vectors of the job have been played.
         line_written: a decoded line enters the buffer.
         decoding: lines of the job are still to be written.
+        hungry: the array may have to wait for lines, because no half is full yet.
     """
 
     def __init__(self, config: AcceleratorConfig) -> None:
@@ -59,6 +60,7 @@ class WeightBuffer(wiring.Component):
                 "weights": Out(stream.Signature(weights_payload(config.array))),
                 "line_written": Out(1),
                 "decoding": Out(1),
+                "hungry": Out(1),
             }
         )
 
@@ -93,6 +95,7 @@ class WeightBuffer(wiring.Component):
             halves.fill.eq(gearbox.done),
             self.line_written.eq(gearbox.line_valid),
             self.decoding.eq(lines.active | halves.pending),
+            self.hungry.eq(halves.pending & ~halves.can_play),
         ]
         with m.If(gearbox.done):
             m.d.sync += written.eq(0)

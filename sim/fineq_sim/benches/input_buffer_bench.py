@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles
+from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import ALIGNMENT
 from fineq_sim.block_bench import BlockBench, ReadEngine
@@ -22,6 +22,7 @@ class TB(BlockBench):
         super().__init__(dut)
         self.reader = ReadEngine(dut, self.config, np.zeros(0, np.uint8), stall)
         self.rows = StreamConsumer.with_stalls(dut, "activations", stall)
+        dut.hold.value = 0
 
     async def begin(self) -> None:
         await super().begin()
@@ -47,11 +48,19 @@ class TB(BlockBench):
         return expected
 
 
+async def hold_now_and_then(tb: TB) -> None:
+    while True:
+        tb.dut.hold.value = int(tb.source.random() < 0.3)
+        await RisingEdge(tb.dut.clk)
+
+
 @cocotb.test()
-@cocotb.parametrize(stall=[0.0, 0.4])
-async def plays_every_filling(dut, stall):
+@cocotb.parametrize(stall=[0.0, 0.4], held=[False, True])
+async def plays_every_filling(dut, stall, held):
     tb = TB(dut, stall)
     await tb.begin()
+    if held:
+        cocotb.start_soon(hold_now_and_then(tb))
     for tokens, channels, inner in tb.sizes():
         expected = await tb.job(tokens, channels, inner)
         got = await tb.rows.receive(len(expected), within=100 * len(expected) + 1000)
@@ -72,6 +81,21 @@ async def one_row_a_cycle(dut):
     for filling in range(4):
         cycles = tb.rows.cycles[filling * rows : (filling + 1) * rows]
         assert cycles[-1] - cycles[0] == rows - 1, f"filling {filling} took the cycles {cycles}"
+
+
+@cocotb.test()
+async def hold_leaves_the_bus_alone(dut):
+    """Held, the buffer fetches a filling only when it has none; free again, it fetches ahead."""
+    tb = TB(dut)
+    await tb.begin()
+    tb.rows.stop()
+    dut.hold.value = 1
+    await tb.job(2, 1, 4 * tb.config.array.columns)
+    await ClockCycles(dut.clk, 100)
+    assert len(tb.reader.transfers) == 1
+    dut.hold.value = 0
+    await ClockCycles(dut.clk, 100)
+    assert len(tb.reader.transfers) == 2
 
 
 @cocotb.test()
