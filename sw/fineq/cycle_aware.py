@@ -17,16 +17,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from math import lcm
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fineq.format import BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
+from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
 from fineq.quantizer import SCALE_GRID, SCALE_GRID_DENOMINATOR, choose_codes, in_units, kept_codes
 from fineq.recipes import Recipe
-from fineq.temporal import array_cycles, vector_cycles
+from fineq.temporal import array_cycles, line_order, vector_cycles
 
 CYCLE_GRID = (*SCALE_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
 """Scales that the search tries, as `SCALE_GRID`, and beyond it up to absmax / 2: at that scale no weight is 3."""
@@ -64,27 +63,6 @@ def window_cycles(codes: np.ndarray, columns: int, encoding: str) -> np.ndarray:
     order = line_order(columns, encoding)
     padded = np.pad(codes, ((0, 0), (0, -length % len(order)))).reshape(rows, -1, len(order))[..., order]
     return array_cycles(padded.reshape(rows, -1, columns), encoding)[:, : -(-length // columns)]
-
-
-def line_order(columns: int, encoding: str) -> list[int]:
-    """Which weights of a line the vectors hold, one vector after the other.
-
-    Encoding `cluster` must not cut a cluster: a vector has as many whole clusters as fit, and the clusters that are
-    left of the line are dealt to the columns that are left.
-    """
-    if encoding != "cluster":
-        return list(range(columns))
-    vectors = lcm(columns, BLOCK_WEIGHTS) // columns
-    whole = columns // CLUSTER_WEIGHTS * CLUSTER_WEIGHTS
-    left = columns - whole
-    return [
-        place
-        for vector in range(vectors)
-        for place in (
-            *range(whole * vector, whole * (vector + 1)),
-            *range(whole * vectors + left * vector, whole * vectors + left * (vector + 1)),
-        )
-    ]
 
 
 def cycle_worth(recipe: Recipe, length: int) -> float:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import fineq
-from fineq.cycle_aware import line_order, window_cycles
+from fineq.cycle_aware import window_cycles
 from fineq.temporal import ENCODINGS, array_cycles
 from fineq_hw.config import ArrayConfig
 
@@ -13,10 +13,6 @@ from fineq_hw.config import ArrayConfig
 @pytest.mark.parametrize("columns", [8, 16, 24, 64])
 def test_lines_are_cut_into_vectors_as_the_array_cuts_them(columns, encoding):
     config = ArrayConfig(rows=4, columns=columns, encoding=encoding, sign_handling="column")
-    order = line_order(columns, encoding)
-    assert list(config.line_order) == [
-        start + place for start in range(0, config.line_weights, len(order)) for place in order
-    ]
     weight = torch.randn(5, 2 * config.line_weights, generator=torch.Generator().manual_seed(0))
     codes = fineq.quantize(weight, "mse").codes().numpy()
     lines = codes.reshape(5, 2, config.line_weights)[..., list(config.line_order)]
