@@ -68,6 +68,11 @@ class _Functional:
             for i in module.instances
             if i.kind in library.cells and library.cell(i.kind).clock_gate
         }
+        self.buffered = {  # by output net: what a buffer repeats
+            i.pins[library.cell(i.kind).outputs[0].name][0]: i.pins[library.cell(i.kind).inputs[0].name][0]
+            for i in module.instances
+            if i.kind in library.cells and i.kind.startswith("BUF_")
+        }
         self.count = 0
 
     def lines(self) -> Iterator[str]:
@@ -140,6 +145,8 @@ class _Functional:
         if register.clear is not None or register.preset is not None:
             raise SynthesisError(f"{instance.kind} has an asynchronous reset: the RTL has none")
         clock = instance.pins[register.clock.inputs[0]][0]
+        while clock in self.buffered:
+            clock = self.buffered[clock]
         gate = self.gates.get(clock)
         if gate is None and clock != self.clock:
             raise SynthesisError(f"a {instance.kind} in {self.module.name} has a clock that is not the clock port's")
@@ -160,10 +167,13 @@ class _Functional:
 
     def _drives_latches(self, gate: Instance) -> bool:
         net = gate.pins[self.library.cell(gate.kind).outputs[0].name][0]
+        nets = {net} | {output for output, source in self.buffered.items() if source == net}
         for instance in self.module.instances:
-            if instance is gate or not any(net in bits for bits in instance.pins.values()):
+            if instance is gate or not any(nets.intersection(bits) for bits in instance.pins.values()):
                 continue
             cell = self.library.cells.get(instance.kind)
+            if instance.kind.startswith("BUF_"):
+                continue
             return cell is None or cell.register is None or cell.register.kind == "latch"
         return True
 
