@@ -242,7 +242,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "kernel-tie-takes-last",
         "native quantizer takes the last instead of the first among equal losses",
-        f"{_SW}/kernels/quantize.cpp",
+        f"{_SW}/kernels/pairs.h",
         "Ints is_less = losses[code] < loss;",
         "Ints is_less = losses[code] <= loss;",
         tests=("tests/sw/test_reference.py",),

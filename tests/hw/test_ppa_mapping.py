@@ -92,10 +92,22 @@ def test_same_bytes_twice(tmp_path, library):
     assert texts[0] == texts[1]
 
 
+INFERRED_LATCH = "module top(e, d, q); input e, d; output reg q; always @* if (e) q = d; endmodule"
+
+
 def test_latches_are_mapped(tmp_path, library):
-    text = "module top(e, d, q); input e, d; output reg q; always @* if (e) q = d; endmodule"
-    netlist = map_text(text, "top", tmp_path / "latch", library)
+    top = "module top(e, d, q); input e, d; output q; fineq_latch cell_ (.enable(e), .d(d), .q(q)); endmodule\n"
+    latch = INFERRED_LATCH.replace("top(e,", "fineq_latch(enable,").replace("input e,", "input enable,")
+    (tmp_path / "latch.v").write_text(latch.replace("if (e)", "if (enable)"), encoding="utf-8")
+    (tmp_path / "top.v").write_text(top, encoding="utf-8")
+    files = [tmp_path / "top.v", tmp_path / "latch.v"]
+    netlist = map_design(files, "top", OPTIONS, find_pdk(), library, tmp_path / "latch")
     assert netlist.cell_counts()["DLH_X1"] == 1
+
+
+def test_latches_that_nobody_placed_are_refused(tmp_path, library):
+    with pytest.raises(SynthesisError, match=r"the RTL has a latch that nobody asked for .*: place fineq_latch where"):
+        map_text(INFERRED_LATCH, "top", tmp_path / "latch", library)
 
 
 def test_unmapped_cells_are_named(library):
