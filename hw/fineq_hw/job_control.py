@@ -10,10 +10,12 @@ from fineq_hw.axi import bus_error_layout
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.csr import POINTER_BITS, fault_layout
 from fineq_hw.descriptor_unit import checked_job_layout
-from fineq_hw.errors import ErrorCode
+from fineq_hw.errors import READ_FAULT, WRITE_FAULT, ErrorCode
 
-_BUS_ERRORS = 0x50 >> 3
+_BUS_ERRORS = READ_FAULT >> 3
 """Upper bits of the codes of bus errors; below them a bit for writes and the response."""
+
+assert WRITE_FAULT == READ_FAULT + 4 and READ_FAULT % 8 == 0
 
 
 class JobControl(wiring.Component):

@@ -60,14 +60,14 @@ def read_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Re
         stall: share of the cycles in which a channel pauses.
         response: what a faulty address answers.
     """
-    slave = AxiSlaveRead(AxiReadBus.from_prefix(dut, MASTER_PREFIX), dut.clk, target=memory)
+    slave = AxiSlaveRead(AxiReadBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.rst, target=memory)
     _prepare(slave, ("ar_channel", "r_channel"), slave.r_channel, "rresp", stall, response)
     return slave
 
 
 def write_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Response.SLVERR) -> AxiSlaveWrite:
     """As `read_memory`, for the AW, W and B channels."""
-    slave = AxiSlaveWrite(AxiWriteBus.from_prefix(dut, MASTER_PREFIX), dut.clk, target=memory)
+    slave = AxiSlaveWrite(AxiWriteBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.rst, target=memory)
     _prepare(slave, ("aw_channel", "w_channel", "b_channel"), slave.b_channel, "bresp", stall, response)
     return slave
 

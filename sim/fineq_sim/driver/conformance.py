@@ -342,6 +342,27 @@ def check_abort(machine: Accelerator) -> None:
         assert np.array_equal(machine.run(layer, activations).values, sums(activations, codes)), cycles
 
 
+def check_reset_line(machine: Accelerator) -> None:
+    """The reset line in the middle of a job, at many moments: registers as new, nothing left of the job."""
+    rng = np.random.default_rng(8)
+    config, transport = machine.config, machine.transport
+    tokens, channels, inner = config.array.rows + 1, config.final_channels, 2 * config.array.columns
+    codes, activations = random_codes(config, rng, channels, inner), random_activations(rng, tokens, inner)
+    for cycles in (20, 60, 150, 400):
+        before = Accelerator(transport)
+        prepared = Prepared(before)
+        prepared.write(last=0, next=prepared.address)
+        before.registers.write("DESCRIPTOR", prepared.address)
+        before.registers.write("CONTROL", start=1)
+        transport.wait(cycles)
+        transport.reset()
+        assert not any(before.registers.fields("STATUS").values()), cycles
+        assert before.registers.fields("ERROR")["code"] == 0
+        after = Accelerator(transport)  # a driver that knows nothing of the one before
+        layer = load(after, codes, rng)
+        assert np.array_equal(after.run(layer, activations).values, sums(activations, codes)), cycles
+
+
 def check_timeout(machine: Accelerator) -> None:
     """A chain that takes too long: the driver says where it was, and the machine is usable again."""
     prepared = Prepared(machine)
