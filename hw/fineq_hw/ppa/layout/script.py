@@ -98,8 +98,8 @@ def layout_script(block: Block, technology: Technology, options: LayoutOptions, 
     """
     steps = [
         _read(block, technology, work),
-        _wires(technology, options),
         _floorplan(technology, options),
+        _wires(technology, options),  # routing layers are known by their tracks
         _power_grid(options),
         _placement(options),
         _clock_tree(block) if block.clock else [],
