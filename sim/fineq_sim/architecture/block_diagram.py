@@ -43,7 +43,7 @@ PLACES: Mapping[str, Place] = {
 """Places of the blocks. A block of the machine that is missing here is an error, so the picture cannot lag behind."""
 
 _WIDTH, _HEIGHT = 1.24, 0.8
-_COLOURS = {"": "#eceff4"}
+_BLOCK_COLOUR = "#eceff4"
 _STAGE_COLOUR = "#d5e5f5"
 _STREAM_COLOUR, _BUS_COLOUR, _TAG_COLOUR = "#1f4e79", "#8a4b08", "#777777"
 _BUSES = {"s_axil": "AXI4-Lite", "m_axi": "AXI4"}
@@ -106,7 +106,7 @@ def draw(modules: Mapping[str, str], top: str, title: str, file: Path) -> Struct
     figure, axes = pyplot.subplots(figsize=(13.2, 9.6))
     for name, place in PLACES.items():
         corner = (place.x - _WIDTH / 2, place.y - _HEIGHT / 2)
-        colour = _STAGE_COLOUR if place.stage else _COLOURS[""]
+        colour = _STAGE_COLOUR if place.stage else _BLOCK_COLOUR
         axes.add_patch(
             FancyBboxPatch(
                 corner, _WIDTH, _HEIGHT, boxstyle="round,pad=0,rounding_size=0.06", fc=colour, ec="#333", zorder=3
