@@ -9,10 +9,6 @@ The tiles follow `fineq_sim.tiling`; the sums of a tile come back as the startin
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable
@@ -23,20 +19,15 @@ from typing import Protocol
 import numpy as np
 
 from fineq_hw.config import ARRAYS, ArrayConfig
-from fineq_hw.processing_array import ArrayRow
-from fineq_sim import designs, simulators
+from fineq_sim import designs
 from fineq_sim.payloads import Payloads
-from fineq_sim.runner import default_cache, last_lines
 from fineq_sim.simulators import SimulatorError
 from fineq_sim.tiling import Tile, inner_tiles, tile_inputs, tiles
+from fineq_sim.verilated_program import build_program
 
 _HARNESS = Path(__file__).with_name("layer_harness.cpp")
-_OPTIONS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--output-split", "20000")
 _PATIENCE = 10_000
 """Cycles without any transfer after which the driver gives up."""
-
-_ROWS_WORTH_SHARING = 16
-"""Below this a build in two parts takes longer than it saves."""
 
 
 class LayerVectors(Protocol):
@@ -92,36 +83,8 @@ def build_layer_simulator(config: ArrayConfig, cache: Path | None = None) -> Pat
     Raises:
         SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
     """
-    simulators.require("verilator")
-    cache = default_cache() if cache is None else cache.absolute()
     design = designs.component_design("packed", config, cache)
-    files, options = dict(design.sources), list(_OPTIONS)
-    if config.rows >= _ROWS_WORTH_SHARING:
-        # All rows are the same circuit: compile it once instead of once a row.
-        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{ArrayRow.module_name(config)}"\n'
-        options.append("--hierarchical")
-    parts = [simulators.version("verilator"), options, files, _HARNESS.read_text()]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    program = cache / f"layer-{config.rows}x{config.columns}-{key}"
-    if program.is_file():
-        return program
-    cache.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".layer-", dir=cache))
-    try:
-        for name, text in files.items():
-            (work / name).write_text(text)
-        log = work / "build.log"
-        jobs = os.cpu_count() or 1
-        command = ["verilator", "--cc", "--exe", "--build", "-j", str(jobs), *options, "--top-module", design.top]
-        command += ["--prefix", "Vtop", "--Mdir", "obj", "-o", "layer", "-CFLAGS", "-O2", str(_HARNESS), *sorted(files)]
-        with simulators.environment("verilator", FINEQ_OBJECT_CACHE=str(cache / "objects")), log.open("w") as stream:
-            code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=work).returncode
-        if code:
-            raise SimulatorError(f"Verilator could not build the layer simulation:\n{last_lines(log)}")
-        os.replace(work / "obj" / "layer", program)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return program
+    return build_program(f"layer-{config.rows}x{config.columns}", design, _HARNESS, cache)
 
 
 def _words(beats: Iterable[int], words: int) -> bytes:

@@ -8,14 +8,8 @@ The process (harness.cpp) holds the whole top and its memory; requests go throug
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
-import shutil
 import struct
 import subprocess
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,16 +17,12 @@ import numpy as np
 
 from fineq_hw.axi import Response
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_sim import designs, simulators
+from fineq_sim import designs
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
-from fineq_sim.runner import default_cache, last_lines
 from fineq_sim.simulators import SimulatorError
+from fineq_sim.verilated_program import build_program
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
-_OPTIONS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--output-split", "20000")
-
-_ROWS_WORTH_SHARING = 16
-"""Below this a build in two parts takes longer than it saves."""
 
 
 def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
@@ -48,37 +38,8 @@ def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
     Raises:
         SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
     """
-    simulators.require("verilator")
-    cache = default_cache() if cache is None else cache.absolute()
     design = designs.accelerator_design(config, cache)
-    files, options = dict(design.sources), list(_OPTIONS)
-    if config.array.rows >= _ROWS_WORTH_SHARING:
-        # All rows are the same circuit: compile it once instead of once a row.
-        row = re.search(r"^  (\w+) row_0 \(", "\n".join(files.values()), re.MULTILINE)[1]
-        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{row}"\n'
-        options.append("--hierarchical")
-    parts = [simulators.version("verilator"), options, files, _HARNESS.read_text()]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    program = cache / f"{design.top}-{config.array.rows}x{config.array.columns}-{key}"
-    if program.is_file():
-        return program
-    cache.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".accelerator-", dir=cache))
-    try:
-        for name, text in files.items():
-            (work / name).write_text(text)
-        log = work / "build.log"
-        command = ["verilator", "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *options]
-        command += ["--top-module", design.top, "--prefix", "Vtop", "--Mdir", "obj", "-o", "harness", "-CFLAGS", "-O2"]
-        command += [str(_HARNESS), *sorted(files)]
-        with simulators.environment("verilator", FINEQ_OBJECT_CACHE=str(cache / "objects")), log.open("w") as stream:
-            code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=work).returncode
-        if code:
-            raise SimulatorError(f"Verilator could not build the accelerator:\n{last_lines(log)}")
-        os.replace(work / "obj" / "harness", program)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    return program
+    return build_program(f"{design.top}-{config.array.rows}x{config.array.columns}", design, _HARNESS, cache)
 
 
 class VerilatedTransport:
