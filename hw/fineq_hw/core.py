@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import wiring
 
 from fineq_hw.accumulator import row_parameters
 from fineq_hw.activation_storage import storage_suffix
@@ -12,7 +11,7 @@ from fineq_hw.config import ARRAYS, ArrayConfig
 from fineq_hw.control_unit import ControlUnit
 from fineq_hw.decoder import LineDecoder
 from fineq_hw.hierarchy import place
-from fineq_hw.layouts import activations_payload, lines_payload, results_payload, sums_layout, weights_payload
+from fineq_hw.layouts import core_ports
 from fineq_hw.processing_array import ProcessingArray
 
 
@@ -45,16 +44,7 @@ class TemporalCore(wiring.Component):
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
-        super().__init__(
-            {
-                "activations": In(stream.Signature(activations_payload(config))),
-                "weights": In(stream.Signature(weights_payload(config))),
-                "partials": In(stream.Signature(sums_layout(config))),
-                "results": Out(stream.Signature(results_payload(config))),
-                "early_termination": In(1),
-                "computing": Out(1),
-            }
-        )
+        super().__init__(core_ports(config))
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -105,16 +95,7 @@ class PackedCore(wiring.Component):
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
-        super().__init__(
-            {
-                "activations": In(stream.Signature(activations_payload(config))),
-                "lines": In(stream.Signature(lines_payload(config))),
-                "partials": In(stream.Signature(sums_layout(config))),
-                "results": Out(stream.Signature(results_payload(config))),
-                "early_termination": In(1),
-                "computing": Out(1),
-            }
-        )
+        super().__init__(core_ports(config, packed=True))
 
     def elaborate(self, platform) -> Module:
         m = Module()

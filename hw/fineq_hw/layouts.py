@@ -1,4 +1,4 @@
-"""Data layouts that several components share, and the payloads of the cores' streams (docs/hardware.md).
+"""Data layouts that several components share, and the ports of the cores (docs/hardware.md).
 
 Structs are packed with the first field in the lowest bits, so a testbench can build a payload by shifting.
 """
@@ -6,7 +6,8 @@ Structs are packed with the first field in the lowest bits, so a testbench can b
 from __future__ import annotations
 
 from amaranth.hdl import Shape, signed
-from amaranth.lib import data
+from amaranth.lib import data, stream
+from amaranth.lib.wiring import In, Member, Out
 
 from fineq.format import MAGNITUDE_BITS
 from fineq_hw.config import ArrayConfig, MacConfig
@@ -57,3 +58,19 @@ def lines_payload(config: ArrayConfig) -> data.StructLayout:
 def results_payload(config: ArrayConfig | MacConfig) -> data.StructLayout:
     """`results` stream: the sums of one weight vector; `last` repeats the vector's `last`."""
     return data.StructLayout({"sums": sums_layout(config), "last": 1})
+
+
+def core_ports(config: ArrayConfig | MacConfig, *, packed: bool = False) -> dict[str, Member]:
+    """Ports of a core: its streams, and for a temporal array the control of early termination.
+
+    Args:
+        config: array of the core.
+        packed: weights come packed, as `lines` in place of `weights`.
+    """
+    weights = {"lines": lines_payload(config)} if packed else {"weights": weights_payload(config)}
+    taken = {"activations": activations_payload(config)} | weights | {"partials": sums_layout(config)}
+    ports = {name: In(stream.Signature(payload)) for name, payload in taken.items()}
+    ports["results"] = Out(stream.Signature(results_payload(config)))
+    if isinstance(config, ArrayConfig):
+        ports |= {"early_termination": In(1), "computing": Out(1)}
+    return ports

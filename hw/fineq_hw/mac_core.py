@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, enum, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib import data, enum, wiring
 
 from fineq_hw.config import MACS, MacConfig
 from fineq_hw.hierarchy import place
-from fineq_hw.layouts import activations_payload, results_payload, sums_layout, weights_payload
+from fineq_hw.layouts import core_ports
 from fineq_hw.mac_array import MacArray
 from fineq_hw.timing import mac_array_latency
 
@@ -32,14 +31,7 @@ class MacCore(wiring.Component):
 
     def __init__(self, config: MacConfig) -> None:
         self.config = config
-        super().__init__(
-            {
-                "activations": In(stream.Signature(activations_payload(config))),
-                "weights": In(stream.Signature(weights_payload(config))),
-                "partials": In(stream.Signature(sums_layout(config))),
-                "results": Out(stream.Signature(results_payload(config))),
-            }
-        )
+        super().__init__(core_ports(config))
 
     def elaborate(self, platform) -> Module:
         m = Module()
