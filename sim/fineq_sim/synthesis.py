@@ -140,6 +140,7 @@ def synthesise_size(
     *,
     cache: Path | None = None,
     sets: tuple[DataSet, ...] = (),
+    command: str | None = None,
 ) -> Run:
     """All designs of a size on the same data.
 
@@ -152,6 +153,7 @@ def synthesise_size(
         tops: only these designs.
         cache: directory that keeps mapped netlists; None: always map.
         sets: further data whose cycles per weight vector are reported (`tiles.data_sets`).
+        command: what makes the same report again; None: the script with the size alone.
 
     Raises:
         SynthesisError: unknown size or design, a missing tool, or a failing step.
@@ -181,6 +183,6 @@ def synthesise_size(
         source.source: {encoding: mean_vector_cycles(source, columns, encoding) for encoding in encodings}
         for source in (data, *(other for other in sets if other.source != data.source))
     }
-    command = f"python scripts/synth.py --size {size}" + (f" --clock-ns {clock_ns:g}" if clock_ns != 2.5 else "")
     versions = tools.versions() | {"python": platform.python_version()}
+    command = command or f"python scripts/synth.py --size {size}"
     return Run(size, clock_ns, results, versions, data.source, cycles, command)

@@ -95,22 +95,31 @@ def model_data(directory: Path, text: Path | None = None, recipe: str = "paper")
 
 
 def default_data(model: Path | None = None, recipe: str = "paper") -> DataSet:
-    """The model given, else the first under `FINEQ_MODELS`, else the shipped one, else Gaussian rows."""
+    """The model given, else the one the repository carries, else Gaussian rows: the same on every machine."""
     from fineq.models import shipped_model_path
 
     if model is not None:
         return model_data(model, recipe=recipe)
-    root = os.environ.get(MODELS_VARIABLE)
-    if root:
-        found = sorted(path.parent for path in Path(root).glob("*/config.json"))
-        if not found:
-            raise SynthesisError(f"{MODELS_VARIABLE} is {root}: there is no model directory in it")
-        return model_data(found[-1], recipe=recipe)
     try:
         shipped = shipped_model_path()
     except FileNotFoundError:
         return gaussian_data(recipe)
     return model_data(shipped, recipe=recipe) if shipped.is_dir() else gaussian_data(recipe)
+
+
+def further_models() -> list[Path]:
+    """Model directories under `FINEQ_MODELS`, by name; none if it is not set.
+
+    Raises:
+        SynthesisError: it is set, and there is no model in it.
+    """
+    root = os.environ.get(MODELS_VARIABLE)
+    if not root:
+        return []
+    found = sorted(path.parent for path in Path(root).glob("*/config.json"))
+    if not found:
+        raise SynthesisError(f"{MODELS_VARIABLE} is {root}: there is no model directory in it")
+    return found
 
 
 CYCLE_RECIPES = ("paper", "mse")
@@ -124,8 +133,7 @@ def data_sets(main: DataSet) -> tuple[DataSet, ...]:
     """
     from fineq.models import shipped_model_path
 
-    root = os.environ.get(MODELS_VARIABLE)
-    models = sorted(path.parent for path in Path(root).glob("*/config.json")) if root else []
+    models = further_models()
     with contextlib.suppress(FileNotFoundError):
         shipped = shipped_model_path()
         models = [shipped, *(model for model in models if model.name != shipped.name)]

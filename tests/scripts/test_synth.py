@@ -9,16 +9,22 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from fineq_hw.ppa import picture
+
 ROOT = Path(__file__).parents[2]
 DESIGNS = ("fineq_5x7_column_packed", "mac8x3_5x7_broadcast")
 
 
-def synth(*arguments, **environment):
+def load():
     specification = importlib.util.spec_from_file_location("synth", ROOT / "scripts" / "synth.py")
     script = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(script)
+    return script
+
+
+def synth(*arguments, **environment):
     app = typer.Typer()
-    app.command()(script.main)
+    app.command()(load().main)
     return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
 
 
@@ -70,6 +76,52 @@ def test_markdown_has_the_tables_and_no_paths(report):
         assert heading in text
     assert "*paper, Table III, 64x64: FineQ*" in text
     assert str(ROOT) not in text and str(output) not in text
+
+
+def test_the_command_says_what_decides(report, tmp_path):
+    _, output = report
+    designs = " ".join(f"--design {name}" for name in DESIGNS)
+    command = f"python scripts/synth.py --size 5x7 --gaussian {designs} --activity-only"
+    assert json.loads((output / "synth-5x7.json").read_text())["command"] == command
+    assert f"Made by `{command}`" in (output / "synth-5x7.md").read_text()
+    line = load().command_line("16x16", 2.0, tmp_path / "small", False, [], False, ["a", "b"])
+    assert line == "FINEQ_MODELS=<directory of a, b> python scripts/synth.py --size 16x16 --clock-ns 2 --model small"
+
+
+def test_redraw_gives_the_same_picture(report, tmp_path):
+    _, output = report
+    result = synth("--redraw", output / "synth-5x7.json", "--output", tmp_path / "again")
+    assert result.exit_code == 0 and [path.name for path in (tmp_path / "again").iterdir()] == ["synth-5x7.png"]
+    assert (tmp_path / "again" / "synth-5x7.png").read_bytes() == (output / "synth-5x7.png").read_bytes()
+
+
+def test_bars_of_the_picture_end_at_the_figures_of_the_report():
+    for size in ("16x16", "64x64"):
+        document = picture.read_report(ROOT / "docs" / "results" / f"synth-{size}.json")
+        area, power, energy = picture.panels(document, document["designs"])
+        for index, design in enumerate(document["designs"]):
+            assert area.totals()[index] == pytest.approx(design["area_per_element_um2"], rel=1e-4)
+            assert power.totals()[index] == pytest.approx(
+                design["power_with_glitches_w"]["total"]["total"] * 1e3, rel=1e-4
+            )
+            assert energy.totals()[index] == pytest.approx(design["energy_per_mac_with_glitches_pj"], rel=1e-3)
+        assert all(set(panel.parts) <= set(panel.colours) for panel in (area, power, energy))
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "error: cannot read {file}: No such file or directory"),
+        ("{}", "error: {file} is not a synthesis report: give the .json file of `make synth`"),
+        ("# Synthesis", "is not a synthesis report"),
+    ],
+)
+def test_redraw_of_something_else(text, message, tmp_path):
+    file = tmp_path / "report.json"
+    if text is not None:
+        file.write_text(text)
+    result = synth("--redraw", file, "--output", tmp_path / "out")
+    assert result.exit_code == 1 and message.format(file=file) in result.stderr and not (tmp_path / "out").exists()
 
 
 def test_bars_are_computed(report):

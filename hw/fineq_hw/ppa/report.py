@@ -13,6 +13,7 @@ from pathlib import Path
 from fineq_hw.ppa.bars import SIZE, bars
 from fineq_hw.ppa.designs import BLOCKS
 from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.picture import read_report, write_picture
 from fineq_hw.ppa.results import (
     PAPER_AREA_MM2,
     PAPER_ELEMENTS,
@@ -23,7 +24,7 @@ from fineq_hw.ppa.results import (
     Run,
 )
 
-__all__ = ["GlitchShare", "Result", "Run", "as_json", "markdown", "write_plot", "write_report"]
+__all__ = ["GlitchShare", "Result", "Run", "as_json", "markdown", "redraw", "write_report"]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -38,7 +39,8 @@ def markdown(run: Run) -> str:
         f"FreePDK45 (NanGate open cell library, typical corner, 1.1 V, 25 C), {1000 / run.clock_ns:g} MHz. Made by "
         f"`{run.command}`. docs/synthesis.md says how each figure comes about and what it leaves out: no layout, an "
         "ideal clock.\n",
-        f"Activity: {run.activity}. Every result of the gate-level runs equals the integer reference.\n",
+        f"Activity: {run.activity}. Every result of the gate-level runs equals the integer reference. Area, timing and "
+        "power are those of the whole array; nothing is scaled up from a row.\n",
         _comparison(run),
     ]
     if run.baseline is not None:
@@ -217,50 +219,6 @@ def as_json(run: Run) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def write_plot(run: Run, path: Path) -> None:
-    """Bars of area and power by block, as in Fig. 8 of the paper: all designs, below them the FineQ arrays alone.
-
-    What glitches add to the power is hatched on top.
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    shown = [part for part in (list(run.results), run.arrays) if part]
-    if len(shown) == 2 and len(shown[0]) == len(shown[1]):
-        shown.pop()
-    size = (max(12, 1.5 * len(run.results)), 4.5 * len(shown))
-    figure, grid = pyplot.subplots(len(shown), 2, figsize=size, layout="constrained", squeeze=False)
-    for results, axes in zip(shown, grid, strict=True):
-        _draw(results, axes)
-    grid[0][0].set_title(f"Area, {run.size}")
-    grid[0][1].set_title(f"Power at {1000 / run.clock_ns:g} MHz, {run.size}")
-    grid[0][1].legend(fontsize=8)
-    figure.savefig(path, dpi=120, metadata={"Software": None}, format="png")
-    pyplot.close(figure)
-
-
-def _draw(results: Sequence[Result], axes: Sequence) -> None:
-    """Area on the first axis, power on the second."""
-    titles = [r.design.title.replace(", ", "\n").replace(" weights", "") for r in results]
-    for axis, label, value in (
-        (axes[0], "um² per processing element", lambda r, b: r.area.get(b, 0.0) / r.design.elements),
-        (axes[1], "mW", lambda r, b: r.power[b].total * 1e3 if b in r.power else 0.0),
-    ):
-        bottom = [0.0] * len(titles)
-        for number, block in enumerate(BLOCKS):
-            heights = [value(r, block) for r in results]
-            if any(heights):
-                axis.bar(titles, heights, bottom=bottom, label=block, color=f"C{number}", width=0.65)
-                bottom = [b + h for b, h in zip(bottom, heights, strict=True)]
-        axis.set_ylabel(label)
-        axis.tick_params(axis="x", labelsize=6)
-    glitches = [(r.total_power_with_glitches.total - r.total_power.total) * 1e3 for r in results]
-    style = {"color": "white", "edgecolor": "grey", "hatch": "//", "width": 0.65}
-    axes[1].bar(titles, glitches, bottom=bottom, label="glitches", **style)
-
-
 def write_report(run: Run, directory: Path) -> list[Path]:
     """Write `synth-<size>.md`, `.json` and `.png` into a directory; all or nothing per file.
 
@@ -274,7 +232,7 @@ def write_report(run: Run, directory: Path) -> list[Path]:
             path = directory / f"synth-{run.size}.{suffix}"
             part = path.with_name(path.name + ".part")
             if suffix == "png":
-                write_plot(run, part)
+                write_picture(json.loads(as_json(run)), part)
             else:
                 part.write_text(markdown(run) if suffix == "md" else as_json(run), encoding="utf-8")
             os.replace(part, path)
@@ -282,3 +240,21 @@ def write_report(run: Run, directory: Path) -> list[Path]:
     except OSError as error:
         raise SynthesisError(f"cannot write the report to {directory}: {error.strerror}") from None
     return written
+
+
+def redraw(report: Path, directory: Path) -> Path:
+    """Draw the picture of a JSON report again, `synth-<size>.png` in a directory.
+
+    Raises:
+        SynthesisError: the report cannot be read, or the directory not be written.
+    """
+    document = read_report(report)
+    path = directory / f"synth-{document['size']}.png"
+    part = path.with_name(path.name + ".part")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_picture(document, part)
+        os.replace(part, path)
+    except OSError as error:
+        raise SynthesisError(f"cannot write the picture to {directory}: {error.strerror}") from None
+    return path
