@@ -20,7 +20,7 @@ RESULT_LATENCY = 1
 """Cycles from a vector's last pulse to its result: the accumulators."""
 
 
-VECTOR_LANE_LATENCY = 14
+VECTOR_LANE_LATENCY = 17
 """Cycles from a sum entering a lane of the vector unit to its result; one sum a cycle."""
 
 VECTOR_UNIT_LATENCY = VECTOR_LANE_LATENCY + 1

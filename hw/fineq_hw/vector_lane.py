@@ -64,6 +64,18 @@ class _Stages:
         return SimpleNamespace(**later)
 
 
+def _multiplied(stages: _Stages, value: Value, factor: Value, /, **beside: ValueLike) -> SimpleNamespace:
+    """`product` of a signed and an unsigned number, two stages later, and what travels `beside` it.
+
+    Halves of the value first, then their sum: the carries of a whole product take longer than a clock cycle.
+    """
+    half = len(value) // 2
+    halves = stages.registers(low=value[:half] * factor, high=value[half:].as_signed() * factor, **beside)
+    product = Cat(halves.low[:half], halves.high + halves.low[half:]).as_signed()
+    width = len(value) + len(factor)
+    return stages.registers(product=product[:width].as_signed(), **{name: getattr(halves, name) for name in beside})
+
+
 def _shift_right(m: Module, value: Value, sticky: Value, amount: Value, first: int, name: str) -> tuple[Value, Value]:
     """Arithmetic shift by the bits `amount` of a distance, the lowest of which counts 2^first.
 
@@ -135,7 +147,7 @@ class VectorLane(wiring.Component):
         return m
 
     def _elaborate_scale(self, m: Module, stages: _Stages) -> Value:
-        """sum * multipliers / 2^shifts + bias: six stages."""
+        """sum * multipliers / 2^shifts + bias: eight stages."""
         plain = self.settings.output_format == OutputFormat.SUMS
         total = Signal(range(2 << SHIFT_BITS))
         shift = Signal.like(total)
@@ -143,13 +155,15 @@ class VectorLane(wiring.Component):
             total.eq(self.channel.shift[:SHIFT_BITS] + self.token.shift[:SHIFT_BITS]),
             shift.eq(Mux(plain | (total < FRACTION_BITS), 0, total - FRACTION_BITS)),
         ]
-        one = stages.registers(
-            product=self.sum * Mux(plain, 1, self.channel.multiplier),
+        one = _multiplied(
+            stages,
+            self.sum,
+            Mux(plain, 1, self.channel.multiplier),
             multiplier=Mux(plain, 1, self.token.multiplier),
             shift=shift,
             bias=Mux(plain, 0, self.channel.bias).as_signed(),
         )
-        two = stages.registers(product=one.product * one.multiplier, shift=one.shift, bias=one.bias)
+        two = _multiplied(stages, one.product, one.multiplier, shift=one.shift, bias=one.bias)
         # One more bit below: the first one after the point.
         value, sticky = _shift_right(m, Cat(0, two.product).as_signed(), 0, two.shift[4:], 4, "coarse")
         three = stages.registers(value=value, sticky=sticky, shift=two.shift[:4], bias=two.bias)
@@ -201,11 +215,11 @@ class VectorLane(wiring.Component):
         return stages.registers(activated=difference).activated
 
     def _elaborate_requantize(self, m: Module, stages: _Stages, activated: Value) -> Value:
-        """Multiply and shift to int8, or leave it: four stages."""
+        """Multiply and shift to int8, or leave it: five stages."""
         small = self.settings.output_format == OutputFormat.INT8
         multiplier = Mux(small, self.settings.requantize_multiplier, 1)
         shift = Mux(small, self.settings.requantize_shift, 0)
-        one = stages.registers(product=activated * multiplier)
+        one = _multiplied(stages, activated, multiplier)
         value, sticky = _shift_right(m, Cat(0, one.product).as_signed(), 0, shift[3:], 3, "requantize_coarse")
         two = stages.registers(value=value, sticky=sticky)
         value, sticky = _shift_right(m, two.value, two.sticky, shift[:3], 0, "requantize_fine")
