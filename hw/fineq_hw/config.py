@@ -247,7 +247,8 @@ MAX_LAYER_SIZE = 0xFFFF
 """Largest number of tokens, of output channels and of inputs of one descriptor."""
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """`size` rounded up to the memory's alignment."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -319,7 +320,7 @@ class AcceleratorConfig:
     @property
     def activation_tile_bytes(self) -> int:
         """Bytes in memory of one token's inputs for one tile: one activation a byte, padded."""
-        return _aligned(self.array.columns)
+        return aligned(self.array.columns)
 
     @property
     def line_bytes(self) -> int:
@@ -336,11 +337,11 @@ class AcceleratorConfig:
     @property
     def token_tile_bytes(self) -> int:
         """Bytes in memory of the scale records of the tokens of one tile: 4 bytes a token, padded."""
-        return _aligned(4 * self.array.rows)
+        return aligned(4 * self.array.rows)
 
     def weight_chunk_bytes(self, channels: int) -> int:
         """Bytes in memory of the lines of `channels` output channels, one line each, padded."""
-        return _aligned(channels * self.line_bytes)
+        return aligned(channels * self.line_bytes)
 
     @property
     def max_inner_dimension(self) -> int:

@@ -17,7 +17,7 @@ from fineq_hw.accelerator_layouts import (
     ActivationFunction,
     OutputFormat,
 )
-from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig
+from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig, aligned
 from fineq_hw.errors import MISALIGNED, OUTSIDE, OVERLAPPED, REGIONS, ErrorCode
 
 DESCRIPTOR_BYTES = 128
@@ -156,7 +156,7 @@ def region_bytes(fields: dict[str, int], config: AcceleratorConfig) -> dict[str,
         "weights": line_groups(inner, config) * config.weight_chunk_bytes(channels),
     }
     if fields["output_format"] != OutputFormat.SUMS.value:
-        sizes["channel_parameters"] = -(-8 * channels // ALIGNMENT) * ALIGNMENT
+        sizes["channel_parameters"] = aligned(8 * channels)
         sizes["token_parameters"] = token_tiles * config.token_tile_bytes
     sizes["descriptor"] = DESCRIPTOR_BYTES
     if not fields["last"]:

@@ -107,11 +107,8 @@ class InputBuffer(wiring.Component):
         offered = Signal()  # a command once offered stays
         m.d.sync += offered.eq(self.commands.valid & ~self.commands.ready)
         payload = self.commands.payload
+        walk.follow(m, self.start, self.job, self.job.inner_tiles)
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.tokens.eq(self.job.tokens),
-            walk.channels.eq(self.job.channels),
-            walk.inner.eq(self.job.inner_tiles),
             walk.advance.eq(asked),
             halves.reserve.eq(asked),
             self.commands.valid.eq(walk.active & halves.can_reserve & (halves.idle | ~self.hold | offered)),

@@ -100,11 +100,8 @@ class OutputBuffer(wiring.Component):
         group, lane = self._split(channel)
         last = self.results.payload.last
         written = self.results.valid & self.results.ready
+        walk.follow(m, self.start, self.job, self.job.inner_tiles)
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.tokens.eq(self.job.tokens),
-            walk.channels.eq(self.job.channels),
-            walk.inner.eq(self.job.inner_tiles),
             walk.advance.eq(written & last),
             # Nothing is reserved ahead: a half counts as taken from the moment it is full.
             halves.fill.eq(walk.advance & walk.last_inner),

@@ -140,11 +140,8 @@ class ParameterBuffer(wiring.Component):
         tokens_address = Signal(config.address_bits)
         asked = self.commands.valid & self.commands.ready
         payload = self.commands.payload
+        walk.follow(m, self.start & (self.job.output_format != OutputFormat.SUMS), self.job, 1)
         m.d.comb += [
-            walk.start.eq(self.start & (self.job.output_format != OutputFormat.SUMS)),
-            walk.tokens.eq(self.job.tokens),
-            walk.channels.eq(self.job.channels),
-            walk.inner.eq(1),
             walk.advance.eq(asked & (what == What.TOKENS)),
             halves.reserve.eq(walk.advance),
             self.commands.valid.eq(walk.active & halves.can_reserve),

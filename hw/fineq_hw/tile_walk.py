@@ -11,8 +11,9 @@ last can only be written after it: a small portion leaves little to write when t
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.accelerator_layouts import SIZE_BITS
@@ -60,6 +61,11 @@ class TileWalk(wiring.Component):
     @staticmethod
     def module_name(config: AcceleratorConfig) -> str:
         return f"fineq_tile_walk_{config.array.rows}x{config.channels_per_tile}_{config.final_channels}"
+
+    def follow(self, m: Module, start: Value, job: View, inner: Value | int) -> None:
+        """Drive everything but `advance` from a held job, in the module that holds the walk."""
+        sizes = [self.tokens.eq(job.tokens), self.channels.eq(job.channels), self.inner.eq(inner)]
+        m.d.comb += [self.start.eq(start), *sizes]
 
     def elaborate(self, platform) -> Module:
         m = Module()

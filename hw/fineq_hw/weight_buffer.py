@@ -131,11 +131,8 @@ class WeightBuffer(wiring.Component):
         next_group = Signal(config.address_bits)
         asked = self.commands.valid & self.commands.ready
         payload = self.commands.payload
+        walk.follow(m, self.start, self.job, self.job.line_groups)
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.tokens.eq(self.job.tokens),
-            walk.channels.eq(self.job.channels),
-            walk.inner.eq(self.job.line_groups),
             walk.advance.eq(asked),
             halves.reserve.eq(asked),
             self.commands.valid.eq(walk.active & halves.can_reserve),
@@ -178,11 +175,8 @@ class WeightBuffer(wiring.Component):
         last_position = Signal()
         available = Signal()
         weights = self.weights.payload
+        walk.follow(m, self.start, self.job, self.job.inner_tiles)
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.tokens.eq(self.job.tokens),
-            walk.channels.eq(self.job.channels),
-            walk.inner.eq(self.job.inner_tiles),
             last_channel.eq(channel + 1 == walk.channels_in_tile),
             last_position.eq(walk.last_inner | (position == config.line_slices - 1)),
             # A half that is still being filled can be played as far as it is written, but not given back.

@@ -51,11 +51,8 @@ class WriteBack(wiring.Component):
         wide, narrow = RESULT_BYTES[OutputFormat.FIXED], RESULT_BYTES[OutputFormat.INT8]
         small = job.output_format == OutputFormat.INT8
         asked = self.commands.valid & self.commands.ready
+        walk.follow(m, self.start, job, 1)
         m.d.comb += [
-            walk.start.eq(self.start),
-            walk.tokens.eq(job.tokens),
-            walk.channels.eq(job.channels),
-            walk.inner.eq(1),
             walk.advance.eq(asked),
             row_bytes.eq(Mux(small, walk.channels_in_tile * narrow, walk.channels_in_tile * wide)),
             next_tokens.eq(tokens_base + job.destination_stride * config.array.rows),

@@ -12,16 +12,11 @@ from amaranth.lib import data
 
 from fineq import format as block_format
 from fineq_hw.accelerator_layouts import channel_parameters_layout, token_parameters_layout
-from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
+from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.descriptors import inner_tiles
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS
 """Sign bit of a decoded weight, above its magnitude."""
-
-
-def aligned(size: int) -> int:
-    """`size` rounded up to the memory's alignment."""
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def record_type(layout: data.StructLayout) -> np.dtype:

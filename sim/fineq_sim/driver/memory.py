@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect, insort
 
-from fineq_hw.config import ALIGNMENT
+from fineq_hw.config import ALIGNMENT, aligned
 from fineq_sim.driver.errors import AcceleratorError, OutOfMemoryError
-from fineq_sim.driver.images import aligned
 
 
 class Allocator:
