@@ -86,7 +86,7 @@ COMMANDS: dict[str, Command] = {
         ("global_route", "", "-congestion_iterations=number"),
         ("detailed_route", "", "-output_drc=output -verbose=number"),
         ("check_antennas", "", ""),
-        ("extract_parasitics", "", "-lef_rc"),
+        ("extract_parasitics", "", "-lef_rc -version=number"),
         ("report_worst_slack", "", "-max -min -digits=number"),
         ("report_checks", "", "-path_delay=text -format=text -digits=number"),
         ("report_clock_skew", "", "-setup -digits=number"),

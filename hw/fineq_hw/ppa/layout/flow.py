@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,8 @@ def lay_out(
 ) -> LayoutResult:
     """Run OpenROAD on a prepared block and write GDS, picture and report.
 
+    A run that has finished before with the same files and the same program is kept.
+
     Args:
         prepared: the block.
         technology, library: the cells.
@@ -109,7 +112,16 @@ def lay_out(
         SynthesisError: OpenROAD fails or a result is missing.
     """
     work, options = prepared.work, prepared.options
-    text = run_openroad(openroad, prepared.script, work, options.threads)
+    version = openroad_version(openroad)
+    fingerprint = _fingerprint(prepared, version)
+    finished = work / "finished"
+    if finished.is_file() and finished.read_text(encoding="utf-8") == fingerprint:
+        progress(f"{prepared.name}: nothing has changed since the last run, its routing is kept")
+        text = (work / "openroad.log").read_text(encoding="utf-8", errors="replace")
+    else:
+        finished.unlink(missing_ok=True)
+        text = run_openroad(openroad, prepared.script, work, options.threads, progress)
+        finished.write_text(fingerprint, encoding="utf-8")
     layout = read_def(work / "routed.def", technology.lef)
     result = read_result(
         prepared.name,
@@ -133,11 +145,21 @@ def lay_out(
         lambda name, kind: category(name, kind, original, library),
         output / f"layout-{prepared.name}.png",
     )
-    tools = {"OpenROAD": openroad_version(openroad), "library": f"{library.name} from {technology.pdk.origin}"}
+    tools = {"OpenROAD": version, "library": f"{library.name} from {technology.pdk.origin}"}
     tools |= {f"sha256 of {name}": value for name, value in technology.checksums().items()}
     for path in write_layout_report(result, tools, conditions(technology, options), output):
         progress(f"wrote {path}")
     return result
+
+
+def _fingerprint(prepared: Prepared, version: str) -> str:
+    """A digest of everything that decides the result of a run: all input files and the program."""
+    digest = hashlib.sha256(version.encode())
+    digest.update(prepared.script.replace(str(prepared.work), "").encode())
+    for name in ("netlist.v", "constraints.sdc", "activity.saif"):
+        file = prepared.work / name
+        digest.update(name.encode() + (file.read_bytes() if file.is_file() else b""))
+    return digest.hexdigest() + "\n"
 
 
 def conditions(technology: Technology, options: LayoutOptions) -> list[str]:

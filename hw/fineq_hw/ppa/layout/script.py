@@ -239,7 +239,7 @@ def _routing(options: LayoutOptions, work: Path) -> list[str]:
 def _extraction(block: Block, work: Path) -> list[str]:
     return [
         section("extraction"),
-        "extract_parasitics -lef_rc",
+        "extract_parasitics -lef_rc -version 2.0",  # earlier versions extract only with a rules file
         f"write_spef {work / 'routed.spef'}",
         f"read_spef {work / 'routed.spef'}",
         f"write_def {work / 'routed.def'}",

@@ -43,6 +43,9 @@ _DECODER = r"fineq_line_decoder_.*"
 TARGETS: dict[str, Target] = {
     "row-64": Target("one row of 64 elements, flip-flops", "64x64", "fineq_64x64_packed", _ROW),
     "row-64-latch": Target("one row of 64 elements, latches", "64x64", "fineq_64x64_latch_packed", _ROW),
+    "row-64-cluster": Target(
+        "one row of 64 elements, encoding `cluster`, latches", "64x64", "fineq_64x64_cluster_packed", _ROW
+    ),
     "decoder-64": Target("the 64 decoders of a line", "64x64", "fineq_64x64_packed", _DECODER),
     "array-16": Target("FineQ 16x16, flip-flops, with decoders", "16x16", "fineq_16x16_packed"),
     "array-16-latch": Target("FineQ 16x16, latches, with decoders", "16x16", "fineq_16x16_latch_packed"),

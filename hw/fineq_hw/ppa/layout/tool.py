@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from fineq_hw.ppa.errors import SynthesisError
@@ -45,8 +47,17 @@ def openroad_version(executable: Path) -> str:
     return lines[0].split()[0] if lines else "unknown"
 
 
-def run_openroad(executable: Path, script: str, work: Path, threads: int) -> str:
+def run_openroad(
+    executable: Path, script: str, work: Path, threads: int, progress: Callable[[str], None] | None = None
+) -> str:
     """Run a script and return its output, which also goes to `work/openroad.log`.
+
+    Args:
+        executable: OpenROAD.
+        script: its commands.
+        work: where it runs.
+        threads: of the router.
+        progress: called with a line at the start of each step of the script.
 
     Raises:
         SynthesisError: OpenROAD fails or stops before the end of the script.
@@ -54,9 +65,21 @@ def run_openroad(executable: Path, script: str, work: Path, threads: int) -> str
     file = work / "layout.tcl"
     file.write_text(script, encoding="utf-8")
     command = [str(executable), "-no_splash", "-no_init", "-threads", str(threads), "-exit", file.name]
-    with (work / "openroad.log").open("w", encoding="utf-8") as log:
-        process = subprocess.run(command, cwd=work, stdout=log, stderr=subprocess.STDOUT, check=False)
-    output = (work / "openroad.log").read_text(encoding="utf-8", errors="replace")
+    started = time.monotonic()
+    lines = []
+    with (
+        (work / "openroad.log").open("w", encoding="utf-8") as log,
+        subprocess.Popen(
+            command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        ) as process,
+    ):
+        for line in process.stdout:
+            log.write(line)
+            log.flush()
+            lines.append(line)
+            if progress and line.startswith(MARK):
+                progress(f"  {time.monotonic() - started:6.0f} s  {line.removeprefix(MARK).strip()}")
+    output = "".join(lines)
     trouble = _ERROR.search(output)
     if trouble or process.returncode != 0 or f"{MARK} end" not in output:
         steps = re.findall(rf"^{MARK} (.*)$", output, re.MULTILINE)
