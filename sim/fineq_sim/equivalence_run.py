@@ -10,18 +10,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fineq_hw.ppa import equivalence
+from fineq_hw.ppa import equivalence, multiplier_equivalence
 from fineq_hw.ppa.designs import Design
 from fineq_hw.ppa.equivalence import Verdict, mapped_text, prove_module
+from fineq_hw.ppa.multiplier_equivalence import prove_with_multipliers
 from fineq_hw.ppa.timing import Constraints
 from fineq_sim.mapped import Mapped, Progress, Tools, map_and_close
 
 UNDECIDED = "not decided within the limit"
-LEFT_OUT = r"fineq_mac_row_\d+x8_.*"
-"""Modules that are not tried: rows of multipliers with 8-bit weights, which neither Yosys' solver nor ABC's `cec`
-decides in minutes (docs/equivalence.md)."""
-
-NOT_TRIED = "not tried: multipliers"
+MULTIPLYING = r"fineq_mac_row_\d+x8_.*"
+"""Modules that are proven in two steps: rows of multipliers with 8-bit weights (`multiplier_equivalence`)."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Proof:
     Attributes:
         design: top of the design.
         whole: the core with nothing taken as a black box but latches and their clock gates.
-        verdict: None if the solver was not done within the limit, or was not tried.
+        verdict: None if the solver was not done within the limit.
     """
 
     design: str
@@ -42,7 +40,7 @@ class Proof:
     @property
     def outcome(self) -> str:
         if self.verdict is None:
-            return NOT_TRIED if re.fullmatch(LEFT_OUT, self.module) else UNDECIDED
+            return UNDECIDED
         return "equal" if self.verdict.proven else f"**{self.verdict.unproven} pairs unproven**: {self.verdict.first}"
 
 
@@ -71,12 +69,13 @@ def prove_design(
     rtl = sorted((work / "rtl").glob("*.v"))
     found = []
     for module in [netlist.top] if whole else netlist.bottom_up:
-        if re.fullmatch(LEFT_OUT, module):
-            found.append(Proof(mapped.design.top, module, whole, None))
-            continue
         kept = [] if whole else [name for name in netlist.modules if name != module]
         folder = work / "equivalence" / ("whole" if whole else module)
+        multiplying = not whole and re.fullmatch(MULTIPLYING, module) is not None
+        method = prove_with_multipliers if multiplying else prove_module
         digest = hashlib.sha256(Path(equivalence.__file__).read_bytes())
+        if multiplying:
+            digest.update(Path(multiplier_equivalence.__file__).read_bytes())
         for text in (mapped_text(module, netlist, tools.library, kept), *(file.read_text("utf-8") for file in rtl)):
             digest.update(text.encode())
         place = cache / f"verdict-{digest.hexdigest()[:24]}.json" if cache else None
@@ -85,7 +84,7 @@ def prove_design(
             verdict = Verdict(**json.loads(place.read_text("utf-8")))
         else:
             try:
-                verdict = prove_module(module, rtl, netlist, tools.library, folder, kept, limit_s)
+                verdict = method(module, rtl, netlist, tools.library, folder, kept, limit_s)
             except TimeoutError:
                 verdict = None
             if place is not None and verdict is not None:
@@ -127,8 +126,7 @@ def markdown(proofs: Sequence[Proof], versions: dict[str, str], command: str, li
         "# Equivalence of netlists and RTL\n",
         f"Made by `{command}`. docs/equivalence.md says what a proof says. Proofs are given up after {limit_s:g} s.\n",
         f"{len(proofs)} modules and cores: {equal} equal, {len(decided) - equal} with unproven pairs, "
-        + ", ".join(f"{sum(proof.outcome == text for proof in proofs)} {text}" for text in (UNDECIDED, NOT_TRIED))
-        + ".\n",
+        f"{len(proofs) - len(decided)} {UNDECIDED}.\n",
         "| design | module | pairs of nets | verdict |\n|---|---|---:|---|",
     ]
     for proof in proofs:

@@ -29,7 +29,7 @@ from fineq_hw.ppa.netlist import Instance, Module, Netlist
 
 LATCH_MODULE = "fineq_latch"
 CLOCK_GATE_MODULE = "fineq_clock_gate"
-_BLACK_BOXES = f"""(* blackbox *) module {LATCH_MODULE}(input enable, d, output q); endmodule
+BLACK_BOXES = f"""(* blackbox *) module {LATCH_MODULE}(input enable, d, output q); endmodule
 (* blackbox *) module {CLOCK_GATE_MODULE}(input clk, enable, output gated_clk); endmodule
 """
 _CLOCK = "clk"
@@ -196,9 +196,26 @@ def _escape(name: str) -> str:
     return f"\\{name} "
 
 
-def _preparation(
-    name: str, files: Sequence[Path], boxes: Path, kept: Sequence[str], side: str, work: Path
+def preparation(
+    name: str,
+    files: Sequence[Path],
+    boxes: Path,
+    kept: Sequence[str],
+    side: str,
+    work: Path,
+    passes: Sequence[str] = (),
 ) -> list[str]:
+    """Yosys commands that write one side of a comparison as `<side>.json`: dissolved, one net a bit.
+
+    Args:
+        name: of the module.
+        files: Verilog of this side.
+        boxes: Verilog with the black boxes of every comparison.
+        kept: modules that are black boxes as well.
+        side: new name of the module.
+        work: directory for the file.
+        passes: further commands once the module is dissolved.
+    """
     return [
         *(f"read_verilog {file}" for file in files),
         f"read_verilog -overwrite {boxes}",
@@ -208,6 +225,7 @@ def _preparation(
         "flatten",
         "opt_expr",
         "opt_clean",
+        *passes,
         "splitnets -ports -format <>",
         f"rename {name} {side}",
         f"write_json {work / side}.json",
@@ -301,12 +319,12 @@ def prove_module(
     work = work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     boxes, gate = work / "boxes.v", work / "gate.v"
-    boxes.write_text(_BLACK_BOXES, encoding="utf-8")
+    boxes.write_text(BLACK_BOXES, encoding="utf-8")
     gate.write_text(mapped_text(name, netlist, library, kept), encoding="utf-8")
     files = [file.resolve() for file in rtl]
     stubs = [file for file in files if file.stem in kept]
-    script = _preparation(name, files, boxes, kept, "gold", work)
-    run_yosys(script + _preparation(name, [*stubs, gate], boxes, kept, "gate", work), work)
+    script = preparation(name, files, boxes, kept, "gold", work)
+    run_yosys(script + preparation(name, [*stubs, gate], boxes, kept, "gate", work), work)
     sides = {side: json.loads((work / f"{side}.json").read_text(encoding="utf-8")) for side in ("gold", "gate")}
     boxed = {*kept, LATCH_MODULE, CLOCK_GATE_MODULE}
     for side, document in sides.items():
