@@ -17,7 +17,6 @@ import json
 import math
 import os
 import shutil
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,10 +25,11 @@ import tokenizers
 import torch
 import typer
 from rich.console import Console
-from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+from fineq.progress import progress_display
 
 BOS, EOS = "<s>", "</s>"
 # Typographic characters, also when UTF-8 was once read as Windows-1252, become plain ones.
@@ -263,23 +263,20 @@ def train(texts: list[Path], options: Options, output: Path, console: Console) -
     parameters = sum(p.numel() for p in run.model.parameters())
     console.print(f"{parameters} parameters, {len(training)} training tokens, {len(held_out)} held-out tokens")
 
-    columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, TextColumn("{task.fields[rate]}"), console=console) as progress:
-        bar = progress.add_task("training", total=options.steps, completed=run.step, rate="")
-        recent, start, first = [], time.monotonic(), run.step
+    def tokens_per_second(rate: float) -> str:
+        return f"{rate * options.batch * options.context:.0f} tokens/s"
+
+    with progress_display(tokens_per_second, done=run.step, console=console, seconds=60) as progress:
+        recent = []
         while run.step < options.steps:
             recent.append(run.train_step(training))
-            rate = (run.step - first) / (time.monotonic() - start)
-            tokens_per_second = rate * options.batch * options.context
-            progress.update(bar, completed=run.step, rate=f"{tokens_per_second:.0f} tokens/s")
+            progress("training", run.step, options.steps)
             if run.step % options.check_every == 0 or run.step == options.steps:
                 loss = run.check(held_out)
                 run.save(checkpoint)
-                left = (options.steps - run.step) / rate
                 console.print(
                     f"step {run.step}: loss {sum(recent) / len(recent):.4f}, held out {loss:.4f} "
-                    f"(best {run.best_loss:.4f} at {run.best_step}), "
-                    f"{tokens_per_second:.0f} tokens/s, {left:.0f} s left"
+                    f"(best {run.best_loss:.4f} at {run.best_step})"
                 )
                 recent = []
     write_model(run, tokenizer, output)

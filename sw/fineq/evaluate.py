@@ -23,8 +23,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.errors import FineqError
-from fineq.methods import Method, Progress, find_method, method_names
+from fineq.methods import Method, find_method, method_names
 from fineq.models import LayerReport, load_model, load_tokenizer, model_fingerprint
+from fineq.progress import Progress
 
 __all__ = [
     "Evaluation",

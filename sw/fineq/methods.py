@@ -20,14 +20,12 @@ from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
 from fineq.errors import FineqError
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
 from fineq.models import LayerReport, block_linears, fake_quantize_model, get_weight, layer_report
+from fineq.progress import Progress
 from fineq.quantizer import quantize
 from fineq.recipes import RECIPES, find_recipe, is_recipe
 
 FORMAT_BITS = BLOCK_BYTES * 8 / BLOCK_WEIGHTS
 """Bits per weight of the codes and their index, scales and padding not counted."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much it is in all."""
 
 
 @dataclass(frozen=True)

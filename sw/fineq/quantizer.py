@@ -225,6 +225,14 @@ def check_matrix(weight: Tensor, name: str) -> None:
         raise FineqError(f"{name} has shape {list(weight.shape)}: it must have at least one row and one column")
 
 
+def float_matrix(weight: Tensor, name: str) -> Tensor:
+    """`weight` in float32, after the checks that every quantizer makes: a matrix, floating-point, finite."""
+    check_matrix(weight, name)
+    weight = weight.to(torch.float32)
+    check_finite(weight, name)
+    return weight
+
+
 def check_finite(chunk: Tensor, name: str, first_row: int = 0, transposed: bool = False) -> None:
     """Raise with the position of the first NaN or infinity."""
     finite = torch.isfinite(chunk)

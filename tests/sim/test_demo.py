@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tiny_models import make_model
 
+from fineq.evaluate import Text
+from fineq_sim.demo import accuracy
 from fineq_sim.demo.report import Section, Table, bar_plot, stacked_plot, write_report
 
 
@@ -37,3 +40,16 @@ def test_report_to_a_missing_directory_leaves_nothing(tmp_path):
     with pytest.raises(OSError):
         write_report(tmp_path / "missing" / "report.html", "Title", "Lead.", [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_methods_of_every_kind_are_measured(tmp_path):
+    """None, data-free and calibrated, on a model of two blocks."""
+    text = Text("words", " ".join("abcdefghijklm" * 40), documents=1, join="")
+    lines: list[str] = []
+    model = make_model("llama", tmp_path / "model")
+    results = accuracy.measure(model, text, lines.append, methods=("none", "mse", "gptq"))
+    assert [result.name for result in results] == ["none", "mse", "gptq"]
+    assert lines == [result.title for result in results]
+    assert results[0].bits_per_weight == accuracy.FULL_PRECISION_BITS and not results[0].layers
+    assert all(result.layers and result.bits_per_weight < 5 for result in results[1:])
+    assert len({result.result.perplexity for result in results}) == 3

@@ -339,7 +339,7 @@ def test_commands(model, cache, tmp_path, monkeypatch, capsys):
     text.write_text(TEXT.content)
     options = ["--text", text, "--calibration", text, "--cache", cache, "-o", tmp_path / "out", "--windows", "2"]
     code, printed = run(monkeypatch, capsys, "table", "1", model, "--recipe", "rtn", "--recipe", "gptq", *options)
-    assert code == 0 and "Perplexity, text.txt" in printed.out and "0/3 tiny, not quantized" in printed.err
+    assert code == 0 and "Perplexity, text.txt" in printed.out and "0/3  tiny, not quantized" in printed.err
     assert (tmp_path / "out" / "accuracy-table-1.md").exists()
     code, printed = run(monkeypatch, capsys, "figure", "3b", model, "--recipe", "uniform", *options)
     assert code == 0 and "where they lie" in printed.out

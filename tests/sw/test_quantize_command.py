@@ -176,7 +176,7 @@ from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.source import open_source
 count = 0
-def progress(name, weights):
+def progress(name, done, total):
     global count
     count += 1
     if count == 9:
@@ -206,7 +206,7 @@ class Stop(Exception):
 
 
 def interrupted(source, output, after, options=None):
-    def progress(name, weights):
+    def progress(name, done, total):
         nonlocal after
         after -= 1
         if after == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +10,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fineq.evaluate import Perplexity, Text, find_method, perplexity, tokenize
-from fineq.models import LayerReport, block_linears, fake_quantize_model, get_weight, load_model, load_tokenizer
+from fineq import evaluate
+from fineq.evaluate import Perplexity, Text, find_method, prepare, read_text, shipped_calibration_path
+from fineq.models import LayerReport, block_linears, get_weight
 
 METHODS = ("none", "rtn", "paper", "mse")
 """Compared in the demo: full precision, 2-bit round-to-nearest, the paper's recipe, the best data-free one."""
 
 FULL_PRECISION_BITS = 16
 """What a linear weight takes in the models that people download."""
+
+WINDOW = 512
+"""Tokens that the model sees at once, if it takes so many."""
 
 SAMPLE_TOKENS = 60
 SAMPLE_PROMPT = "Once upon a time"
@@ -38,28 +42,28 @@ class MethodResult:
     """Greedy continuation of the prompt."""
 
 
-def measure(model_path: Path, text: Text, progress: Callable[[str], None]) -> list[MethodResult]:
+def measure(
+    model_path: Path, text: Text, progress: Callable[[str], None], methods: Sequence[str] = METHODS
+) -> list[MethodResult]:
     """Perplexity, size and a sample of text for every method of the demo.
 
     Args:
         model_path: Hugging Face directory.
         text: evaluation text.
         progress: told what is being worked on.
+        methods: names of `fineq.methods`; those that need calibration get the shipped text.
     """
-    tokenizer = load_tokenizer(model_path)
-    token_ids = tokenize(tokenizer, text.content)
+    calibration = read_text(shipped_calibration_path())
     results = []
-    for name in METHODS:
+    for name in methods:
         method = find_method(name)
         progress(method.title)
-        model = load_model(model_path)
-        layers = fake_quantize_model(model, method.quantize) if method.quantize else []
+        subject = prepare(model_path, method, calibration)
+        model, layers = subject.model, subject.layers
         weights = [get_weight(model, layer).numel() for layer in block_linears(model)]
         bits = [layer.bits_per_weight for layer in layers] or [FULL_PRECISION_BITS] * len(weights)
         total_bits = sum(w * b for w, b in zip(weights, bits, strict=True))
-        longest = getattr(model.config, "max_position_embeddings", None) or 512
-        bos = "none" if tokenizer.bos_token_id is None else "window"
-        result = perplexity(model, token_ids, min(longest, 512), bos, tokenizer.bos_token_id)
+        longest = getattr(model.config, "max_position_embeddings", None) or WINDOW
         results.append(
             MethodResult(
                 name,
@@ -67,8 +71,8 @@ def measure(model_path: Path, text: Text, progress: Callable[[str], None]) -> li
                 total_bits / sum(weights),
                 round(total_bits / 8),
                 layers,
-                result,
-                _continue(model, tokenizer),
+                evaluate.measure(subject, text, min(longest, WINDOW)).result,
+                _continue(model, subject.tokenizer),
             )
         )
     return results

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.baselines.grid import GROUP_SCALE_BITS, ROW_SCALE_BITS, min_max_grid, searched_grid
+from fineq.baselines.grid import GROUP_SCALE_BITS, ROW_SCALE_BITS, check_bits, min_max_grid, searched_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
 from fineq.errors import FineqError
 
@@ -32,8 +32,7 @@ class Gptq:
     search: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 8:
-            raise FineqError(f"bits is {self.bits}: it must lie between 1 and 8")
+        check_bits(self.bits, 1, 8)
         if self.group is not None and self.group < 1:
             raise FineqError(f"group is {self.group}: it must be at least 1 column")
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fineq.errors import FineqError
+
 SHRINK_STEPS = 40
 """The search tries the whole range times n/40, n = 40 down to 8."""
 
@@ -15,6 +17,12 @@ ROW_SCALE_BITS = 32
 
 GROUP_SCALE_BITS = 16
 """A group's scale is stored in float16, as is usual for groups."""
+
+
+def check_bits(bits: int, least: int, most: int) -> None:
+    """Raise unless a method can work with codes of so many bits."""
+    if not least <= bits <= most:
+        raise FineqError(f"bits is {bits}: it must lie between {least} and {most}")
 
 
 @dataclass(frozen=True)

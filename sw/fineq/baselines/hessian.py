@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
 from fineq.models import LayerReport, get_weight, layer_report, set_weight
+from fineq.progress import Progress
 from fineq.quantizer import check_finite, check_matrix
 
 DAMPING = 0.01
@@ -26,9 +27,6 @@ WINDOWS = 128
 
 BLOCK_COLUMNS = 128
 """Columns of a block in `feed_back`; unless groups are as long, no influence on the result."""
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much it is in all."""
 
 
 class CalibratedBaseline(Protocol):

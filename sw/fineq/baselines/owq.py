@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.baselines.grid import GROUP_SCALE_BITS, searched_grid
+from fineq.baselines.grid import GROUP_SCALE_BITS, check_bits, searched_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
 from fineq.errors import FineqError
 
@@ -36,8 +36,7 @@ class Owq:
     extra_bits: float = 0.25
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 8:
-            raise FineqError(f"bits is {self.bits}: it must lie between 1 and 8")
+        check_bits(self.bits, 1, 8)
         if self.group < 1:
             raise FineqError(f"group is {self.group}: it must be at least 1 column")
         if not 0 <= self.extra_bits <= FLOAT_BITS - self.bits:

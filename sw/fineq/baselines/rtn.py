@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from fineq.baselines.grid import ROW_SCALE_BITS, min_max_grid
-from fineq.errors import FineqError
-from fineq.quantizer import check_finite, check_matrix
+from fineq.baselines.grid import ROW_SCALE_BITS, check_bits, min_max_grid
+from fineq.quantizer import float_matrix
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,7 @@ class Rtn:
     bits: int = 2
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 8:
-            raise FineqError(f"bits is {self.bits}: it must lie between 1 and 8")
+        check_bits(self.bits, 1, 8)
 
     @property
     def title(self) -> str:
@@ -32,8 +29,6 @@ class Rtn:
 
     def __call__(self, weight: Tensor, name: str = "weight") -> tuple[Tensor, float]:
         """Dequantized weight, float32 [out, in], and the bits per weight with a row's scale and zero point."""
-        check_matrix(weight, name)
-        weight = weight.to(torch.float32)
-        check_finite(weight, name)
+        weight = float_matrix(weight, name)
         bits = self.bits + (ROW_SCALE_BITS + self.bits) / weight.shape[1]
         return min_max_grid(weight, self.bits).nearest(weight), bits

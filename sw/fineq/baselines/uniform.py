@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.baselines.grid import ROW_SCALE_BITS
-from fineq.errors import FineqError
-from fineq.quantizer import check_finite, check_matrix
+from fineq.baselines.grid import ROW_SCALE_BITS, check_bits
+from fineq.quantizer import float_matrix
 
 
 @dataclass(frozen=True)
@@ -23,8 +22,7 @@ class Uniform:
     bits: int = 2
 
     def __post_init__(self) -> None:
-        if not 2 <= self.bits <= 16:
-            raise FineqError(f"bits is {self.bits}: it must lie between 2 and 16")
+        check_bits(self.bits, 2, 16)
 
     @property
     def title(self) -> str:
@@ -32,9 +30,7 @@ class Uniform:
 
     def __call__(self, weight: Tensor, name: str = "weight") -> tuple[Tensor, float]:
         """Dequantized weight, float32 [out, in], and the bits per weight with a row's scale."""
-        check_matrix(weight, name)
-        weight = weight.to(torch.float32)
-        check_finite(weight, name)
+        weight = float_matrix(weight, name)
         largest = 2 ** (self.bits - 1) - 1
         scale = weight.abs().amax(dim=1, keepdim=True) / largest
         scale = torch.where(scale == 0, 1.0, scale)

@@ -8,7 +8,6 @@ layer's own output on these inputs, but its output on the inputs that it has in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -19,10 +18,8 @@ from fineq.calibrated.solver import SolverOptions, solve
 from fineq.calibrated.training import TrainingOptions, reconstruct_block
 from fineq.models import get_weight, set_weight
 from fineq.packed import PackedWeight
+from fineq.progress import Progress
 from fineq.quantizer import check_finite
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much it is in all."""
 
 
 def quantize_layers(

@@ -11,13 +11,14 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
-from fineq.calibrated.layerwise import Progress, quantize_layers
+from fineq.calibrated.layerwise import quantize_layers
 from fineq.calibrated.solver import SolverOptions
 from fineq.calibrated.training import TrainingOptions, distill, small_parameters
 from fineq.errors import FineqError
 from fineq.format import MAX_MAGNITUDE
 from fineq.models import decoder_blocks
 from fineq.packed import PackedWeight
+from fineq.progress import Progress
 
 SOLVER_WINDOWS = 128
 """Windows that the layer-by-layer part looks at, spread evenly over the text; training sees all of them."""

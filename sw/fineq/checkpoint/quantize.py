@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +20,7 @@ from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.errors import FineqError
+from fineq.progress import Progress
 from fineq.recipes import Recipe, find_recipe, is_recipe
 
 WORK_SUFFIX = ".unfinished"
@@ -28,9 +28,6 @@ WORK_SUFFIX = ".unfinished"
 
 JOURNAL = "journal.jsonl"
 REPORT_FILE = "fineq_report.json"
-
-Progress = Callable[[str, int], None]
-"""Called with a tensor's name and its number of elements when it is done."""
 
 
 def quantize_checkpoint(
@@ -61,6 +58,7 @@ def quantize_checkpoint(
     work = _open_work(output, resume, _fingerprint(source, options), prepared is None)
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
+    weights, weights_done = sum(source.entry(unit.source).elements for unit in plan.units), 0
     shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
     try:
         done = _journaled(work, plan, shards)
@@ -78,8 +76,9 @@ def quantize_checkpoint(
                     journal.flush()
                 if result:
                     results.append(result)
+                weights_done += source.entry(unit.source).elements
                 if progress:
-                    progress(unit.source, source.entry(unit.source).elements)
+                    progress(unit.source, weights_done, weights)
         for shard in shards.values():
             shard.finish()
     finally:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fineq.errors import FineqError
+from fineq.progress import progress_display
 
 if TYPE_CHECKING:
     from fineq.figures.cells import Plan
@@ -153,30 +153,11 @@ def make_plan(
 
 
 def run(make: Callable[[Callable[[str, int, int], None]], Report], output: Path | None) -> None:
-    """Make a report with a progress bar, print it and write it."""
+    """Make a report while showing the progress, print it and write it."""
     from fineq.figures.report import show_report, write_report
 
-    with _bar() as progress:
+    with progress_display(seconds=0) as progress:
         report = make(progress)
     show_report(report)
     for path in write_report(report, output) if output else []:
         typer.echo(f"written {path}")
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar with the time left; a line for each step when the output is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("", total=None)
-
-        def report(what: str, done: int, total: int) -> None:
-            bars.update(task, description=what, completed=done, total=total)
-            if not console.is_terminal:
-                typer.echo(f"{done}/{total} {what}", err=True)
-
-        yield report

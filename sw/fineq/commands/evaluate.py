@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from fineq.progress import progress_display
 
 
 def register(app: typer.Typer) -> None:
@@ -33,9 +36,6 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
 ) -> None:
     """Measure perplexity with the standard protocol and print a table; docs/evaluation.md describes both."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
     from fineq.evaluate import (
         evaluate,
         find_method,
@@ -53,11 +53,8 @@ def evaluate(
     if any(method.needs_calibration for method in methods):
         fitting = read_text(calibration or shipped_calibration_path())
     results = []
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with progress_display() as progress:
         for method in methods:
-            bar = bars.add_task(method.title, total=None)
             results.append(
                 evaluate(
                     path,
@@ -68,7 +65,7 @@ def evaluate(
                     stride=stride,
                     max_windows=windows,
                     dtype=dtype,
-                    progress=lambda done, total, bar=bar: bars.update(bar, completed=done, total=total),
+                    progress=partial(progress, method.title),
                     calibration=fitting,
                 )
             )

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fineq.errors import FineqError
+from fineq.progress import progress_display
 
 if TYPE_CHECKING:
     from fineq.checkpoint.calibration import Prepared
     from fineq.checkpoint.card import Sizes
     from fineq.checkpoint.pack import LayerResult
     from fineq.checkpoint.planning import Plan
-    from fineq.checkpoint.quantize import Progress
     from fineq.checkpoint.source import Source
-
-PLAIN_SECONDS = 5.0
-"""Time between two lines of progress when the output is not a terminal."""
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +67,7 @@ def quantize(
         return
     check_output(output, resume, data_free)
     prepared = None if data_free else calibrate(source, plan, recipe, calibration)
-    with progress_display(sum(source.entry(unit.source).elements for unit in plan.units)) as progress:
+    with progress_display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
         try:
             results = quantize_checkpoint(source, output, options, resume, progress, prepared)
         except KeyboardInterrupt:
@@ -112,61 +106,12 @@ def calibrate(source: Source, plan: Plan, recipe: str, calibration: Path) -> Pre
     text = calibration.read_text(encoding="utf-8", errors="replace")
     token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
     model = load_model(source.directory)
-    packed, changed = quantize_model(model, token_ids, recipe, StepDisplay())
+    with progress_display() as progress:
+        packed, changed = quantize_model(model, token_ids, recipe, progress)
     return prepare(source, plan, packed, changed)
 
 
 # -- what the user sees ----------------------------------------------------------------------------------------
-
-
-class StepDisplay:
-    """Prints what a calibrated recipe does and how far it is, every few seconds."""
-
-    def __init__(self) -> None:
-        self._last = self._start = time.monotonic()
-        self._step = ""
-
-    def __call__(self, step: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if step != self._step:
-            self._step, self._start = step, now
-        if now - self._last < PLAIN_SECONDS and done < total:
-            return
-        self._last = now
-        left = f"{(now - self._start) / done * (total - done):.0f} s left" if done else ""
-        print(f"{step}: {done} of {total}  {left}", file=sys.stderr)
-
-
-@contextmanager
-def progress_display(total: int) -> Iterator[Progress]:
-    """A progress bar with rate and time left; lines every few seconds when stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    start = last = time.monotonic()
-    done = 0
-
-    def count(weights: int) -> str:
-        nonlocal done
-        done += weights
-        return f"{done / max(time.monotonic() - start, 1e-9) / 1e6:.2f} Mweights/s"
-
-    def print_line(name: str, weights: int) -> None:
-        nonlocal last
-        rate, now = count(weights), time.monotonic()
-        if now - last >= PLAIN_SECONDS or done == total:
-            last = now
-            left = (total - done) / done * (now - start)
-            print(f"{done / total:4.0%}  {rate}  {left:.0f} s left  {name}", file=sys.stderr)
-
-    if not console.is_terminal:
-        yield print_line
-        return
-    columns = [BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TextColumn("{task.fields[rate]}")]
-    with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.description}"), console=console) as bar:
-        task = bar.add_task("", total=total, rate="")
-        yield lambda name, weights: bar.update(task, advance=weights, description=name, rate=count(weights))
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

@@ -10,7 +10,6 @@ import hashlib
 import inspect
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache as memoize
 from importlib import metadata
@@ -24,9 +23,7 @@ from fineq.errors import FineqError
 from fineq.evaluate import Evaluation, Text, measure, perplexity, prepare, tokenize
 from fineq.methods import Method, find_method
 from fineq.models import check_model_directory, model_fingerprint
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much it is in all."""
+from fineq.progress import Progress
 
 MEASUREMENT = (perplexity, tokenize, measure, prepare)
 RECIPE_CODE = (

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fineq.errors import FineqError
 from fineq.format import MAX_MAGNITUDE, MAX_NORMAL
-from fineq.quantizer import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE, check_finite, check_matrix
+from fineq.quantizer import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE, float_matrix
 
 SCALE_BITS = 32
 
@@ -56,9 +56,7 @@ class ClusterSize:
 
     def __call__(self, weight: Tensor, name: str = "weight") -> tuple[Tensor, float]:
         """Dequantized weight, float32 [out, in], and bits per weight with scales and padding to whole pairs."""
-        check_matrix(weight, name)
-        weight = weight.to(torch.float32)
-        check_finite(weight, name)
+        weight = float_matrix(weight, name)
         rows, columns = weight.shape
         pairs = torch.nn.functional.pad(weight, (0, -columns % (2 * self.size))).view(rows, -1, 2, self.size)
         base = weight.abs().amax(dim=1) / MAX_MAGNITUDE

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from fineq.figures.cells import Plan, Progress, measure_cells
+from fineq.figures.cells import Plan, measure_cells
 from fineq.figures.cluster_size import ClusterSize
 from fineq.figures.perplexities import Results, protocol_notes
 from fineq.figures.report import Report, Section, cell_records, number
 from fineq.format import CLUSTER_WEIGHTS, INDEX_CODES, PAIR_WEIGHTS
 from fineq.methods import FORMAT_BITS, Method
 from fineq.models import block_linears, get_weight, load_model
+from fineq.progress import Progress
 from fineq.quantizer import own_codes, quantize, split_clusters
 from fineq.recipes import CHOICES, RECIPES, Recipe
 

@@ -18,7 +18,6 @@ import torch
 
 from fineq.errors import FineqError
 from fineq.evaluate import Text
-from fineq.figures.cells import Progress
 from fineq.figures.cycle_counts import (
     CALIBRATED,
     COLUMNS,
@@ -34,6 +33,7 @@ from fineq.figures.cycle_counts import (
 )
 from fineq.figures.report import Report, Section, number
 from fineq.models import block_linears, get_weight, load_model
+from fineq.progress import Progress
 from fineq.recipes import CYCLE_WEIGHT
 from fineq.temporal import ENCODINGS
 

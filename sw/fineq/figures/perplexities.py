@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fineq.errors import FineqError
-from fineq.figures.cells import Cell, Plan, Progress, measure_cells
+from fineq.figures.cells import Cell, Plan, measure_cells
 from fineq.figures.report import Report, Section, cell_records, number
 from fineq.models import check_model_directory
+from fineq.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fineq.errors import FineqError
-from fineq.figures.cells import Plan, Progress, measure_cells
+from fineq.figures.cells import Plan, measure_cells
 from fineq.figures.perplexities import RATIO, Results, protocol_notes
 from fineq.figures.report import Report, Section, cell_records, number
 from fineq.models import block_linears, get_weight, load_model
+from fineq.progress import Progress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
