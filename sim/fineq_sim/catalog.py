@@ -198,6 +198,8 @@ def all_runs() -> list[Run]:
         _component("csr", "accelerator_5x7", quick=True),
         _component("csr", "mac8x8_accelerator_64x64"),
         _changed("csr", "accelerator_8x24", address_bits=64),
+        _component("job_control", "accelerator_5x7", quick=True),
+        _changed("job_control", "accelerator_8x24", address_bits=64),
         _component("descriptor_unit", "accelerator_5x7", quick=True),
         _component("descriptor_unit", "accelerator_64x64"),
         _component("descriptor_unit", "mac8x8_accelerator_5x7", simulators=_VERILATOR),

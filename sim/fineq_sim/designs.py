@@ -75,6 +75,7 @@ def component_design(
         from fineq_hw.encodings import groups
         from fineq_hw.gearbox import Gearbox
         from fineq_hw.input_buffer import InputBuffer
+        from fineq_hw.job_control import JobControl
         from fineq_hw.mac_core import MacCore
         from fineq_hw.output_buffer import OutputBuffer
         from fineq_hw.parameter_buffer import ParameterBuffer
@@ -100,6 +101,7 @@ def component_design(
             "mac": MacCore,
             "csr": ControlStatusRegisters,
             "descriptor_unit": DescriptorUnit,
+            "job_control": JobControl,
             "read_dma": ReadDma,
             "write_dma": WriteDma,
             "vector_unit": VectorUnit,
