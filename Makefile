@@ -59,7 +59,7 @@ synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real acti
 equivalence: setup  ## prove the mapped netlists equal to their RTL, module by module and small cores as a whole
 	$(PY) scripts/equivalence.py --size 5x7 --whole --output $(BUILD)/equivalence --cache $(BUILD)/ppa/cache
 
-ppa: setup  ## every hardware table and plot of docs/results from one run: synthesis, power check, equivalence
+ppa: setup  ## every hardware table and plot of docs/results from one run; goes on where a stopped run was
 	$(PY) scripts/ppa.py --output $(BUILD)/ppa --results docs/results
 
 pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64 for one (docs/layout.md)

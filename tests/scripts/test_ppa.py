@@ -15,7 +15,7 @@ from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.netlist import Instance, Module, Netlist, Port, flatten, named_cells
 from fineq_hw.ppa.pdk import find_pdk
-from fineq_sim import equivalence_run, power_comparison
+from fineq_sim import equivalence_run, power_comparison, ppa_run
 from fineq_sim.equivalence_run import Proof
 from fineq_sim.power_comparison import Comparison
 from fineq_sim.tiles import DataSet
@@ -105,28 +105,97 @@ def test_bad_arguments(name, arguments, message, tmp_path):
     assert result.exit_code == 1 and message in result.stderr
 
 
-def test_ppa_runs_everything_and_publishes(tmp_path, monkeypatch):
-    script = load("ppa")
-    ran = []
+WRITTEN = {
+    "synth.py": "synth-5x7.md", "power_check.py": "power-check.md", "equivalence.py": "equivalence.md",
+    "throughput.py": "throughput.md", "architecture.py": "architecture-blocks.png", "-m": "encodings.md",
+}  # fmt: skip
 
-    def run(command, check):
-        ran.append([Path(command[1]).name, *command[2:]])
-        output = Path(command[command.index("--output") + 1])
-        output.mkdir(parents=True, exist_ok=True)
-        (output / f"{Path(command[1]).stem}.md").write_text("report\n")
+
+@pytest.fixture
+def fake_steps(monkeypatch):
+    """Steps that write one report each, in an instant; those named in the list given fail."""
+    ran, failing = [], []
+
+    def run(command, cwd, check):
+        name = Path(command[1]).name
+        ran.append([name, *command[2:]])
+        option = next(option for option in ("--output", "--report", "-o") if option in command)
+        output = Path(command[command.index(option) + 1])
+        (output / WRITTEN[name]).write_text(f"report of {name}\n")
         (output / "netlist.v").write_text("not a report\n")
-        return type("Done", (), {"returncode": int("equivalence" in command[1])})()
+        return type("Done", (), {"returncode": int(name in failing)})()
 
-    monkeypatch.setattr(script.subprocess, "run", run)
-    app = typer.Typer()
-    app.command()(script.main)
-    folders = ["--output", str(tmp_path / "run"), "--results", str(tmp_path / "docs")]
-    result = CliRunner().invoke(app, [*folders, "--size", "5x7", "--limit", "9"])
-    assert [command[0] for command in ran] == ["synth.py", "power_check.py", "equivalence.py"]
+    monkeypatch.setattr(ppa_run.subprocess, "run", run)
+    monkeypatch.setattr(ppa_run, "versions", lambda: {"Yosys": "1"})
+    monkeypatch.setattr(ppa_run, "sources_digest", lambda: "sources")
+    monkeypatch.setattr(ppa_run, "find_power_tools", lambda: {"sta": Path("sta")})
+    monkeypatch.setattr(ppa_run, "find_openroad", missing)
+    monkeypatch.delenv("FINEQ_MODELS", raising=False)
+    return ran, failing
+
+
+def missing():
+    raise SynthesisError("OpenROAD is missing")
+
+
+def ppa(tmp_path, *arguments):
+    folders = ["--output", tmp_path / "run", "--results", tmp_path / "docs", "--size", "5x7"]
+    return call("ppa", *folders, *arguments)
+
+
+def test_ppa_runs_everything_and_publishes(tmp_path, fake_steps):
+    ran, failing = fake_steps
+    failing.append("equivalence.py")
+    result = ppa(tmp_path, "--limit", "9")
+    assert [command[0] for command in ran] == list(WRITTEN)
     assert ["--limit", "9"] == ran[2][ran[2].index("--limit") :][:2]
     published = sorted(path.name for path in (tmp_path / "docs").iterdir())
-    assert published == ["equivalence.md", "power_check.md", "synth.md"]
-    assert result.exit_code == 1 and "error: equivalence.py failed: see above" in result.stderr
+    assert published == sorted({*WRITTEN.values(), "ppa.md"} - {"equivalence.md"})
+    assert result.exit_code == 1 and "error: equivalence failed: see above" in result.stderr
+    assert "# layout: left as it is: OpenROAD is missing" in result.stdout
+    assert "FINEQ_MODELS is not set: tables by model show the shipped model alone" in result.stdout
+    text = (tmp_path / "docs" / "ppa.md").read_text()
+    assert "[synth-5x7.md](synth-5x7.md)" in text and "| Yosys | 1 |" in text
+    assert str(tmp_path) not in text and str(ROOT) not in text
+
+
+def test_ppa_goes_on_where_it_was(tmp_path, fake_steps, monkeypatch):
+    ran, failing = fake_steps
+    failing.append("throughput.py")
+    assert ppa(tmp_path).exit_code == 1
+    failing.clear()
+    ran.clear()
+    assert ppa(tmp_path).exit_code == 0 and [command[0] for command in ran] == ["throughput.py"]
+    (tmp_path / "run" / "power-check.md").write_text("something else\n")  # no longer what the step has written
+    (tmp_path / "run" / "equivalence.md").unlink()
+    ran.clear()
+    assert ppa(tmp_path).exit_code == 0 and [command[0] for command in ran] == ["power_check.py", "equivalence.py"]
+    ran.clear()
+    assert ppa(tmp_path).exit_code == 0 and not ran
+    assert ppa(tmp_path, "--step", "synth-5x7", "--fresh").exit_code == 0 and len(ran) == 1
+    ran.clear()
+    monkeypatch.setattr(ppa_run, "sources_digest", lambda: "other sources")
+    assert ppa(tmp_path).exit_code == 0 and len(ran) == len(WRITTEN)
+
+
+def test_the_checksum_of_the_sources_sees_every_change(tmp_path):
+    (tmp_path / "hw").mkdir()
+    source = tmp_path / "hw" / "row.py"
+    found = set()
+    for text in ("a = 1\n", "a = 2\n"):
+        source.write_text(text)
+        found.add(ppa_run.sources_digest(tmp_path))
+    source.rename(tmp_path / "hw" / "column.py")
+    found.add(ppa_run.sources_digest(tmp_path))
+    (tmp_path / "hw" / "notes.txt").write_text("no source\n")
+    assert len(found) == 3 and ppa_run.sources_digest(tmp_path) in found
+
+
+def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):
+    result = ppa(tmp_path, "--step", "routing")
+    assert result.exit_code == 1 and "error: no step 'routing': choose from synth-5x7, power-check" in result.stderr
+    result = call("ppa", "--output", "/proc/none")
+    assert result.exit_code == 1 and "error: cannot write to /proc/none: No such file or directory" in result.stderr
 
 
 def test_an_instance_keeps_its_activity_when_cut_out():
