@@ -60,3 +60,8 @@ def make_model(architecture: str, directory: Path, dtype: torch.dtype = torch.fl
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>").save_pretrained(directory)
     return directory
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    """Contents of the files of a directory, by name."""
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
