@@ -262,8 +262,8 @@ class AcceleratorConfig:
         address_bits: width of a memory address.
         channels_per_tile: output channels worked off before the array takes other inputs: depth of each half
             of the weight buffer and of the output buffer.
-        final_channels: the same for the last tokens of a job: fewer, so that little is left to write when the
-            array is done; at most `channels_per_tile`.
+        final_channels: a job ends with at most so many channels, so that little is left to write when the array is
+            done: its last tile is worked off in two portions. A power of two that divides `channels_per_tile`.
         vector_words: bus words of 32-bit results that the vector unit works out in a cycle, one of `VECTOR_WORDS`.
             The bus takes one of them a cycle; of 8-bit results it takes four.
         max_burst_beats: longest AXI4 burst.
@@ -277,7 +277,7 @@ class AcceleratorConfig:
     bus_bits: int = 128
     address_bits: int = 40
     channels_per_tile: int = 512
-    final_channels: int = 256
+    final_channels: int = 128
     vector_words: int = 1
     max_burst_beats: int = 16
     outstanding_reads: int = 8
@@ -299,10 +299,10 @@ class AcceleratorConfig:
                 "tile of the result starts aligned"
             )
         _check_integer(self, "final_channels", ALIGNMENT, self.channels_per_tile)
-        if self.channels_per_tile % self.final_channels or self.final_channels % ALIGNMENT:
+        if self.channels_per_tile % self.final_channels or self.final_channels.bit_count() != 1:
             raise ValueError(
-                f"final_channels is {self.final_channels}: it must be a multiple of {ALIGNMENT} that divides "
-                f"channels_per_tile, {self.channels_per_tile}"
+                f"final_channels is {self.final_channels}: it must be a power of two that divides channels_per_tile, "
+                f"{self.channels_per_tile}"
             )
         _check_choice(self, "vector_words", VECTOR_WORDS)
         _check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))

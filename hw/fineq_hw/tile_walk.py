@@ -1,20 +1,22 @@
 """The order in which a job is worked off: the one definition of the tile nest in hardware.
 
     for each token tile (up to `rows` tokens)
-        for each channel tile (up to `channels_per_tile` channels, `final_channels` with the last tokens)
+        for each channel tile (up to `channels_per_tile` channels; the last of the job in two portions)
             for each inner step (an inner tile, or a group of them that shares its weight lines)
 
 Every block of the accelerator walks the nest of the held job on its own; the streams between the blocks keep
-them together. The last token tile takes its channels in smaller portions, because what the array has finished
-last can only be written after it: a small portion leaves little to write when the array is done.
+them together. What the array finishes last can only be written after it, so the last tile of a job ends with a small
+portion of at most `final_channels` channels: little is left to write when the array is done. The portion before it
+has a multiple of so many channels.
 """
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from fineq_hw.accelerator_layouts import SIZE_BITS
 from fineq_hw.config import AcceleratorConfig
@@ -74,17 +76,22 @@ class TileWalk(wiring.Component):
         channels_left = Signal(SIZE_BITS)
         inner_left = Signal(SIZE_BITS)
         portion_start = Signal(range(whole))  # position within the whole channel tile
+        split = Signal()  # first portion of the last tile
+        limit = Signal(range(whole + 1))
 
-        limit = Mux(self.last_tokens, portion, whole)
         before_end = portion_start + channels_left
+        low = exact_log2(portion)
+        all_but_last_portion = Cat(Const(0, low), (channels_left - 1)[low : len(limit)])
         m.d.comb += [
             self.last_tokens.eq(tokens_left <= rows),
-            self.last_channels.eq(channels_left <= limit),
+            split.eq(self.last_tokens & (channels_left > portion) & (channels_left <= whole)),
+            limit.eq(Mux(split, all_but_last_portion, whole)),
+            self.last_channels.eq(~split & (channels_left <= whole)),
             self.last_inner.eq(inner_left == 1),
             self.tokens_in_tile.eq(Mux(self.last_tokens, tokens_left, rows)),
             self.channels_in_tile.eq(Mux(self.last_channels, channels_left, limit)),
             self.image_channels.eq(Mux(before_end <= whole, before_end, whole)),
-            self.last_portion.eq(self.last_channels | ~self.last_tokens | (portion_start == whole - portion)),
+            self.last_portion.eq(~split),
         ]
         with m.If(self.start):
             m.d.sync += [
@@ -104,7 +111,7 @@ class TileWalk(wiring.Component):
                 with m.If(self.last_portion):
                     m.d.sync += portion_start.eq(0)
                 with m.Else():
-                    m.d.sync += portion_start.eq(portion_start + portion)
+                    m.d.sync += portion_start.eq(limit)
                 with m.If(~self.last_channels):
                     m.d.sync += channels_left.eq(channels_left - limit)
                 with m.Else():

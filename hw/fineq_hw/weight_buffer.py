@@ -122,7 +122,8 @@ class WeightBuffer(wiring.Component):
         """Ask for the next lines as soon as a half is free.
 
         The image holds the line groups of one channel tile after another. A tile taken in portions is passed
-        over once a portion, at the portion's offset in every group.
+        over once a portion, at the portion's offset in every group. The lines of all portions but the last fill whole
+        bus words.
         """
         config = self.config
         tile_base = Signal(config.address_bits)
@@ -152,10 +153,7 @@ class WeightBuffer(wiring.Component):
                 with m.Elif(walk.last_portion):
                     m.d.sync += [tile_base.eq(next_group), offset.eq(0)]
                 with m.Else():
-                    m.d.sync += [
-                        group_base.eq(tile_base),
-                        offset.eq(offset + config.final_channels * config.line_bytes),
-                    ]
+                    m.d.sync += [group_base.eq(tile_base), offset.eq(offset + payload.row_bytes)]
 
     def _chunk_bytes(self, channels: Value) -> Value:
         """`AcceleratorConfig.weight_chunk_bytes` in hardware."""

@@ -39,16 +39,22 @@ def nest_tiles(config: AcceleratorConfig, tokens: int, channels: int) -> Iterato
     rows, whole = config.array.rows, config.channels_per_tile
     for first_token in range(0, tokens, rows):
         last_tokens = first_token + rows >= tokens
-        step = config.final_channels if last_tokens else whole
-        for first in range(0, channels, step):
-            image_first = first - first % whole
-            yield NestTile(
-                first_token,
-                min(rows, tokens - first_token),
-                first,
-                min(step, channels - first),
-                image_first,
-                min(whole, channels - image_first),
-                first + step >= channels,
-                last_tokens,
-            )
+        for image_first in range(0, channels, whole):
+            width = min(whole, channels - image_first)
+            portions = [width]
+            if last_tokens and image_first + width == channels and width > config.final_channels:
+                rest = (width - 1) % config.final_channels + 1
+                portions = [width - rest, rest]
+            first = image_first
+            for portion in portions:
+                yield NestTile(
+                    first_token,
+                    min(rows, tokens - first_token),
+                    first,
+                    portion,
+                    image_first,
+                    width,
+                    first + portion == channels,
+                    last_tokens,
+                )
+                first += portion

@@ -166,11 +166,11 @@ def test_wrong_kind_of_array_is_refused(kind, name, text):
     [
         (
             {"final_channels": 24},
-            "final_channels is 24: it must be a multiple of 16 that divides channels_per_tile, 64",
+            "final_channels is 24: it must be a power of two that divides channels_per_tile, 64",
         ),
         (
             {"final_channels": 48},
-            "final_channels is 48: it must be a multiple of 16 that divides channels_per_tile, 64",
+            "final_channels is 48: it must be a power of two that divides channels_per_tile, 64",
         ),
         ({"final_channels": 80}, "final_channels is 80: it must be an integer between 16 and 64"),
         ({"vector_words": 3}, "vector_words is 3: choose one of 1, 2, 4"),

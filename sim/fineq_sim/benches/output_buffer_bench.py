@@ -105,13 +105,13 @@ async def both_halves_full(dut):
     tb = TB(dut)
     await tb.begin()
     tb.groups.stop()
-    rows, portion = tb.config.array.rows, tb.config.final_channels
+    rows, channels = tb.config.array.rows, 2 * tb.config.channels_per_tile + 1
     bits = tb.config.array.accumulator_bits
-    sizes = [tile.channels for tile in nest_tiles(tb.config, rows, 3 * portion)]
-    await tb.start(rows, 3 * portion, 1)
+    sizes = [tile.channels for tile in nest_tiles(tb.config, rows, channels)]
+    await tb.start(rows, channels, 1)
     for size in sizes:
         tb.results.send((n + 1) | int(n == size - 1) << bits * rows for n in range(size))
-    for _ in range(3 * portion + 50):
+    for _ in range(channels + 50):
         await RisingEdge(dut.clk)
     assert tb.results.beats == sum(sizes[:2]), f"{tb.results.beats} results taken"
     tb.groups.start()

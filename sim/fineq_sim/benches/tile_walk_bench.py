@@ -26,7 +26,7 @@ async def visits_every_position(dut):
     await reset(dut)
     assert dut.active.value == 0
     for tokens in (1, rows, rows + 1, 3 * rows - 1):
-        for channels in (1, portion, portion + 1, whole, whole + 1, 2 * whole + portion + 3):
+        for channels in (1, portion, portion + 1, 2 * portion, whole - 1, whole, whole + 1, 2 * whole + portion + 3):
             inner = source.choice((1, 2, 5))
             await start(dut, 1 + source.randrange(rows), 1 + source.randrange(whole), 3)  # must leave no trace
             await start(dut, tokens, channels, inner)

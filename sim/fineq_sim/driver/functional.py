@@ -25,6 +25,7 @@ from fineq_hw.errors import ErrorCode
 from fineq_hw.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
 from fineq_sim.driver import images
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
+from fineq_sim.tile_nest import nest_tiles
 from fineq_sim.vector_reference import MAX_SHIFT, VectorSettings, vector_unit
 
 TIMELESS: frozenset[str] = frozenset(
@@ -310,20 +311,17 @@ class FunctionalTransport:
             multiply_busy=steps,
             decode_busy=token_tiles * groups * channels,
         )
-        for first in range(0, tokens, array.rows):
-            rows = min(array.rows, tokens - first)
-            step = config.final_channels if first + rows == tokens else config.channels_per_tile
-            for start in range(0, channels, step):
-                width = min(step, channels - start)
-                self._count(
-                    tiles=tiles,
-                    preload_busy=tiles * rows,
-                    vector_busy=rows * -(-width // config.vector_lanes),
-                    write_back_busy=rows * -(-width * result_bytes(output) // config.bus_bytes),
-                    bytes_written=rows * width * result_bytes(output),
-                )
-                self._count_read(config.activation_tile_bytes, tiles * rows)
-                self._count_read(config.weight_chunk_bytes(width), groups)
-                if output is not OutputFormat.SUMS:
-                    self._count_read(images.CHANNEL_RECORD.itemsize * width)
-                    self._count_read(images.TOKEN_RECORD.itemsize * rows)
+        for tile in nest_tiles(config, tokens, channels):
+            rows, width = tile.tokens, tile.channels
+            self._count(
+                tiles=tiles,
+                preload_busy=tiles * rows,
+                vector_busy=rows * -(-width // config.vector_lanes),
+                write_back_busy=rows * -(-width * result_bytes(output) // config.bus_bytes),
+                bytes_written=rows * width * result_bytes(output),
+            )
+            self._count_read(config.activation_tile_bytes, tiles * rows)
+            self._count_read(config.weight_chunk_bytes(width), groups)
+            if output is not OutputFormat.SUMS:
+                self._count_read(images.CHANNEL_RECORD.itemsize * width)
+                self._count_read(images.TOKEN_RECORD.itemsize * rows)
