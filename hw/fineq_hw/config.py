@@ -363,6 +363,9 @@ ACCELERATORS: dict[str, AcceleratorConfig] = {
         max_burst_beats=4,
         outstanding_reads=2,
     ),
+    "accelerator_5x7_cluster": AcceleratorConfig(
+        ARRAYS["fineq_5x7_cluster"], bus_bits=64, channels_per_tile=32, final_channels=16, outstanding_reads=2
+    ),
     "mac8x8_accelerator_64x64": AcceleratorConfig(MACS["mac8x8_64x64_broadcast"], vector_words=2),
     "mac8x3_accelerator_64x64": AcceleratorConfig(MACS["mac8x3_64x64_broadcast"], vector_words=2),
     "mac8x8_accelerator_5x7": AcceleratorConfig(

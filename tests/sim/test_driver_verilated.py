@@ -17,6 +17,7 @@ BASE = 0x3000
     "name",
     [
         "accelerator_5x7",
+        pytest.param("accelerator_5x7_cluster", marks=pytest.mark.regress),
         pytest.param("accelerator_8x24", marks=pytest.mark.regress),
         pytest.param("accelerator_16x16", marks=pytest.mark.regress),
         pytest.param("mac8x8_accelerator_5x7", marks=pytest.mark.regress),
