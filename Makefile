@@ -16,7 +16,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth equivalence ppa pnr mutate coverage architecture regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress bench model clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ throughput: setup  ## how busy the array is on a 512x512x512 layer, beside the M
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
 	$(PY) scripts/synth.py --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
+
+accelerator-blocks: setup  ## area and slack of the accelerator's logic around the array, block by block
+	$(PY) scripts/accelerator_blocks.py --output $(BUILD)/accelerator-blocks
 
 equivalence: setup  ## prove the mapped netlists equal to their RTL, module by module and small cores as a whole
 	$(PY) scripts/equivalence.py --size 5x7 --whole --output $(BUILD)/equivalence --cache $(BUILD)/ppa/cache
