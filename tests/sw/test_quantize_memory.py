@@ -1,6 +1,7 @@
 """Memory of `fineq quantize` on models of several sizes."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -8,8 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+ALLOWED_GROWTH = 1 << 23
+"""Bytes; the weights grow by some hundred MB, the smallest matrix has 5 MB."""
+
 MEASURED = """
-import json, resource, sys
+import sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -17,7 +21,8 @@ from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.source import open_source
 quantize_checkpoint(open_source(sys.argv[1]), Path(sys.argv[2]), Options(recipe="paper", embeddings=True))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+fields = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print(*(1024 * int(fields[name].split()[0]) for name in ("VmHWM", "VmPeak")))
 """
 
 
@@ -53,15 +58,24 @@ def write_big_model(directory, architecture: str, layers: int) -> int:
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_memory_does_not_grow_with_the_model(architecture, tmp_path):
     """Peak memory of the whole process, imports included, stays under twice the largest tensor and 1 GB; a model of
-    three times the layers takes no more."""
-    peaks = []
+    three times the layers takes no more.
+
+    What is resident depends on other programs: pages of the libraries come and go with the file cache. So growth is
+    taken from the address space. Freed blocks that the allocator keeps for later depend on where the system has put
+    things: with a fixed threshold it keeps none of a tensor's size.
+    """
+    resident, mapped = [], []
     for layers in (3, 9):
         directory = tmp_path / f"{architecture}-{layers}"
         directory.mkdir()
         total = write_big_model(directory, architecture, layers)
         script = [sys.executable, "-c", MEASURED, directory, tmp_path / f"q{layers}"]
-        peaks.append(int(subprocess.run(script, capture_output=True, text=True, check=True).stdout))
+        environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": str(1 << 16)}
+        result = subprocess.run(script, capture_output=True, text=True, check=True, env=environment)
+        for peaks, peak in zip((resident, mapped), result.stdout.split(), strict=True):
+            peaks.append(int(peak))
     largest = 40_000 * 1536 * 2
-    print(f"{architecture}: {total / 1e6:.0f} MB of weights, largest tensor {largest / 1e6:.0f} MB, peaks {peaks}")
-    assert max(peaks) < 2 * largest + 2**30
-    assert peaks[1] < peaks[0] + 0.15 * largest + 2**25
+    print(f"{architecture}: {total / 1e6:.0f} MB of weights, largest tensor {largest / 1e6:.0f} MB")
+    print(f"resident at most {resident}, mapped at most {mapped}")
+    assert max(resident) < 2 * largest + 2**30
+    assert mapped[1] < mapped[0] + ALLOWED_GROWTH
