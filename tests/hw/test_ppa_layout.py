@@ -351,6 +351,9 @@ worst slack min -0.0100
 FINEQ: setup path
    0.10    0.10 ^ a (in)
    0.05    0.15 ^ and2_x1_0/ZN (AND2_X1)
+           1.2345   slack (MET)
+   0.05    0.15 ^ and2_x1_0/ZN (AND2_X1)
+           1.5000   slack (MET)
 FINEQ: clock skew
 Clock clk
 -------------------------------------------
@@ -541,6 +544,18 @@ def test_missing_figures_are_named(lost, text, block, layout, library, tmp_path)
 def test_missing_violation_list_is_named(block, layout, library, tmp_path):
     with pytest.raises(SynthesisError, match="there is no drc.rpt: the routing did not finish"):
         read_result("and", "an AND", block, layout, OUTPUT, tmp_path / "drc.rpt", library, 2.5, "")
+
+
+def test_setup_slack_of_latches(block, layout, library, tmp_path):
+    """A latch that borrows time has slack 0, which says nothing; one whose data is too late counts."""
+    for worst, expected in (("0.0000", 1.2345), ("-0.2000", -0.2)):
+        output = OUTPUT.replace("worst slack max 1.2345", f"worst slack max {worst}")
+        (tmp_path / "drc.rpt").write_text("", encoding="utf-8")
+        result = read_result("and", "an AND", block, layout, output, tmp_path / "drc.rpt", library, 2.5, "")
+        assert result.setup_slack_ns == expected
+    with pytest.raises(SynthesisError, match="the layout run reports no setup path: see openroad.log"):
+        text = OUTPUT.replace("slack (MET)", "")
+        read_result("and", "an AND", block, layout, text, tmp_path / "drc.rpt", library, 2.5, "")
 
 
 def test_sections():

@@ -35,12 +35,16 @@ class Block:
         ports: direction and net numbers, least significant first, by port.
         cells: all cells.
         clock: name of the clock port, or None where no cell is clocked.
+        latches: how many of the cells are latches.
+        gate_enables: enable pins of the clock gates, as `cell/pin`.
     """
 
     top: str
     ports: dict[str, tuple[str, tuple[int, ...]]]
     cells: tuple[FlatCell, ...]
     clock: str | None
+    latches: int = 0
+    gate_enables: tuple[str, ...] = ()
 
     def area(self, library: Library) -> float:
         """Cell area in um^2."""
@@ -79,7 +83,21 @@ def make_block(netlist: Netlist, library: Library, module: str | None = None, cl
         raise SynthesisError(f"two instances of {top} have the flat name {twice}: rename one of them in the RTL")
     ports = {name: (way, tuple(map(int, nets))) for name, (way, nets) in flatten(part, library).ports.items()}
     clocked = clock in ports and any(ports[clock][1][0] in cell.pins.values() for cell in cells)
-    return Block(top, ports, tuple(cells), clock if clocked else None)
+    registers = [library.cell(cell.kind).register for cell in cells]
+    return Block(
+        top,
+        ports,
+        tuple(cells),
+        clock if clocked else None,
+        latches=sum(register is not None and register.kind == "latch" for register in registers),
+        gate_enables=tuple(
+            f"{cell.name}/{pin.name}"
+            for cell in cells
+            if library.cell(cell.kind).clock_gate
+            for pin in library.cell(cell.kind).inputs
+            if not pin.is_clock
+        ),
+    )
 
 
 def find_module(netlist: Netlist, pattern: str) -> str:

@@ -39,7 +39,8 @@ class LayoutResult:
         wire_length: of signals and clock in um by layer.
         vias: of signals and clock.
         violations: design-rule violations of the routing.
-        setup_slack_ns, hold_slack_ns: least slack with extracted wires and the real clock tree.
+        setup_slack_ns, hold_slack_ns: least slack with extracted wires and the real clock tree; setup at flip-flops,
+            clock gates and outputs, with the time that latches on the way have borrowed.
         path: worst setup path, pins with cells.
         skew_ns, latency_ns: of the clock tree; zero without a clock.
         electrical_violations: pins beyond the slew or capacitance that the library allows.
@@ -155,6 +156,7 @@ def read_result(
         cells[kind] += 1
         areas[kind] += library.cell(component.kind).area
     slack = _slack(parts["worst slack"])
+    setup_slack, path = _setup(slack["max"], parts["setup path"])
     skew, latency = _clock(parts) if block.clock else (0.0, 0.0)
     annotated, unannotated = _annotation(parts["activity"])
     return LayoutResult(
@@ -173,9 +175,9 @@ def read_result(
         wire_length={layer: round(length, 1) for layer, length in layout.wire_length().items()},
         vias=sum(use in ("signal", "clock") for *_, use in layout.vias),
         violations=count_violations(drc),
-        setup_slack_ns=slack["max"],
+        setup_slack_ns=setup_slack,
         hold_slack_ns=slack["min"],
-        path=tuple(re.findall(r"[\^v] (\S+ \(\w+\))", parts["setup path"])),
+        path=path,
         skew_ns=skew,
         latency_ns=latency,
         electrical_violations=len(re.findall(r"\(VIOLATED\)", parts["electrical violations"])),
@@ -202,6 +204,19 @@ def _slack(text: str) -> dict[str, float]:
     if set(found) != {"max", "min"}:
         raise SynthesisError("the layout run reports no slack: see openroad.log")
     return {kind: float(value.replace("INF", "inf")) for kind, value in found.items()}
+
+
+def _setup(worst: float, text: str) -> tuple[float, tuple[str, ...]]:
+    """Least slack of the reported paths and the pins of that path.
+
+    The report ends at no latch (see `script`); `worst` does, and counts if a latch gets its data too late.
+    """
+    found = re.findall(r"(.*?)^ +(-?[\d.]+)  +slack", text, re.MULTILINE | re.DOTALL)
+    if not found:
+        raise SynthesisError("the layout run reports no setup path: see openroad.log")
+    path, slack = min(found, key=lambda entry: float(entry[1]))
+    pins = tuple(re.findall(r"[\^v] (\S+ \(\w+\))", path))
+    return float(slack) if worst >= 0 else min(worst, float(slack)), pins
 
 
 def _clock(parts: dict[str, str]) -> tuple[float, float]:
