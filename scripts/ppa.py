@@ -3,8 +3,8 @@
     python scripts/ppa.py --output build/ppa --results docs/results
     python scripts/ppa.py --step synth-16x16 --step equivalence     # only these
 
-Synthesis, power check, equivalence, layout, throughput, pictures of the architecture, accuracy against cycles; ppa.md
-says which command drew what, with which tools. Netlists and verdicts are kept in <output>/cache by the hash of
+Synthesis, power check, equivalence, layout, throughput, pictures and blocks of the machine, accuracy against cycles;
+ppa.md says which command drew what, with which tools. Netlists and verdicts are kept in <output>/cache by the hash of
 everything they depend on, finished steps in <output>/done: a run that was stopped goes on where it was. The same
 sources and tools give the same bytes. What needs a tool that is not there is left as it is, with a sentence.
 """

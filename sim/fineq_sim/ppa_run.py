@@ -74,6 +74,8 @@ def steps(sizes: Sequence[str] = SIZES, proven: Sequence[str] = PROVEN, limit_s:
     found.append(Step("layout", ("scripts/pnr.py", *kept), ("layout-*",), no_tool))
     found.append(Step("throughput", ("scripts/throughput.py", "--report", "{output}"), ("throughput.*",)))
     found.append(Step("architecture", ("scripts/architecture.py", "--output", "{output}"), ("architecture-*.png",)))
+    blocks = ("scripts/accelerator_blocks.py", "--output", "{output}")
+    found.append(Step("accelerator-blocks", blocks, ("accelerator-blocks.*",)))
     models = (str(shipped_model_path()), *(str(path) for path in further_models()))
     area = ("--synthesis", f"{{output}}/synth-{sizes[-1]}.json")
     command = ("-m", "fineq", "encodings", *models, "--windows", "8", *area, "-o", "{output}")

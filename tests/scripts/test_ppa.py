@@ -107,7 +107,8 @@ def test_bad_arguments(name, arguments, message, tmp_path):
 
 WRITTEN = {
     "synth.py": "synth-5x7.md", "power_check.py": "power-check.md", "equivalence.py": "equivalence.md",
-    "throughput.py": "throughput.md", "architecture.py": "architecture-blocks.png", "-m": "encodings.md",
+    "throughput.py": "throughput.md", "architecture.py": "architecture-blocks.png",
+    "accelerator_blocks.py": "accelerator-blocks.md", "-m": "encodings.md",
 }  # fmt: skip
 
 
