@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fineq_hw.ppa.activity import Activity
+from fineq_hw.ppa.boolean import BooleanFunction
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import BooleanFunction, Cell
+from fineq_hw.ppa.liberty import Cell
 from fineq_hw.ppa.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
 from fineq_sim.ternary import Ternary
 

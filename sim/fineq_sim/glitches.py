@@ -23,10 +23,11 @@ from pathlib import Path
 import numpy as np
 
 from fineq_hw.ppa.activity import Activity
+from fineq_hw.ppa.electrical import mean_tables
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import Pin
 from fineq_hw.ppa.netlist import NO_NET, CellGroup, FlatNetlist
-from fineq_hw.ppa.power import PowerEngine, mean_tables
+from fineq_hw.ppa.power import PowerEngine
 from fineq_hw.ppa.timing import Constraints
 from fineq_sim.netlist_activity import Trace
 from fineq_sim.runner import default_cache

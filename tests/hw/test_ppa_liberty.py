@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fineq_hw.ppa.boolean import parse_function
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import Table, parse_function, read_liberty
+from fineq_hw.ppa.liberty import Table, read_liberty
 from fineq_hw.ppa.pdk import find_pdk
 
 

@@ -7,12 +7,12 @@ import pytest
 
 from fineq_hw.ppa import mapping
 from fineq_hw.ppa.buffers import BufferOptions, insert_buffers
+from fineq_hw.ppa.electrical import net_loads
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.mapping import MappingOptions, map_design
 from fineq_hw.ppa.netlist import flatten, logic_levels, write_verilog
 from fineq_hw.ppa.pdk import find_pdk
-from fineq_hw.ppa.power import net_loads
 from fineq_hw.ppa.power_check import power_script, read_total
 from fineq_hw.ppa.timing import (
     WIRE_LOAD,

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fineq_hw.ppa.boolean import parse_function
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import parse_function, read_liberty
+from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.netlist import flatten
 from fineq_hw.ppa.pdk import find_pdk
 from fineq_sim.gate_level import ALL_LANES, LANES, GateLevelSimulator, pack_lanes, unpack_lanes

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_hw.ppa.liberty import Library
-from fineq_hw.ppa.netlist import INVERTED_OUTPUT, Netlist, read_json, use_inverted_outputs
+from fineq_hw.ppa.netlist import Netlist
 from fineq_hw.ppa.pdk import Pdk
+from fineq_hw.ppa.yosys_netlist import INVERTED_OUTPUT, read_json, use_inverted_outputs
 
 FULL_ADDER_MODULE = "fineq_full_adder"
 HALF_ADDER_MODULE = "fineq_half_adder"

@@ -14,8 +14,8 @@ from fineq_hw.accelerator_layouts import ActivationFunction
 from fineq_sim.axi_memory import AddressMonitor, ChannelMonitor
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
-from fineq_sim.driver.conformance import expected, load, random_activations, random_codes
 from fineq_sim.driver.jobs import Job
+from fineq_sim.driver.samples import expected, load, random_activations, random_codes
 from fineq_sim.payloads import find_config
 from fineq_sim.testbench import parameters, random_source
 

@@ -8,7 +8,7 @@ from cocotb.task import bridge
 
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
-from fineq_sim.driver.conformance import load, random_activations, random_codes, sums
+from fineq_sim.driver.samples import load, random_activations, random_codes, sums
 from fineq_sim.payloads import find_config
 from fineq_sim.testbench import parameters
 

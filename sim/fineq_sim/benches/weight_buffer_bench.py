@@ -8,8 +8,8 @@ import numpy as np
 from fineq.format import pack
 from fineq_hw.config import MacConfig
 from fineq_sim.block_bench import BlockBench, ReadEngine
-from fineq_sim.driver.conformance import random_codes
 from fineq_sim.driver.images import inner_tiles, weight_image
+from fineq_sim.driver.samples import random_codes
 from fineq_sim.payloads import Payloads
 from fineq_sim.streams import StreamConsumer, assert_empty
 from fineq_sim.tile_nest import nest_tiles
