@@ -116,6 +116,7 @@ def build_model(options: Options, vocabulary: int) -> LlamaForCausalLM:
     )
     model = LlamaForCausalLM(config)
     if options.dropout:
+
         def drop(module, inputs, output):
             return functional.dropout(output, options.dropout, training=module.training)
 

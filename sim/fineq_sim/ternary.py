@@ -44,9 +44,7 @@ class Ternary:
 
     def __eq__(self, other: object) -> bool:
         return (
-            isinstance(other, Ternary)
-            and np.array_equal(self.one, other.one)
-            and np.array_equal(self.zero, other.zero)
+            isinstance(other, Ternary) and np.array_equal(self.one, other.one) and np.array_equal(self.zero, other.zero)
         )
 
     def __and__(self, other: Ternary) -> Ternary:

@@ -29,7 +29,5 @@ def latch_rows(rows=2, bits=3):
     cells = [("DFF_X1", {"CK": "clk", "D": f"d{b}", "Q": f"kept{b}"}) for b in range(bits)]
     for row in range(rows):
         cells.append(("CLKGATE_X1", {"CK": "clk", "E": f"e{row}", "GCK": f"open{row}"}))
-        cells += [
-            ("DLH_X1", {"G": f"open{row}", "D": f"kept{b}", "Q": f"q{row}_{b}"}) for b in range(bits)
-        ]
+        cells += [("DLH_X1", {"G": f"open{row}", "D": f"kept{b}", "Q": f"q{row}_{b}"}) for b in range(bits)]
     return netlist_of(["clk", *data, *enables], outputs, cells)

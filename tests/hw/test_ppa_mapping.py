@@ -248,7 +248,12 @@ def test_max_clock():
 def test_power_script_of_other_tools(mapped):
     script = power_script(mapped, Path("n.v"), Path("a.saif"), Path("c.sdc"), find_pdk()).splitlines()
     assert [line.split()[0] for line in script] == [
-        "read_liberty", "read_verilog", "link_design", "source", "read_saif", "report_power"
+        "read_liberty",
+        "read_verilog",
+        "link_design",
+        "source",
+        "read_saif",
+        "report_power",
     ]
     assert script[4].startswith("read_saif -scope top /")
 

@@ -111,9 +111,7 @@ def test_full_adder_with_one_active_input(library):
     cell = library.cell("FA_X1")
     pins = {"A": "a", "B": "b", "CI": "c", "S": "s", "CO": "co"}
     netlist = netlist_of(["a", "b", "c"], ["s", "co"], [("FA_X1", pins)])
-    power = evaluate(
-        library, netlist, {"a": 1.0, "s": 1.0, "co": 1.0}, {"a": 0.5, "b": 1.0, "s": 0.5, "co": 0.5}
-    )
+    power = evaluate(library, netlist, {"a": 1.0, "s": 1.0, "co": 1.0}, {"a": 0.5, "b": 1.0, "s": 0.5, "co": 0.5})
     energy = 0.0
     for pin in ("S", "CO"):
         arcs = [i for i, arc in enumerate(cell.pins[pin].power) if arc.related_pin == "A"]

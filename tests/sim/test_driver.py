@@ -13,7 +13,9 @@ MEMORY = 1 << 20
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", ["accelerator_5x7", "accelerator_5x7_cluster", "accelerator_8x24", "mac8x8_accelerator_5x7"])
+@pytest.mark.parametrize(
+    "name", ["accelerator_5x7", "accelerator_5x7_cluster", "accelerator_8x24", "mac8x8_accelerator_5x7"]
+)
 def test_functional_machine(name, check):
     CHECKS[check](Accelerator(FunctionalTransport(name, memory_base=0x3000, memory_size=MEMORY)))
 

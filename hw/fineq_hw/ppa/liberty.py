@@ -19,6 +19,8 @@ from fineq_hw.ppa.boolean import BooleanFunction, parse_function
 from fineq_hw.ppa.errors import SynthesisError
 
 _TOKEN = re.compile(r'/\*.*?\*/|"[^"]*"|[{}();:,]|[^\s{}();:,"\\]+', re.DOTALL)
+
+
 @dataclass(frozen=True)
 class Table:
     """A Liberty lookup table over input slew (ns) and output load (fF), linear between its points.

@@ -52,9 +52,7 @@ class Power:
         return self.internal + self.switching + self.leakage
 
     def __add__(self, other: Power) -> Power:
-        return Power(
-            self.internal + other.internal, self.switching + other.switching, self.leakage + other.leakage
-        )
+        return Power(self.internal + other.internal, self.switching + other.switching, self.leakage + other.leakage)
 
 
 @dataclass(frozen=True)
@@ -113,10 +111,12 @@ class _States:
         """1 for every state in which a change of the input `pin` changes the output, float64 [states]."""
         if output.function is None or pin not in output.function.inputs:
             return np.ones(len(self.rows))
-        return np.array([
-            float(output.function.evaluate(row | {pin: 0}, 1) != output.function.evaluate(row | {pin: 1}, 1))
-            for row in self.rows
-        ])
+        return np.array(
+            [
+                float(output.function.evaluate(row | {pin: 0}, 1) != output.function.evaluate(row | {pin: 1}, 1))
+                for row in self.rows
+            ]
+        )
 
     def probabilities(self, high: dict[str, np.ndarray]) -> np.ndarray:
         """Probability of every state, float64 [instances, states], with independent pins."""
