@@ -345,6 +345,11 @@ END DESIGN
 """
 
 OUTPUT = """OpenROAD
+FINEQ: routing
+Total wire length on LAYER metal2 = 9 um.
+Total wire length on LAYER metal2 = 0 um.
+Total wire length on LAYER metal3 = 2 um.
+Total wire length on LAYER metal4 = 2 um.
 FINEQ: worst slack
 worst slack max 1.2345
 worst slack min -0.0100
@@ -544,6 +549,33 @@ def test_missing_figures_are_named(lost, text, block, layout, library, tmp_path)
 def test_missing_violation_list_is_named(block, layout, library, tmp_path):
     with pytest.raises(SynthesisError, match="there is no drc.rpt: the routing did not finish"):
         read_result("and", "an AND", block, layout, OUTPUT, tmp_path / "drc.rpt", library, 2.5, "")
+
+
+def test_a_path_goes_on_behind_a_via_on_the_other_layer(technology, tmp_path):
+    """Also: a third number of a point is how far the wire goes on behind it, half its width where there is none."""
+    path = "ROUTED metal3 ( 70 3000 0 ) ( 4070 * ) via2_5 ( * 9000 ) via1_4"
+    text = DEF.replace(
+        """ROUTED metal3 ( 70 3000 ) ( 4070 * )
+      NEW metal2 ( 4070 3000 ) ( * 3600 0 ) via1_4
+      NEW metal2 ( 4070 3000 ) RECT ( -70 -100 70 100 )""",
+        path,
+    )
+    assert path in text
+    (tmp_path / "routed.def").write_text(text, encoding="utf-8")
+    layout = read_def(tmp_path / "routed.def", technology.lef)
+    assert layout.wire_length() == pytest.approx({"metal2": 3.0, "metal3": 2.0, "metal4": 2.0})
+    areas = {wire.layer: wire.area for wire in layout.wires if wire.use == "signal"}
+    assert areas["metal3"] == pytest.approx((0.035, 1.465, 2.07, 1.535))
+    assert areas["metal2"] == pytest.approx((2.0, 1.465, 2.07, 4.535))
+
+
+def test_wires_that_the_router_does_not_know_are_refused(block, layout, library, tmp_path):
+    output = OUTPUT.replace("metal4 = 2 um", "metal4 = 7 um")
+    with pytest.raises(SynthesisError, match="routed.def has 2 um of wire on metal4, the router says 7: it was read"):
+        result_of(block, layout, library, tmp_path, output=output)
+    output = OUTPUT.replace("Total wire length", "Total length")
+    with pytest.raises(SynthesisError, match="the layout run reports no wire length: see openroad.log"):
+        result_of(block, layout, library, tmp_path, output=output)
 
 
 def test_setup_slack_of_latches(block, layout, library, tmp_path):

@@ -199,6 +199,7 @@ class _Reader:
         if special:
             width, position = int(words[1]) / self.unit, 2
         last: tuple[float, float] | None = None
+        last_extension = 0.0
         while position < len(words):
             word = words[position]
             if word == "+":
@@ -217,19 +218,36 @@ class _Reader:
                 point = words[position + 1 : end]
                 x = last[0] if point[0] == "*" else int(point[0]) / self.unit
                 y = last[1] if point[1] == "*" else int(point[1]) / self.unit
+                # A regular wire goes on by half its width behind a point that names no other extension.
+                extension = int(point[2]) / self.unit if len(point) > 2 else 0.0 if special else width / 2
                 if last is not None:
-                    self._segment(layer, width, last, (x, y), use, 0.0 if special else width / 2)
-                last = (x, y)
+                    self._segment(layer, width, (*last, last_extension), (x, y, extension), use)
+                last, last_extension = (x, y), extension
                 position = end + 1
             else:
                 self.layout.vias.append((word, *last, use))
+                layer = self._other_side(word, layer)
+                width = width if special else self.lef.layers[layer].width
+                last_extension = 0.0 if special else width / 2
                 position += 1
 
+    def _other_side(self, via: str, layer: str) -> str:
+        """The routing layer that a via leads to: the path goes on there."""
+        shapes = self.layout.via_shapes.get(via) or self.lef.vias[via]
+        ends = {name for name, _ in shapes if self.lef.layers[name].kind == "ROUTING"} - {layer}
+        if len(ends) != 1:
+            raise SynthesisError(f"via {via} on {layer} leads to {' and '.join(sorted(ends)) or 'no other layer'}")
+        return ends.pop()
+
     def _segment(
-        self, layer: str, width: float, a: tuple[float, float], b: tuple[float, float], use: str, extension: float
+        self, layer: str, width: float, a: tuple[float, float, float], b: tuple[float, float, float], use: str
     ) -> None:
+        """A piece between two points, each with its extension."""
         (x0, x1), (y0, y1) = sorted((a[0], b[0])), sorted((a[1], b[1]))
+        (_, _, before), (_, _, after) = sorted((a, b))
         half = width / 2
-        along_x, along_y = (extension, half) if x1 > x0 else (half, extension)
-        area = (x0 - along_x, y0 - along_y, x1 + along_x, y1 + along_y)
+        if x1 > x0:
+            area = (x0 - before, y0 - half, x1 + after, y1 + half)
+        else:
+            area = (x0 - half, y0 - before, x1 + half, y1 + after)
         self.layout.wires.append(Wire(layer, area, x1 - x0 + y1 - y0, use))

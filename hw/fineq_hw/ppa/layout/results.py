@@ -148,6 +148,7 @@ def read_result(
         SynthesisError: a figure is missing in the output.
     """
     parts = sections(output)
+    _compare_wires(layout.wire_length(), parts["routing"])
     original = {cell.name for cell in block.cells}
     cells = dict.fromkeys(CATEGORIES, 0)
     areas = dict.fromkeys(CATEGORIES, 0.0)
@@ -186,6 +187,19 @@ def read_result(
         unannotated_pins=unannotated,
         activity=activity,
     )
+
+
+def _compare_wires(lengths: dict[str, float], routing: str) -> None:
+    """Raise `SynthesisError` unless the wires of the DEF are as long on each layer as the router says."""
+    told = re.findall(r"^Total wire length on LAYER (\w+) = (\d+) um", routing, re.MULTILINE)
+    if not told:
+        raise SynthesisError("the layout run reports no wire length: see openroad.log")
+    for layer, length in dict(told).items():  # the last report counts
+        if abs(lengths.get(layer, 0.0) - float(length)) > 2 + 0.002 * float(length):
+            raise SynthesisError(
+                f"routed.def has {lengths.get(layer, 0.0):.0f} um of wire on {layer}, the router says {length}: it was "
+                "read wrongly or belongs to another run"
+            )
 
 
 def count_violations(path: Path) -> int:
