@@ -1,0 +1,38 @@
+"""Fixtures for the tests of the layout flow."""
+
+import pytest
+from layout_samples import DEF, registered_and
+
+from fineq_hw.ppa.layout.block import make_block
+from fineq_hw.ppa.layout.def_file import read_def
+from fineq_hw.ppa.layout.flow import prepare
+from fineq_hw.ppa.layout.script import LayoutOptions
+from fineq_hw.ppa.layout.technology import Technology
+from fineq_hw.ppa.liberty import read_liberty
+from fineq_hw.ppa.pdk import find_pdk
+
+
+@pytest.fixture(scope="module")
+def technology():
+    return Technology(find_pdk())
+
+
+@pytest.fixture(scope="module")
+def library(technology):
+    return read_liberty(technology.pdk.liberty)
+
+
+@pytest.fixture
+def block(library):
+    return make_block(registered_and(), library)
+
+
+@pytest.fixture
+def prepared(block, technology, tmp_path):
+    return prepare("and", "a registered AND", block, technology, LayoutOptions(), tmp_path / "work")
+
+
+@pytest.fixture
+def layout(technology, tmp_path):
+    (tmp_path / "routed.def").write_text(DEF, encoding="utf-8")
+    return read_def(tmp_path / "routed.def", technology.lef)
