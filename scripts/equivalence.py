@@ -1,12 +1,18 @@
 """Proves mapped netlists equal to their RTL, module by module and small cores as a whole; writes equivalence.md.
 
     python scripts/equivalence.py --size 5x7 --whole --output build/equivalence
+    python scripts/equivalence.py --size 64x64 --cache build/ppa/cache --minutes 15
+
+Verdicts are kept in the cache: a run that was stopped, or that was given so many minutes, goes on where it was when
+the same command is given again.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -27,9 +33,11 @@ def main(
     whole: Annotated[bool, typer.Option(help="prove the FineQ cores of the smallest size as a whole as well")] = False,
     limit: Annotated[float, typer.Option(help="seconds after which a proof is given up")] = 600,
     cache: Annotated[Path | None, typer.Option(help="directory that keeps netlists and verdicts")] = None,
+    minutes: Annotated[float | None, typer.Option(help="begin no proof later; what is left is listed")] = None,
 ) -> None:
     """Equivalence of the mapped netlists with their RTL."""
     sizes = size or ["5x7"]
+    until = math.inf if minutes is None else time.monotonic() + 60 * minutes
     try:
         designs = [found for name in sizes for found in designs_of(name) if not design or found.top in design]
         if not designs:
@@ -39,8 +47,9 @@ def main(
         tools = find_tools()
         output.mkdir(parents=True, exist_ok=True)
         work = output / "work"
-        proofs = prove_all(designs, tools, work, typer.echo, whole=cores, limit_s=limit, cache=cache)
-        words = [f"--size {name}" for name in sizes] + ["--whole"] * whole
+        proofs = prove_all(designs, tools, work, typer.echo, whole=cores, limit_s=limit, cache=cache, until=until)
+        words = [f"--size {name}" for name in sizes] + [f"--design {name}" for name in design or []]
+        words += ["--whole"] * whole
         command = " ".join(["python scripts/equivalence.py", *words, f"--limit {limit:g}"])
         part = output / "equivalence.md.part"
         part.write_text(markdown(proofs, tools.versions(), command, limit), encoding="utf-8")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from fineq_hw.ppa.timing import Constraints
 from fineq_sim.mapped import Mapped, Progress, Tools, map_and_close
 
 UNDECIDED = "not decided within the limit"
+LEFT = "left for the next run"
 MULTIPLYING = r"fineq_mac_row_\d+x8_.*"
 """Modules that are proven in two steps: rows of multipliers with 8-bit weights (`multiplier_equivalence`)."""
 
@@ -29,18 +32,20 @@ class Proof:
     Attributes:
         design: top of the design.
         whole: the core with nothing taken as a black box but latches and their clock gates.
-        verdict: None if the solver was not done within the limit.
+        verdict: None if the solver was not done within the limit, or not asked.
+        asked: the solver was asked, in this run or before.
     """
 
     design: str
     module: str
     whole: bool
     verdict: Verdict | None
+    asked: bool = True
 
     @property
     def outcome(self) -> str:
         if self.verdict is None:
-            return UNDECIDED
+            return UNDECIDED if self.asked else LEFT
         return "equal" if self.verdict.proven else f"**{self.verdict.unproven} pairs unproven**: {self.verdict.first}"
 
 
@@ -53,6 +58,7 @@ def prove_design(
     whole: bool = False,
     limit_s: float = 600,
     cache: Path | None = None,
+    until: float = math.inf,
 ) -> list[Proof]:
     """All modules of a netlist, bottom up, or with `whole` the dissolved core.
 
@@ -64,6 +70,7 @@ def prove_design(
         whole: one proof of the whole core.
         limit_s: seconds after which a proof is given up.
         cache: keeps verdicts by the hash of both sides and of the method; undecided ones are not kept.
+        until: `time.monotonic()` after which no proof is begun; verdicts in the cache still count.
     """
     netlist = mapped.netlist
     rtl = sorted((work / "rtl").glob("*.v"))
@@ -80,8 +87,11 @@ def prove_design(
             digest.update(text.encode())
         place = cache / f"verdict-{digest.hexdigest()[:24]}.json" if cache else None
         verdict: Verdict | None
+        asked = True
         if place is not None and place.is_file():
             verdict = Verdict(**json.loads(place.read_text("utf-8")))
+        elif time.monotonic() > until:
+            verdict, asked = None, False
         else:
             try:
                 verdict = method(module, rtl, netlist, tools.library, folder, kept, limit_s)
@@ -92,7 +102,7 @@ def prove_design(
                 part = place.with_suffix(f".{os.getpid()}")
                 part.write_text(json.dumps(asdict(verdict)), encoding="utf-8")
                 os.replace(part, place)
-        found.append(Proof(mapped.design.top, module, whole, verdict))
+        found.append(Proof(mapped.design.top, module, whole, verdict, asked))
         progress(f"{mapped.design.top}: {module}: {found[-1].outcome}")
     return found
 
@@ -106,15 +116,17 @@ def prove_all(
     whole: Sequence[str] = (),
     limit_s: float = 600,
     cache: Path | None = None,
+    until: float = math.inf,
 ) -> list[Proof]:
     """Module by module for every design, and as a whole for those named in `whole`."""
     found = []
     for design in designs:
         folder = work / design.top
         mapped = map_and_close(design, tools, Constraints(), folder, progress, cache)
-        found += prove_design(mapped, tools, folder, progress, limit_s=limit_s, cache=cache)
-        if design.top in whole:
-            found += prove_design(mapped, tools, folder, progress, whole=True, limit_s=limit_s, cache=cache)
+        for dissolved in (False, True)[: 1 + (design.top in whole)]:
+            found += prove_design(
+                mapped, tools, folder, progress, whole=dissolved, limit_s=limit_s, cache=cache, until=until
+            )
     return found
 
 
@@ -126,7 +138,8 @@ def markdown(proofs: Sequence[Proof], versions: dict[str, str], command: str, li
         "# Equivalence of netlists and RTL\n",
         f"Made by `{command}`. docs/equivalence.md says what a proof says. Proofs are given up after {limit_s:g} s.\n",
         f"{len(proofs)} modules and cores: {equal} equal, {len(decided) - equal} with unproven pairs, "
-        f"{len(proofs) - len(decided)} {UNDECIDED}.\n",
+        + ", ".join(f"{sum(proof.outcome == text for proof in proofs)} {text}" for text in (UNDECIDED, LEFT))
+        + ".\n",
         "| design | module | pairs of nets | verdict |\n|---|---|---:|---|",
     ]
     for proof in proofs:

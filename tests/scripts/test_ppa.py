@@ -67,8 +67,14 @@ def test_equivalence_of_a_small_design(tmp_path):
     assert first.exit_code == 0, first.stderr
     text = (tmp_path / "first" / "equivalence.md").read_text()
     assert "`fineq_mac_row_8x3_7_broadcast`" in text
-    assert ", 0 with unproven pairs, 0 not decided within the limit." in text
+    assert ", 0 with unproven pairs, 0 not decided within the limit, 0 left for the next run." in text
+    assert "`python scripts/equivalence.py --size 5x7 --design mac8x3_5x7_broadcast --limit 600`" in text
     assert str(tmp_path) not in text
+    first_verdict = sorted((tmp_path / "cache").glob("verdict-*"))[0]
+    first_verdict.unlink()
+    stopped = call("equivalence", *arguments, "--minutes", 0, "--output", tmp_path / "second")
+    assert stopped.exit_code == 0 and not first_verdict.exists()
+    assert ", 1 left for the next run." in (tmp_path / "second" / "equivalence.md").read_text()
     again = call("equivalence", *arguments, "--output", tmp_path / "second")
     assert again.exit_code == 0 and (tmp_path / "second" / "equivalence.md").read_text() == text
 
@@ -87,7 +93,7 @@ def test_equivalence_fails_on_an_unproven_pair(tmp_path, monkeypatch):
 def test_undecided_proofs_are_said_to_be_so():
     proofs = [Proof("core", "row", True, None), Proof("core", "row", False, Verdict("row", True, 9, 0))]
     text = equivalence_run.markdown(proofs, {}, "command", 5)
-    assert "2 modules and cores: 1 equal, 0 with unproven pairs, 1 not decided within the limit." in text
+    assert "2 modules and cores: 1 equal, 0 with unproven pairs, 1 not decided within the limit, 0 left" in text
     assert "| `core` | the whole core |  | not decided within the limit |" in text
 
 
