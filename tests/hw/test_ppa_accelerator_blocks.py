@@ -20,6 +20,12 @@ def test_memories_are_left_out_and_named(input_buffer):
     assert (memory.block, memory.words, memory.bits) == ("input_buffer", 16, 192)
 
 
+def test_a_memory_whose_name_was_changed_is_found(tmp_path):
+    report = measure(MACHINE, tmp_path, "parameter_buffer")
+    assert [(each.name, each.words, each.bits) for each in report.memories] == [("channels", 32, 128)]
+    assert 64 * 32 * 4.522 > report.blocks[0].area
+
+
 def test_the_block_is_measured_without_its_memory(input_buffer):
     (row,) = input_buffer.blocks
     assert (row.name, row.instances) == ("input_buffer", 1)

@@ -121,11 +121,11 @@ def stand_in(name: str, ports: list[tuple[str, str, int]]) -> str:
     ]
     outputs = [(port, width) for direction, port, width in ports if direction == "output"]
     into, out = (max(1, sum(width for _, width in group)) for group in (inputs, outputs))
-    # Every register depends on another one, so that none is found to be the same as its neighbour.
-    sources = [f"held[{bit % into}]" for bit in range(out)]
-    for bit in range(out, into):
+    # A ring of registers that all inputs turn: none is a copy of another.
+    sources = [f"read[{(bit + 1) % out}]" for bit in range(out)]
+    for bit in range(into):
         sources[bit % out] += f" ^ held[{bit}]"
-    body = [f"    read[{bit}] <= {source} ^ read[{(bit + 1) % out}];" for bit, source in enumerate(sources)]
+    body = [f"    read[{bit}] <= {source};" for bit, source in enumerate(sources)]
     names = ", ".join(port for _, port, _ in ports)
     return "\n".join(
         [
@@ -151,7 +151,7 @@ def _without_memories(module: str, text: str, work: Path) -> tuple[str, str, lis
         Verilog of the module, of the stand-in, and name, words and width of each memory. Without large memories
         the text stays as it is.
     """
-    declared = re.findall(r"^  reg \[(\d+):0\] (\S+) \[(\d+):0\];", text, re.MULTILINE)
+    declared = re.findall(r"^  reg \[(\d+):0\] (\S+)\s+\[(\d+):0\];", text, re.MULTILINE)
     if not any(int(depth) + 1 >= MACRO_WORDS for _, _, depth in declared):
         return text, "", []
     source, moved, listing = (work / f"{module}.{end}" for end in ("source.v", "moved.v", "json"))
