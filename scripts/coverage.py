@@ -17,14 +17,21 @@ from fineq_sim.simulators import SimulatorError
 def main(
     output: Annotated[Path, typer.Option(help="Directory for the report and the logs.")] = Path("build/coverage"),
     only: Annotated[str | None, typer.Option(help="Only testbenches whose name matches.")] = None,
+    large: Annotated[bool, typer.Option("--large", help="Large arrays too.")] = False,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
 ) -> None:
-    """Run the regression with Verilator's line coverage and report it by component."""
+    """Run the regression with Verilator's line coverage and report it by component.
+
+    Without `--large` or `--only`: every testbench on the small arrays, because a module has the same lines at every
+    size.
+    """
     console = Console()
     modules: dict[str, coverage.ModuleCoverage] = {}
     try:
-        entries = select("verilator", only)
+        entries = [
+            entry for entry in select("verilator", only) if large or only or not coverage.LARGE.search(entry.name)
+        ]
         by_name = {entry.name: entry for entry in entries}
         for number, result in enumerate(
             regress(entries, "verilator", output, seed=seed, coverage=True, jobs=jobs), start=1
@@ -36,7 +43,8 @@ def main(
             sources = by_name[result.name].design(cache=default_cache()).sources
             counts = run_directory(output, result.name) / COVERAGE_FILE
             coverage.add_records(counts.read_text(encoding="utf-8"), sources, modules)
-        command = "make coverage" if only is None else f"python scripts/coverage.py --only '{only}'"
+        options = f" --only '{only}'" if only else " --large" if large else ""
+        command = f"python scripts/coverage.py{options}" if options else "make coverage"
         report.write_text(output / "coverage.md", coverage.markdown(modules, command))
     except (SimulatorError, ValueError) as error:
         sys.exit(f"error: {error}")

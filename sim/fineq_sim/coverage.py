@@ -19,6 +19,10 @@ from fineq_sim.simulators import SimulatorError
 REQUIRED_SHARE = 0.95
 """Share of the lines of every component that the regression must reach."""
 
+LARGE = re.compile(r"16x16|64x64|behavioural")
+"""Testbenches that are left out unless asked for: a module has the same lines at every size of the array, and the
+behavioural trees are for simulation only."""
+
 EXPLANATIONS: tuple[tuple[str, str, str], ...] = ()
 """(component, regular expression on the source line, why no test can reach it)."""
 

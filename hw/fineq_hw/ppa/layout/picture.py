@@ -43,13 +43,11 @@ def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str,
         categorise: category of a cell by instance name and kind.
         path: file to write.
     """
-    figure = plt.figure(figsize=(13, 7.4), dpi=110, layout="constrained")
+    figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.6), dpi=110, layout="constrained")
     figure.suptitle(title, fontsize=12)
-    halves = figure.subfigures(1, 2)
-    cells, wires = (half.subplots() for half in halves)
     keys = (_draw_cells(cells, layout, lef, categorise), _draw_wires(wires, layout))
-    for half, key, columns in zip(halves, keys, (4, 7), strict=True):
-        half.legend(handles=key, loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    for axes, key in zip((cells, wires), keys, strict=True):
+        axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, fontsize=8, frameon=False)
     for axes in (cells, wires):
         axes.add_patch(Rectangle(layout.die[:2], *_extent(layout), fill=False, edgecolor="black", linewidth=0.8))
         axes.set_aspect("equal")
