@@ -43,11 +43,12 @@ def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str,
         categorise: category of a cell by instance name and kind.
         path: file to write.
     """
-    figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.6), dpi=110, layout="constrained")
+    figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.6), dpi=110)
+    figure.subplots_adjust(left=0.04, right=0.99, top=0.91, bottom=0.15, wspace=0.1)
     figure.suptitle(title, fontsize=12)
     keys = (_draw_cells(cells, layout, lef, categorise), _draw_wires(wires, layout))
     for axes, key in zip((cells, wires), keys, strict=True):
-        axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=4, fontsize=8, frameon=False)
+        axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, fontsize=8, frameon=False)
     for axes in (cells, wires):
         axes.add_patch(Rectangle(layout.die[:2], *_extent(layout), fill=False, edgecolor="black", linewidth=0.8))
         axes.set_aspect("equal")
