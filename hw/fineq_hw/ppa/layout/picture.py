@@ -48,7 +48,7 @@ def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str,
     figure.suptitle(title, fontsize=12)
     keys = (_draw_cells(cells, layout, lef, categorise), _draw_wires(wires, layout))
     for axes, key in zip((cells, wires), keys, strict=True):
-        axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.06), ncols=3, fontsize=8, frameon=False)
+        axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.075), ncols=3, fontsize=8, frameon=False)
     for axes in (cells, wires):
         axes.add_patch(Rectangle(layout.die[:2], *_extent(layout), fill=False, edgecolor="black", linewidth=0.8))
         axes.set_aspect("equal")
