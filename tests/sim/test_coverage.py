@@ -47,6 +47,14 @@ def test_unreached_lines_are_gaps_with_their_source():
     assert "| fineq_control_unit_5x7_unary | 6 | `x = 2;` | not explained |" in text
 
 
+@pytest.mark.parametrize(("part", "explanation"), [("control_unit", "no step"), ("csr", None)])
+def test_a_gap_is_explained_in_its_component_only(monkeypatch, part, explanation):
+    monkeypatch.setattr(coverage, "EXPLANATIONS", ((part, r"x = \d", "no step"), (part, "y", "another")))
+    modules = measured(5, 0)
+    assert [gap.explanation for gap in coverage.gaps(modules)] == [explanation]
+    assert f"`x = 2;` | {explanation or 'not explained'} |" in coverage.markdown(modules, "make coverage")
+
+
 def test_runs_add_up():
     modules = measured(5, 0)
     coverage.add_records(data(point(3, "branch", "else", "6", 1)), SOURCES, modules)
