@@ -118,14 +118,20 @@ public:
     void fault(uint64_t address, uint64_t size, uint32_t code) { fault_ = {address, size, code}; }
 
     void reset(uint32_t cycles) {
-        reads_.clear();
-        writes_.clear();
-        answers_.clear();
+        forget();
         top_->rst = 1;
         for (uint32_t i = 0; i < cycles; ++i) step();
         top_->rst = 0;
+        forget();
+    }
+
+    // What the memory had under way, words that it offers at this moment among them.
+    void forget() {
         reads_.clear();
         writes_.clear();
+        answers_.clear();
+        read_offered_ = answer_offered_ = false;
+        write_code_ = OKAY;
     }
 
     uint32_t write_register(uint32_t address, uint32_t value) {
