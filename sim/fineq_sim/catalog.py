@@ -231,13 +231,8 @@ def all_runs() -> list[Run]:
             _component("write_back", name),
         ]
     runs.append(_component("gearbox", "accelerator_64x64", quick=True))
-    for name in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
+    for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7"):
         runs += [_machine(name, "accelerator_bench"), _machine(name, "driver_bench")]
-    # All checks of the driver on a larger machine take Icarus more than twenty minutes.
-    runs += [
-        _machine("accelerator_8x24", "accelerator_bench"),
-        _machine("accelerator_8x24", "driver_bench", simulators=_VERILATOR),
-    ]
     for name in ("accelerator_16x16", "mac8x3_accelerator_16x16"):
         runs.append(_machine(name, "accelerator_bench", simulators=_VERILATOR))
     return runs
