@@ -8,18 +8,12 @@ from fineq_hw.ppa.layout.def_file import read_def
 from fineq_hw.ppa.layout.flow import prepare
 from fineq_hw.ppa.layout.script import LayoutOptions
 from fineq_hw.ppa.layout.technology import Technology
-from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.pdk import find_pdk
 
 
 @pytest.fixture(scope="module")
 def technology():
     return Technology(find_pdk())
-
-
-@pytest.fixture(scope="module")
-def library(technology):
-    return read_liberty(technology.pdk.liberty)
 
 
 @pytest.fixture

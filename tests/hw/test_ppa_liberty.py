@@ -9,11 +9,6 @@ from fineq_hw.ppa.liberty import Table, read_liberty
 from fineq_hw.ppa.pdk import find_pdk
 
 
-@pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
-
-
 @pytest.mark.parametrize(
     "text, function",
     [

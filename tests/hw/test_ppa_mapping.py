@@ -9,7 +9,6 @@ from fineq_hw.ppa import mapping
 from fineq_hw.ppa.buffers import BufferOptions, insert_buffers
 from fineq_hw.ppa.electrical import net_loads
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.mapping import MappingOptions, map_design
 from fineq_hw.ppa.netlist import flatten, logic_levels, write_verilog
 from fineq_hw.ppa.pdk import find_pdk
@@ -54,11 +53,6 @@ module top(clk, load, enable, data, select, totals);
 endmodule
 """
 OPTIONS = MappingOptions(keep_modules=("row",))
-
-
-@pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
 
 
 def map_text(text, top, work, library, options=OPTIONS):

@@ -5,33 +5,16 @@ import copy
 import pytest
 
 from fineq_hw.ppa import multiplier_equivalence
-from fineq_hw.ppa.buffers import insert_buffers
-from fineq_hw.ppa.designs import designs_of
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import read_liberty
-from fineq_hw.ppa.mapping import map_design
 from fineq_hw.ppa.multiplier_equivalence import evaluate, prove_with_multipliers, read_cec, wrong_products
-from fineq_hw.ppa.pdk import find_pdk
-from fineq_hw.ppa.timing import WIRE_LOAD
-from fineq_hw.verilog import write_verilog
 
 TOP = "mac8x8_5x7_broadcast_latch"
 
 
 @pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
-
-
-@pytest.fixture(scope="module")
-def design(library, tmp_path_factory):
+def design(map_small):
     """RTL files and netlist of a small MAC array with 8-bit weights and latches."""
-    work = tmp_path_factory.mktemp(TOP)
-    files = write_verilog(work, [TOP])[TOP]
-    chosen = next(design for design in designs_of("5x7") if design.top == TOP)
-    netlist = map_design(files, TOP, chosen.mapping(2.5), find_pdk(), library, work)
-    insert_buffers(netlist, library, library.wire_loads[WIRE_LOAD])
-    return files, netlist
+    return map_small(TOP)
 
 
 def prove(design, library, work, change=lambda module: None):

@@ -8,9 +8,7 @@ import pytest
 
 from fineq_hw.ppa.activity import Activity
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.netlist import flatten
-from fineq_hw.ppa.pdk import find_pdk
 from fineq_hw.ppa.power import PowerEngine, PowerOptions, total_power
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -19,11 +17,6 @@ from ppa_netlists import netlist_of  # noqa: E402
 CYCLE = 2.5e-9
 SLEW = 0.0171859  # a grid point of the library's tables
 OPTIONS = PowerOptions(clock_ns=2.5, input_slew_ns=SLEW, output_load_ff=0.0)
-
-
-@pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
 
 
 def evaluate(library, netlist, toggles, high, options=OPTIONS):

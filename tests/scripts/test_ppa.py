@@ -208,12 +208,14 @@ def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):
 def test_an_instance_keeps_its_activity_when_cut_out():
     """Two inverters behind one another, each in a module of its own: the second sees what the first drives."""
     library = read_liberty(find_pdk().liberty)
-    cell = Module("cell", {"a": Port("input", [0]), "y": Port("output", [1])}, [
-        Instance("u", "INV_X1", {"A": [0], "ZN": [1]})
-    ])
-    top = Module("top", {"a": Port("input", [0]), "y": Port("output", [2])}, [
-        Instance("first", "cell", {"a": [0], "y": [1]}), Instance("row_0", "cell", {"a": [1], "y": [2]})
-    ])
+    cell = Module(
+        "cell", {"a": Port("input", [0]), "y": Port("output", [1])}, [Instance("u", "INV_X1", {"A": [0], "ZN": [1]})]
+    )
+    top = Module(
+        "top",
+        {"a": Port("input", [0]), "y": Port("output", [2])},
+        [Instance("first", "cell", {"a": [0], "y": [1]}), Instance("row_0", "cell", {"a": [1], "y": [2]})],
+    )
     netlist = Netlist("top", {"top": top, "cell": cell})
     flat = flatten(netlist, library)
     activity = Activity(np.arange(1.0, flat.nets + 1), np.zeros(flat.nets), 5)

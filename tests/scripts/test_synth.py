@@ -42,9 +42,7 @@ def test_progress_and_files(report):
     result, output = report
     assert "fineq_5x7_column_packed: mapped for area (" in result.stdout
     assert "results bit-exact" in result.stdout
-    assert sorted(path.name for path in output.glob("synth*")) == [
-        "synth-5x7.json", "synth-5x7.md", "synth-5x7.png"
-    ]
+    assert sorted(path.name for path in output.glob("synth*")) == ["synth-5x7.json", "synth-5x7.md", "synth-5x7.png"]
 
 
 def test_figures_hang_together(report):

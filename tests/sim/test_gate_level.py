@@ -9,9 +9,7 @@ import pytest
 
 from fineq_hw.ppa.boolean import parse_function
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.netlist import flatten
-from fineq_hw.ppa.pdk import find_pdk
 from fineq_sim.gate_level import ALL_LANES, LANES, GateLevelSimulator, pack_lanes, unpack_lanes
 from fineq_sim.ternary import Ternary
 
@@ -19,11 +17,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "hw"))
 from ppa_netlists import latch_rows, netlist_of  # noqa: E402
 
 LATCH = [("DLH_X1", {"G": "clk", "D": "d", "Q": "q"})]
-
-
-@pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
 
 
 def word(value):

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import read_liberty
 from fineq_hw.ppa.netlist import flatten
-from fineq_hw.ppa.pdk import find_pdk
 from fineq_hw.ppa.power import PowerEngine
 from fineq_hw.ppa.timing import WIRE_LOAD, Constraints
 from fineq_sim import glitches
@@ -19,11 +17,6 @@ from fineq_sim.netlist_activity import Trace
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "hw"))
 from ppa_netlists import netlist_of  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
 
 
 def play(library, netlist, inputs, change=lambda trace: None, lanes=(0,)):

@@ -5,16 +5,10 @@ import copy
 import numpy as np
 import pytest
 
-from fineq_hw.ppa.buffers import insert_buffers
 from fineq_hw.ppa.designs import attribute_blocks, designs_of
 from fineq_hw.ppa.errors import SynthesisError
-from fineq_hw.ppa.liberty import read_liberty
-from fineq_hw.ppa.mapping import map_design
 from fineq_hw.ppa.netlist import Instance, flatten
-from fineq_hw.ppa.pdk import find_pdk
-from fineq_hw.ppa.timing import WIRE_LOAD
 from fineq_hw.timing import result_latency
-from fineq_hw.verilog import write_verilog
 from fineq_sim.gate_level import LANES, pack_lanes, unpack_lanes
 from fineq_sim.netlist_activity import field_bits, run_core, sign_magnitude, signed_fields
 from fineq_sim.tiles import gaussian_data, make_tiles, mean_vector_cycles
@@ -23,28 +17,13 @@ DESIGNS = {design.top: design for design in designs_of("5x7") if not design.top.
 
 
 @pytest.fixture(scope="module")
-def library():
-    return read_liberty(find_pdk().liberty)
-
-
-@pytest.fixture(scope="module")
 def data():
     return gaussian_data()
 
 
 @pytest.fixture(scope="module")
-def mapped(library, tmp_path_factory):
-    def get(top):
-        if top not in cache:
-            work = tmp_path_factory.mktemp(top)
-            files = write_verilog(work, [top])[top]
-            netlist = map_design(files, top, DESIGNS[top].mapping(2.5), find_pdk(), library, work)
-            insert_buffers(netlist, library, library.wire_loads[WIRE_LOAD])
-            cache[top] = netlist
-        return cache[top]
-
-    cache = {}
-    return get
+def mapped(map_small):
+    return lambda top: map_small(top)[1]
 
 
 def run(design, netlist, library, data, cycles=48, **options):

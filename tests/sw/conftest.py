@@ -1,4 +1,4 @@
-"""Fixtures for the tests of `fineq quantize`."""
+"""Fixtures for the tests of the command line."""
 
 import sys
 
@@ -9,9 +9,11 @@ from fineq.cli import main
 
 
 @pytest.fixture
-def quantize(capsys, monkeypatch):
+def run_fineq(capsys, monkeypatch):
+    """`fineq` with arguments: exit code, standard output and standard error."""
+
     def call(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fineq", "quantize", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["fineq", *map(str, arguments)])
         capsys.readouterr()
         try:
             main()
@@ -22,6 +24,11 @@ def quantize(capsys, monkeypatch):
         return code, output.out, output.err
 
     return call
+
+
+@pytest.fixture
+def quantize(run_fineq):
+    return lambda *arguments: run_fineq("quantize", *arguments)
 
 
 @pytest.fixture(scope="module")

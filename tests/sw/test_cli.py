@@ -10,24 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from fineq import quantize
-from fineq.cli import main
 from fineq.vectors import read_vectors
 
 
-def fineq(capsys, monkeypatch, *arguments) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["fineq", *map(str, arguments)])
-    try:
-        main()
-        code = 0
-    except SystemExit as exit:
-        code = exit.code or 0
-    output = capsys.readouterr()
-    return code, output.out, output.err
-
-
 @pytest.fixture
-def run(capsys, monkeypatch):
-    return lambda *arguments: fineq(capsys, monkeypatch, *arguments)
+def run(run_fineq):
+    return run_fineq
 
 
 @pytest.fixture
