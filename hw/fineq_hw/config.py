@@ -142,7 +142,7 @@ class ArrayConfig:
     def line_order(self) -> tuple[int, ...]:
         """Which weight of a line stands in each column of slice 0, then of slice 1 and so on: `fineq.temporal`.
 
-        Whoever tiles a layer orders the inner dimension of the activations in the same way, line by line.
+        Whoever tiles a layer orders the inner dimension of the activations accordingly (`fineq.temporal.input_order`).
         """
         return line_order(self.columns, self.encoding)
 

@@ -76,7 +76,7 @@ def weight_vectors(codes: np.ndarray, config: ArrayConfig) -> np.ndarray:
 
     Args:
         codes: integer weights, [N, K].
-        config: the array; its `line_order` says which weight stands in which column.
+        config: the array; `fineq.temporal.input_order` says which weight stands in which column.
     """
     count = inner_tiles(codes.shape[1], config)
     return np.stack([tile_inputs(codes, k, config) for k in range(count)])

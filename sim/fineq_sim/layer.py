@@ -22,7 +22,7 @@ from fineq_hw.config import ARRAYS, ArrayConfig
 from fineq_sim import designs
 from fineq_sim.payloads import Payloads
 from fineq_sim.simulators import SimulatorError
-from fineq_sim.tiling import Tile, inner_tiles, tile_inputs, tiles
+from fineq_sim.tiling import Tile, inner_tiles, tile_inputs, tiles, weight_lines
 from fineq_sim.verilated_program import build_program
 
 _HARNESS = Path(__file__).with_name("layer_harness.cpp")
@@ -104,6 +104,7 @@ def _beats(vectors: LayerVectors, config: ArrayConfig, plan: list[Tile], early_t
     }
     # Verilator keeps ports of 33 to 64 bits in one 64-bit word, wider ones in as many 32-bit words as needed.
     words = {name: max(-(-width // 32), 1) for name, width in bits.items()}
+    stored = weight_lines(vectors.blocks, vectors.codes.shape[1], config)
 
     def activations(tile: Tile) -> Iterable[int]:
         rows = vectors.activations[tile.first_row : tile.first_row + tile.rows]
@@ -113,8 +114,7 @@ def _beats(vectors: LayerVectors, config: ArrayConfig, plan: list[Tile], early_t
     def lines(tile: Tile) -> Iterable[int]:
         line, slice_number = divmod(tile.k, config.line_slices)
         for channel in range(channels):
-            packed = vectors.blocks[channel, line * config.line_bytes : (line + 1) * config.line_bytes].tobytes()
-            yield payloads.line(packed, slice_number, tile.accumulate, channel == channels - 1)
+            yield payloads.line(stored[channel, line].tobytes(), slice_number, tile.accumulate, channel == channels - 1)
 
     header = [
         int(early_termination),
@@ -208,11 +208,11 @@ def first_difference(run: LayerRun, vectors: LayerVectors, config: str | ArrayCo
     Returns:
         The first difference in the order of execution: tile along K, then output channel, then token.
     """
-    columns = (ARRAYS[config] if isinstance(config, str) else config).columns
+    config = ARRAYS[config] if isinstance(config, str) else config
     expected = np.zeros(run.sums.shape, dtype=np.int64)
     for k, got in enumerate(run.partial_sums):
-        part = slice(k * columns, (k + 1) * columns)
-        expected += vectors.activations[:, part].astype(np.int64) @ vectors.codes[:, part].astype(np.int64).T
+        activations, codes = (tile_inputs(each, k, config) for each in (vectors.activations, vectors.codes))
+        expected += activations.astype(np.int64) @ codes.astype(np.int64).T
         wrong = np.argwhere((got != expected).T)
         if len(wrong):
             channel, token = wrong[0].tolist()

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 
 import fineq
-from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
 from fineq.temporal import array_cycles
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.ppa.errors import SynthesisError
 from fineq_sim.cycles import weight_vectors
 from fineq_sim.gate_level import LANES
 from fineq_sim.netlist_activity import Tile
-from fineq_sim.tiling import tile_inputs
+from fineq_sim.tiling import tile_inputs, weight_lines
 
 MODELS_VARIABLE = "FINEQ_MODELS"
 GAUSSIAN_COLUMNS = 4096
@@ -177,10 +176,8 @@ def _tile(matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: 
     before = weights[channels, :start].astype(np.int64) @ activations[:, :start].astype(np.int64).T
     lines, line_slice = None, 0
     if isinstance(config, ArrayConfig):
-        line_number, offset = divmod(start, config.line_weights)
-        line_slice = offset // config.columns
-        first = line_number * config.line_weights // BLOCK_WEIGHTS * BLOCK_BYTES
-        lines = _padded(matrix.blocks[channels], first, config.line_bytes)
+        line_number, line_slice = divmod(start // config.columns, config.line_slices)
+        lines = weight_lines(matrix.blocks[channels], matrix.codes.shape[1], config)[:, line_number]
     return Tile(
         weights=tile_inputs(weights[channels], start // config.columns, config),
         activations=tile_inputs(activations, start // config.columns, config),
@@ -188,8 +185,3 @@ def _tile(matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: 
         lines=lines,
         line_slice=line_slice,
     )
-
-
-def _padded(values: np.ndarray, start: int, width: int) -> np.ndarray:
-    part = values[:, start : start + width]
-    return np.pad(part, ((0, 0), (0, width - part.shape[1])))

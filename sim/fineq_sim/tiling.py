@@ -1,17 +1,20 @@
 """How a linear layer is cut into tiles of the array: the order in which every driver here feeds a core.
 
-A layer of M tokens, K inputs and N outputs becomes ceil(M / rows) x ceil(K / columns) tiles. A tile keeps up to
-`rows` tokens and `columns` inputs in the array and meets one weight vector per output channel. Tiles of the
-same tokens follow each other along K; all but the first start from the sums of the one before.
+A layer of M tokens, K inputs and N outputs becomes ceil(M / rows) tiles by as many as a row of K weights has
+vectors. A tile keeps up to `rows` tokens and `columns` inputs in the array and meets one weight vector per output
+channel. Tiles of the same tokens follow each other along K; all but the first start from the sums of the one before.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from fineq.format import pack, unpack
+from fineq.temporal import input_order, row_places, row_vectors
 from fineq_hw.config import ArrayConfig, MacConfig
 
 
@@ -35,12 +38,8 @@ class Tile:
 
 
 def inner_tiles(inner_dimension: int, config: ArrayConfig | MacConfig) -> int:
-    """Tiles along K: those that hold at least one input."""
-    if isinstance(config, MacConfig):
-        return -(-inner_dimension // config.columns)
-    lines, rest = divmod(inner_dimension, config.line_weights)
-    starts = config.line_order[:: config.columns]
-    return lines * config.line_slices + sum(start < rest for start in starts)
+    """Tiles along K: the weight vectors of a row."""
+    return row_vectors(inner_dimension, config.columns, _encoding(config))
 
 
 def tile_inputs(values: np.ndarray, k: int, config: ArrayConfig | MacConfig) -> np.ndarray:
@@ -49,20 +48,46 @@ def tile_inputs(values: np.ndarray, k: int, config: ArrayConfig | MacConfig) -> 
     Args:
         values: anything that has one entry per input along its last axis, [..., K].
         k: position along the inner dimension, as in `Tile`.
-        config: the array; `ArrayConfig.line_order` says which input belongs to which column.
+        config: the array; `fineq.temporal.input_order` says which input belongs to which column.
 
     Returns:
         [..., columns], zero where there is no input.
     """
-    places = k * config.columns + np.arange(config.columns)
-    if isinstance(config, ArrayConfig):
-        line, number = divmod(k, config.line_slices)
-        order = np.array(config.line_order[number * config.columns :][: config.columns])
-        places = line * config.line_weights + order
-    inside = places < values.shape[-1]
-    result = np.zeros((*values.shape[:-1], config.columns), dtype=values.dtype)
-    result[..., inside] = values[..., places[inside]]
-    return result
+    order = _input_order(values.shape[-1], config.columns, _encoding(config))[k]
+    return np.where(order < 0, 0, values[..., order]).astype(values.dtype)
+
+
+def weight_lines(blocks: np.ndarray, inner_dimension: int, config: ArrayConfig) -> np.ndarray:
+    """The lines of the weight buffer that hold packed rows, uint8 [N, lines, line_bytes].
+
+    The blocks as they are, behind them zeros; with encoding `cluster` the last line may have its last clusters in
+    other places (`fineq.temporal.row_places`).
+
+    Args:
+        blocks: packed rows, uint8 [N, 7 * ceil(K / 24)].
+        inner_dimension: K.
+        config: the array.
+    """
+    count = -(-inner_tiles(inner_dimension, config) // config.line_slices)
+    lines = np.zeros((len(blocks), count * config.line_bytes), dtype=np.uint8)
+    lines[:, : blocks.shape[1]] = blocks
+    lines = lines.reshape(len(blocks), count, config.line_bytes)
+    places = row_places(inner_dimension, config.columns, config.encoding)
+    if (np.diff(places) != 1).any():
+        start = (count - 1) * config.line_weights
+        codes = np.zeros((len(blocks), config.line_weights), dtype=np.int8)
+        in_order = unpack(lines[:, -1], config.line_weights, strict=False)
+        codes[:, places[start:] - start] = in_order[:, : inner_dimension - start]
+        lines[:, -1] = pack(codes)
+    return lines
+
+
+def _encoding(config: ArrayConfig | MacConfig) -> str:
+    """A MAC array takes its weights in order, as most encodings do."""
+    return "unary" if isinstance(config, MacConfig) else config.encoding
+
+
+_input_order = lru_cache(maxsize=64)(input_order)
 
 
 def tiles(tokens: int, inner_dimension: int, config: ArrayConfig | MacConfig) -> Iterator[Tile]:

@@ -25,7 +25,7 @@ from torch import Tensor
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
 from fineq.quantizer import SCALE_GRID, SCALE_GRID_DENOMINATOR, choose_codes, in_units, kept_codes
 from fineq.recipes import Recipe
-from fineq.temporal import array_cycles, line_order, vector_cycles
+from fineq.temporal import array_cycles, input_order, vector_cycles
 
 CYCLE_GRID = (*SCALE_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
 """Scales that the search tries, as `SCALE_GRID`, and beyond it up to absmax / 2: at that scale no weight is 3."""
@@ -57,12 +57,10 @@ def window_cycles(codes: np.ndarray, columns: int, encoding: str) -> np.ndarray:
         columns: of the array; the last window is filled with zeros.
 
     Returns:
-        int64 [N, ceil(K / columns)].
+        int64 [N, vectors], as many as `row_vectors` says.
     """
-    rows, length = codes.shape
-    order = line_order(columns, encoding)
-    padded = np.pad(codes, ((0, 0), (0, -length % len(order)))).reshape(rows, -1, len(order))[..., order]
-    return array_cycles(padded.reshape(rows, -1, columns), encoding)[:, : -(-length // columns)]
+    order = input_order(codes.shape[1], columns, encoding)
+    return array_cycles(np.where(order < 0, 0, codes[:, order]), encoding)
 
 
 def cycle_worth(recipe: Recipe, length: int) -> float:

@@ -11,7 +11,7 @@ from math import lcm
 
 import numpy as np
 
-from fineq.format import BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAGNITUDE_BITS, MAX_MAGNITUDE
+from fineq.format import BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAGNITUDE_BITS, MAX_MAGNITUDE, PAIR_CLUSTERS
 
 PULSES: dict[str, tuple[tuple[int, ...], ...]] = {
     "unary": ((), (1,), (1, 1), (1, 1, 1)),
@@ -112,10 +112,89 @@ def line_order(columns: int, encoding: str = "unary") -> tuple[int, ...]:
     weights = lcm(columns, BLOCK_WEIGHTS)
     if encoding != "cluster":
         return tuple(range(weights))
-    vectors, whole = weights // columns, columns // CLUSTER_WEIGHTS * CLUSTER_WEIGHTS
-    left, rest = columns - whole, whole * (weights // columns)
+    vectors, whole, left = _line_shape(columns)
+    rest = whole * vectors
     return tuple(
         place
         for v in range(vectors)
         for place in (*range(whole * v, whole * (v + 1)), *range(rest + left * v, rest + left * (v + 1)))
     )
+
+
+def row_vectors(inner_dimension: int, columns: int, encoding: str = "unary") -> int:
+    """Weight vectors that a row of K weights takes.
+
+    ceil(K / columns), also for encoding `cluster` with 7, 16, 64 columns and most other numbers. With some (4, 5, 10)
+    the clusters at the end of rows of certain lengths need another one.
+
+    Args:
+        inner_dimension: K.
+        columns: of the array.
+        encoding: one of `ENCODINGS`.
+    """
+    if encoding != "cluster":
+        return -(-inner_dimension // columns)
+    vectors, _, _ = _line_shape(columns)
+    lines, rest = divmod(inner_dimension, vectors * columns)
+    return lines * vectors + _rest_vectors(rest, columns)
+
+
+def row_places(inner_dimension: int, columns: int, encoding: str = "unary") -> np.ndarray:
+    """Where in its lines each weight of a row stands, counted from the first line on; int64 [K].
+
+    Weights stand as in the packed file, one behind the other. With encoding `cluster` the end of a row that does not
+    fill its last line is an exception: clusters that the last of its vectors has no columns for move to the end of
+    the line, whose weights are dealt to the single columns of all vectors (`line_order`). With 64 columns, the
+    weights 63 of a row of 64, or 126 and 127 of a row of 128, move to place 189 and on, so that one vector, or two,
+    are enough. They move as whole clusters, pairs stay pairs, so that the line can be stored in the format.
+
+    Args:
+        inner_dimension: K.
+        columns: of the array.
+        encoding: one of `ENCODINGS`.
+    """
+    places = np.arange(inner_dimension)
+    if encoding == "cluster":
+        vectors, whole, _ = _line_shape(columns)
+        rest = inner_dimension % (vectors * columns)
+        used = _rest_vectors(rest, columns)
+        moved = rest - whole * used
+        if moved > 0 and used < vectors:
+            places[-moved:] += whole * (vectors - used)
+    return places
+
+
+def input_order(inner_dimension: int, columns: int, encoding: str = "unary") -> np.ndarray:
+    """Which input of a row stands in each column of each of its weight vectors; int64 [vectors, columns], -1: none.
+
+    Args:
+        inner_dimension: K.
+        columns: of the array.
+        encoding: one of `ENCODINGS`.
+    """
+    order = np.array(line_order(columns, encoding))
+    vectors = row_vectors(inner_dimension, columns, encoding)
+    lines = -(-vectors * columns // len(order))
+    inputs = np.full(lines * len(order), -1)
+    inputs[row_places(inner_dimension, columns, encoding)] = np.arange(inner_dimension)
+    return inputs.reshape(lines, -1)[:, order].reshape(-1, columns)[:vectors]
+
+
+def _line_shape(columns: int) -> tuple[int, int, int]:
+    """Vectors of a line, and columns of a vector that hold whole clusters and that are left over."""
+    whole = columns // CLUSTER_WEIGHTS * CLUSTER_WEIGHTS
+    return lcm(columns, BLOCK_WEIGHTS) // columns, whole, columns - whole
+
+
+def _rest_vectors(rest: int, columns: int) -> int:
+    """Vectors of encoding `cluster` for the weights at the end of a row that do not fill a line.
+
+    The least number from which the clusters beyond the whole ones can move as `row_places` says: a single one always
+    can, more only if they stay the same halves of their pairs.
+    """
+    vectors, whole, _ = _line_shape(columns)
+    for used in range(-(-rest // columns), vectors):
+        moved = -(-(rest - whole * used) // CLUSTER_WEIGHTS)
+        if moved <= 1 or whole // CLUSTER_WEIGHTS * (vectors - used) % PAIR_CLUSTERS == 0:
+            return used
+    return vectors if rest else 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fineq import format as block_format
+from fineq.temporal import input_order, row_vectors
 from fineq_hw.config import ACCELERATORS, ALIGNMENT, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.descriptors import inner_tiles, line_groups
 from fineq_sim.driver import Accelerator, FunctionalTransport, images
@@ -26,13 +27,14 @@ def random_weights(config, rng, channels, inner):
 
 
 def as_columns_meet_it(config, values, width):
-    """Values behind zeros up to `width`, the weights of each line in the order in which the array takes them."""
+    """Values, zeros up to `width` behind them, in the order in which the columns of the array take them."""
     padded = np.zeros((len(values), width), dtype=np.int8)
-    padded[:, : values.shape[1]] = values
-    if isinstance(config.array, MacConfig) or config.array.encoding != "cluster":
+    if isinstance(config.array, MacConfig):
+        padded[:, : values.shape[1]] = values
         return padded
-    order = list(config.array.line_order)
-    return padded.reshape(len(values), -1, len(order))[:, :, order].reshape(len(values), width)
+    order = input_order(values.shape[1], config.array.columns, config.array.encoding).reshape(-1)
+    padded[:, : len(order)] = np.where(order < 0, 0, values[:, order])
+    return padded
 
 
 @NAMED
@@ -40,7 +42,7 @@ def as_columns_meet_it(config, values, width):
 def test_weights_round_trip(name, channels, inner):
     config, rng = ACCELERATORS[name], np.random.default_rng(channels)
     codes, weights = random_weights(config, rng, channels, inner)
-    image = images.weight_image(config, weights)
+    image = images.weight_image(config, weights, inner)
     groups = line_groups(inner, config)
     assert image.dtype == np.uint8
     assert len(image) == groups * config.weight_chunk_bytes(channels)
@@ -96,7 +98,7 @@ def test_positions_counted_by_hand():
     )
     codes = np.zeros((18, 200), dtype=np.int8)
     codes[17, 168] = 1  # second tile of channels (17 - 16 = 1), second line, first weight
-    image = images.weight_image(config, block_format.pack(codes))
+    image = images.weight_image(config, block_format.pack(codes), 200)
     chunks = 16 * 49, 112  # 16 lines; 2 lines of 49 bytes, padded from 98 to 112
     assert len(image) == 2 * sum(chunks)
     assert np.flatnonzero(image).tolist() == [2 * chunks[0] + chunks[1] + 49 + block_format.INDEX_BYTES]
@@ -107,30 +109,36 @@ def test_mac_weights_by_hand():
     codes = np.zeros((1, 16), dtype=np.int8)
     codes[0, :3] = [-1, 2, -3]
     # sign above two bits of magnitude: 101, 010, 111, the first in the lowest bits
-    assert images.weight_image(config, codes)[:2].tolist() == [0b11010101, 0b1]
+    assert images.weight_image(config, codes, 16)[:2].tolist() == [0b11010101, 0b1]
     eight = ACCELERATORS["mac8x8_accelerator_5x7"]
-    assert images.weight_image(eight, np.array([[-1, -128, 127]], dtype=np.int8))[:4].tolist() == [255, 128, 127, 0]
+    assert images.weight_image(eight, np.array([[-1, -128, 127]], dtype=np.int8), 3)[:4].tolist() == [255, 128, 127, 0]
 
 
-@pytest.mark.parametrize("columns", [7, 16, 64])
+@pytest.mark.parametrize("columns", [4, 5, 7, 8, 16, 64])
 def test_arrays_that_take_a_line_in_another_order(columns):
     """Encoding `cluster`: activations and weights meet in the same columns, so the sums stay what they are."""
     array = ArrayConfig(rows=3, columns=columns, encoding="cluster", sign_handling="column")
     config, rng = AcceleratorConfig(array), np.random.default_rng(columns)
-    inner = array.line_weights + 5
-    codes, blocks = random_weights(config, rng, 9, inner)
-    activations = rng.integers(-128, 128, (4, inner), dtype=np.int8)
-    stored = images.stored_inner(inner, config)
-    assert stored == 2 * array.line_weights
-    weights = images.read_weight_image(config, images.weight_image(config, blocks), 9, line_groups(stored, config))
-    rows = images.activation_image(config, activations).reshape(4, -1)
-    read = images.read_activations(config, rows, inner_tiles(stored, config))
-    assert not np.array_equal(weights[:, :inner], codes)
-    sums = read.astype(int) @ weights.astype(int).T
-    assert np.array_equal(sums, activations.astype(int) @ codes.astype(int).T)
     machine = Accelerator(FunctionalTransport(config, memory_size=1 << 20))
-    assert machine.config.array.encoding == "cluster"
-    assert np.array_equal(machine.run(machine.load_integers(codes, 0.1), activations).values, sums)
+    for inner in (1, columns, 2 * columns, 3 * columns - 1, array.line_weights - columns, array.line_weights + 5):
+        codes, blocks = random_weights(config, rng, 9, inner)
+        activations = rng.integers(-128, 128, (4, inner), dtype=np.int8)
+        stored = images.stored_inner(inner, config)
+        tiles = inner_tiles(stored, config)
+        assert tiles == row_vectors(inner, columns, "cluster")
+        image = images.weight_image(config, blocks, inner)
+        weights = images.read_weight_image(config, image, 9, line_groups(stored, config))[:, : tiles * columns]
+        read = images.read_activations(config, images.activation_image(config, activations).reshape(4, -1), tiles)
+        sums = read.astype(int) @ weights.astype(int).T
+        assert np.array_equal(sums, activations.astype(int) @ codes.astype(int).T)
+        assert np.array_equal(machine.run(machine.load_integers(codes, 0.1), activations).values, sums)
+
+
+@pytest.mark.parametrize("inner", [63, 64, 65, 127, 128, 172, 191, 192, 256, 4096])
+def test_no_vector_is_added_for_clusters_at_the_end_of_a_row(inner):
+    config = AcceleratorConfig(ArrayConfig(encoding="cluster", sign_handling="column"))
+    assert images.stored_inner(inner, config) == inner
+    assert inner_tiles(inner, config) == -(-inner // 64)
 
 
 def test_results_leave_the_padding_out():

@@ -14,7 +14,7 @@ from fineq_sim.golden import Golden, read_golden
 from fineq_sim.payloads import Payloads, find_config
 from fineq_sim.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.testbench import parameters, reset, start_clock
-from fineq_sim.tiling import Tile, tile_inputs, tiles
+from fineq_sim.tiling import Tile, tile_inputs, tiles, weight_lines
 
 
 class TB:
@@ -25,6 +25,8 @@ class TB:
         self.packed = settings["core"] == "packed"
         self.golden: Golden = read_golden(str(settings["golden"]))
         self.payloads = Payloads(self.config)
+        if self.packed:
+            self.lines = weight_lines(self.golden.blocks, self.golden.codes.shape[1], self.config)
         self.activations, self.weights, self.partials = (
             StreamProducer.with_stalls(dut, name, stall)
             for name in ("activations", "lines" if self.packed else "weights", "partials")
@@ -35,13 +37,11 @@ class TB:
     def beats(self, tile: Tile):
         """Weight beats of one tile, one per output channel."""
         channels = len(self.golden.codes)
-        line_bytes, slices = self.config.line_bytes, self.config.line_slices
         for channel in range(channels):
             last = channel == channels - 1
             if self.packed:
-                line, number = divmod(tile.k, slices)
-                packed = self.golden.blocks[channel].tobytes()[line * line_bytes : (line + 1) * line_bytes]
-                yield self.payloads.line(packed, number, tile.accumulate, last)
+                line, number = divmod(tile.k, self.config.line_slices)
+                yield self.payloads.line(self.lines[channel, line].tobytes(), number, tile.accumulate, last)
             else:
                 vector = tile_inputs(self.golden.codes[channel], tile.k, self.config).tolist()
                 yield self.payloads.weights(vector, tile.accumulate, last)

@@ -32,7 +32,7 @@ class TB(BlockBench):
         """Start a job with random weights; returns the vectors that must come."""
         config, columns = self.config, self.config.array.columns
         codes = random_codes(config, self.rng, channels, inner)
-        image = weight_image(config, codes if isinstance(config.array, MacConfig) else pack(codes))
+        image = weight_image(config, codes if isinstance(config.array, MacConfig) else pack(codes), inner)
         self.reader.memory = np.concatenate([self.rng.integers(0, 256, BASE, dtype=np.uint8), image])
         await self.start(tokens, channels, inner, weights=BASE)
         tiles, payloads, expected = inner_tiles(inner, config), Payloads(config.array), []

@@ -137,7 +137,7 @@ class Accelerator:
             biases = np.zeros(channels) if bias is None else to_fixed(np.asarray(bias))
         except ValueError as error:
             raise AcceleratorError(f"{name}: {error}") from error
-        image = images.weight_image(self.config, weights)
+        image = images.weight_image(self.config, weights, inner)
         address = self._store(image, f"the weights of {name}")
         try:
             records = self._store(images.channel_image(multipliers, shifts, biases), f"the scales of {name}")

@@ -11,9 +11,11 @@ import numpy as np
 from amaranth.lib import data
 
 from fineq import format as block_format
+from fineq.temporal import input_order
 from fineq_hw.accelerator_layouts import channel_parameters_layout, token_parameters_layout
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.descriptors import inner_tiles
+from fineq_sim import tiling
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS
 """Sign bit of a decoded weight, above its magnitude."""
@@ -49,8 +51,9 @@ def _line_order(config: AcceleratorConfig) -> np.ndarray | None:
 
 
 def stored_inner(inner: int, config: AcceleratorConfig) -> int:
-    """K as descriptors have it: whole lines if the array takes the weights of a line in another order."""
-    return inner if _line_order(config) is None else -(-inner // config.array.line_weights) * config.array.line_weights
+    """K as descriptors have it: more where the array takes one more vector for a row than its columns ask for."""
+    tiles = tiling.inner_tiles(inner, config.array)
+    return inner if tiles == inner_tiles(inner, config) else tiles * config.array.columns
 
 
 # -- activations -----------------------------------------------------------------------------------------------
@@ -59,11 +62,13 @@ def stored_inner(inner: int, config: AcceleratorConfig) -> int:
 def activation_image(config: AcceleratorConfig, activations: np.ndarray) -> np.ndarray:
     """int8 [M, K] to uint8: token after token, every tile of inputs padded to the alignment."""
     tokens, inner = activations.shape
-    columns, tiles, order = config.array.columns, inner_tiles(stored_inner(inner, config), config), _line_order(config)
+    columns, tiles = config.array.columns, inner_tiles(stored_inner(inner, config), config)
     padded = np.zeros((tokens, tiles * columns), dtype=np.int8)
-    padded[:, :inner] = activations
-    if order is not None:
-        padded = padded.reshape(tokens, -1, len(order))[:, :, order]
+    if _line_order(config) is None:
+        padded[:, :inner] = activations
+    else:
+        order = input_order(inner, columns, config.array.encoding).reshape(-1)
+        padded[:, order >= 0] = activations[:, order[order >= 0]]
     image = np.zeros((tokens, tiles, config.activation_tile_bytes), dtype=np.int8)
     image[:, :, :columns] = padded.reshape(tokens, tiles, columns)
     return image.view(np.uint8).reshape(-1)
@@ -79,20 +84,18 @@ def read_activations(config: AcceleratorConfig, rows: np.ndarray, tiles: int) ->
 # -- weights ---------------------------------------------------------------------------------------------------
 
 
-def weight_lines(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
+def weight_lines(config: AcceleratorConfig, weights: np.ndarray, inner: int) -> np.ndarray:
     """The lines of every output channel, uint8 [N, line groups, line_bytes].
 
     Args:
         config: the accelerator.
         weights: packed blocks, uint8 [N, bytes of a row], for a temporal-coding array; integers [N, K] for a MAC
             array (-128..127, or -3..3 with 3-bit weights).
+        inner: K.
     """
     if isinstance(config.array, MacConfig):
         return _mac_lines(config, weights)
-    groups = -(-weights.shape[1] // config.line_bytes)
-    lines = np.zeros((len(weights), groups * config.line_bytes), dtype=np.uint8)
-    lines[:, : weights.shape[1]] = weights
-    return lines.reshape(len(weights), groups, config.line_bytes)
+    return tiling.weight_lines(weights, inner, config.array)
 
 
 def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:
@@ -127,12 +130,12 @@ def _channel_tiles(config: AcceleratorConfig, channels: int) -> list[tuple[int, 
     return [(first, min(step, channels - first)) for first in range(0, channels, step)]
 
 
-def weight_image(config: AcceleratorConfig, weights: np.ndarray) -> np.ndarray:
+def weight_image(config: AcceleratorConfig, weights: np.ndarray, inner: int) -> np.ndarray:
     """Weights in the order in which the hardware streams them, uint8; arguments: see `weight_lines`.
 
     For each tile of channels and each line group: one line of every channel, the whole padded to the alignment.
     """
-    lines = weight_lines(config, weights)
+    lines = weight_lines(config, weights, inner)
     chunks = []
     for first, count in _channel_tiles(config, len(lines)):
         part = lines[first : first + count].transpose(1, 0, 2).reshape(lines.shape[1], -1)
