@@ -105,7 +105,7 @@ class Accelerator(wiring.Component):
         wiring.connect(m, write_back.commands, writer.commands)
 
         self._elaborate_control(m, control, registers, descriptors, reader, writer)
-        computing, terminated = self.progress(m, core, job)
+        computing, terminated = self.progress(m, core, job, flush)
         counted = {
             "multiply_busy": computing,
             "multiply_stall": ~core.activations.ready & ~computing,
@@ -119,7 +119,7 @@ class Accelerator(wiring.Component):
         """The array with its control, and the name of its module."""
         return TemporalCore(self.config.array), core_name(self.config.array)
 
-    def progress(self, m: Module, core: TemporalCore, job: data.View) -> tuple[Value, Value]:
+    def progress(self, m: Module, core: TemporalCore, job: data.View, flush: Value) -> tuple[Value, Value]:
         """Whether the array executes a step, and the steps that a vector finished before has saved."""
         m.d.comb += core.early_termination.eq(job.early_termination)
         full = MAX_CYCLES[self.config.array.encoding]
@@ -131,6 +131,8 @@ class Accelerator(wiring.Component):
             fresh.eq(~core.results.valid | core.results.ready),
             steps.eq(Mux(finished, 0, steps) + core.computing),
         ]
+        with m.If(flush):  # the vector in the array goes with the core's reset
+            m.d.sync += steps.eq(0)
         m.d.comb += saved.eq(Mux(finished, full - steps, 0))
         return core.computing, saved
 
@@ -206,7 +208,7 @@ class MacAccelerator(Accelerator):
     def core(self) -> tuple[wiring.Component, str]:
         return MacCore(self.config.array), mac_core_name(self.config.array)
 
-    def progress(self, m: Module, core: MacCore, job: data.View) -> tuple[Value, Value]:
+    def progress(self, m: Module, core: MacCore, job: data.View, flush: Value) -> tuple[Value, Value]:
         """A step for every vector that enters; none is ever saved."""
         return core.weights.valid & core.weights.ready, Signal()
 

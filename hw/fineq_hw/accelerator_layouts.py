@@ -9,7 +9,7 @@ from __future__ import annotations
 from amaranth.hdl import Shape, signed, unsigned
 from amaranth.lib import data, enum
 
-from fineq_hw.config import MAX_LAYER_SIZE, AcceleratorConfig
+from fineq_hw.config import MAX_LAYER_SIZE, TRANSFER_ROW_BITS, AcceleratorConfig
 
 SIZE_BITS = MAX_LAYER_SIZE.bit_length()
 """Width of a number of tokens, channels or inputs."""
@@ -83,7 +83,7 @@ def transfer_layout(config: AcceleratorConfig) -> data.StructLayout:
     return data.StructLayout(
         {
             "address": unsigned(config.address_bits),
-            "row_bytes": 24,
+            "row_bytes": TRANSFER_ROW_BITS,
             "rows": SIZE_BITS,
             "stride": STRIDE_BITS,
         }

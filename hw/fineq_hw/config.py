@@ -243,6 +243,9 @@ VECTOR_WORDS: tuple[int, ...] = (1, 2, 4)
 ALIGNMENT = 16
 """Addresses, strides and padded records in the accelerator's memory are multiples of so many bytes."""
 
+TRANSFER_ROW_BITS = 24
+"""Bits of the size of one contiguous piece that a DMA engine moves."""
+
 MAX_LAYER_SIZE = 0xFFFF
 """Largest number of tokens, of output channels and of inputs of one descriptor."""
 
@@ -303,6 +306,13 @@ class AcceleratorConfig:
             raise ValueError(
                 f"final_channels is {self.final_channels}: it must be a power of two that divides channels_per_tile, "
                 f"{self.channels_per_tile}"
+            )
+        chunk = aligned(self.channels_per_tile * self.line_bytes)
+        if chunk >> TRANSFER_ROW_BITS:
+            raise ValueError(
+                f"channels_per_tile is {self.channels_per_tile}: lines of {self.line_bytes} bytes for all of them are "
+                f"{chunk} bytes, more than the {(1 << TRANSFER_ROW_BITS) - 1} of one transfer; use fewer channels, or "
+                "another number of columns"
             )
         _check_choice(self, "vector_words", VECTOR_WORDS)
         _check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))

@@ -34,7 +34,7 @@ class EventCounter(wiring.Component):
     Ports:
         event: by how much to count in this cycle.
         clear: start again from zero.
-        low, high: halves of the count; `high` belongs to the `low` of the cycle before.
+        low, high: halves of the count; `high` belongs to the `low` of the cycle before, also when it is cleared.
     """
 
     def __init__(self, event: Shape, half_bits: int = WORD_BITS) -> None:
@@ -47,13 +47,16 @@ class EventCounter(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        carry = Signal()
+        carry, cleared = Signal(), Signal()
         m.d.sync += [
             Cat(self.low, carry).eq(self.low + self.event),
             self.high.eq(self.high + carry),
+            cleared.eq(self.clear),
         ]
         with m.If(self.clear):
-            m.d.sync += [self.low.eq(0), carry.eq(0), self.high.eq(0)]
+            m.d.sync += [self.low.eq(0), carry.eq(0)]
+        with m.If(cleared):
+            m.d.sync += self.high.eq(0)
         return m
 
 

@@ -38,6 +38,16 @@ def flat_ports(component: wiring.Component) -> list[tuple[str, wiring.Flow, Valu
     ]
 
 
+def check_namesakes(name: str, first: wiring.Signature, second: wiring.Signature) -> None:
+    """Components that share a module name must be equal circuits; at least their ports are compared.
+
+    Raises:
+        ValueError: the ports differ.
+    """
+    if first != second:
+        raise ValueError(f"two components with different ports are called {name}: the name lacks a parameter")
+
+
 def place(
     m: Module,
     name: str,
@@ -56,12 +66,15 @@ def place(
         module_name: Verilog module name. Equal names must mean equal circuits, so it carries the parameters.
         clocked: whether the component has registers, hence `clk` and `rst` ports in Verilog.
         reset: one bit that resets the component besides the reset of its parent.
+
+    Raises:
+        ValueError: as `check_namesakes`.
     """
     modules = _collected.get()
     if modules is None:
         m.submodules[name] = component if reset is None else ResetInserter(reset)(component)
         return
-    modules.setdefault(module_name, component)
+    check_namesakes(module_name, modules.setdefault(module_name, component).signature, component.signature)
     ports = {("i_" if flow == wiring.In else "o_") + port: value for port, flow, value in flat_ports(component)}
     if clocked:
         ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}

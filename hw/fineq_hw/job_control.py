@@ -95,7 +95,7 @@ class JobControl(wiring.Component):
                 with m.If(self.start):
                     m.d.sync += [state.eq(State.NEXT), self.current_descriptor.eq(self.descriptor)]
             with m.Case(State.NEXT):
-                with m.If(self.jobs.valid):
+                with m.If(self.jobs.valid & ~interrupted):
                     m.d.sync += self.current_descriptor.eq(checked.address)
                 with m.If(interrupted):
                     m.d.sync += state.eq(State.STOP)

@@ -50,7 +50,7 @@ class OutputBuffer(wiring.Component):
     def module_name(config: AcceleratorConfig) -> str:
         array = config.array
         sizes = f"{array.rows}x{config.channels_per_tile}_{config.final_channels}"
-        return f"fineq_output_buffer_{sizes}_{array.accumulator_bits}_{config.vector_lanes}"
+        return f"fineq_output_buffer_{sizes}_{array.accumulator_bits}_{config.vector_lanes}_{config.address_bits}"
 
     def elaborate(self, platform) -> Module:
         m = Module()

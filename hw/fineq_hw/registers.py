@@ -348,11 +348,11 @@ class Counter:
 STAGES: dict[str, tuple[str, str]] = {
     "memory_access": (
         "a word moves on the read data channel of the bus",
-        "reads are outstanding and no word moves",
+        "reads are asked for or outstanding and no word moves",
     ),
     "decode": (
         "a decoded weight line is written into the weight buffer",
-        "the job has lines left to decode and none is written",
+        "the job has lines left to decode, or has just written its last one, and none is written",
     ),
     "preload": (
         "an activation row moves into the array",
@@ -360,8 +360,8 @@ STAGES: dict[str, tuple[str, str]] = {
     ),
     "multiply": (
         "the array executes a step",
-        "the array holds activations and executes no step, for want of weights or partial sums or because its "
-        "results are not taken",
+        "the array holds activations and executes no step, for want of weights or partial sums, because its "
+        "results are not taken, or (MAC array) while the last results leave it",
     ),
     "vector": (
         "a group of sums moves into the vector unit",

@@ -30,7 +30,7 @@ from amaranth.lib import wiring
 from fineq_hw.accelerator import Accelerator, MacAccelerator
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.core import PackedCore, TemporalCore
-from fineq_hw.hierarchy import Modules, collecting
+from fineq_hw.hierarchy import Modules, check_namesakes, collecting
 from fineq_hw.mac_core import MacCore
 from fineq_hw.tools import ToolError, find_verilator
 
@@ -109,6 +109,7 @@ def collect(tops: Mapping[str, wiring.Component]) -> tuple[dict[str, str], dict[
     """
     texts: dict[str, str] = {}
     children: dict[str, list[str]] = {}
+    known = {name: component.signature for name, component in tops.items()}
     waiting: Modules = dict(tops)
     with warnings.catch_warnings():
         # Of all components with one module name only the first is elaborated; the others are meant to be dropped.
@@ -123,7 +124,11 @@ def collect(tops: Mapping[str, wiring.Component]) -> tuple[dict[str, str], dict[
             with collecting(found):
                 texts[name] = rtlil.convert(component, name=name, emit_src=False)
             children[name] = sorted(found)
-            waiting |= {child: part for child, part in found.items() if child not in texts and child not in waiting}
+            for child, part in found.items():
+                check_namesakes(child, known.setdefault(child, part.signature), part.signature)
+                if child not in texts:
+                    waiting.setdefault(child, part)
+                del part
         del found, component
         gc.collect()
     return texts, children

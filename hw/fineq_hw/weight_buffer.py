@@ -67,7 +67,10 @@ class WeightBuffer(wiring.Component):
     @staticmethod
     def module_name(config: AcceleratorConfig) -> str:
         array = config.array
-        kind = f"mac{array.weight_bits}" if isinstance(array, MacConfig) else "fineq"
+        if isinstance(array, MacConfig):
+            kind = f"mac{array.weight_bits}"
+        else:
+            kind = "fineq" if array.line_order == tuple(range(array.line_weights)) else array.encoding
         sizes = f"{array.rows}x{array.columns}_{config.channels_per_tile}_{config.final_channels}"
         return f"fineq_weight_buffer_{kind}_{sizes}_{config.bus_bits}_{config.address_bits}"
 

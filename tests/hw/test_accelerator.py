@@ -10,7 +10,7 @@ import pytest
 from amaranth.sim import Simulator
 
 from fineq_hw.accelerator import Accelerator, MacAccelerator, make_accelerator
-from fineq_hw.config import ACCELERATORS, AcceleratorConfig, MacConfig
+from fineq_hw.config import ACCELERATORS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.core import core_name
 from fineq_hw.double_buffer import DoubleBuffer
 from fineq_hw.gearbox import Gearbox
@@ -183,3 +183,11 @@ def test_impossible_accelerators_are_refused(changes, text):
     config: AcceleratorConfig = ACCELERATORS["accelerator_16x16"]
     with pytest.raises(ValueError, match=f"^{text}"):
         replace(config, **changes)
+
+
+def test_lines_that_no_transfer_can_hold_are_refused():
+    array = ArrayConfig(rows=2, columns=587)
+    text = "channels_per_tile is 4096: lines of 4109 bytes for all of them are 16830464 bytes, more than the 16777215"
+    with pytest.raises(ValueError, match=f"^{text}"):
+        AcceleratorConfig(array, channels_per_tile=4096)
+    assert AcceleratorConfig(array, channels_per_tile=2048).line_bytes == 4109

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import wiring
 
 from fineq_hw import verilog
+from fineq_hw.accelerator import make_accelerator
+from fineq_hw.config import ACCELERATORS
+from fineq_hw.csr import EventCounter
+from fineq_hw.hierarchy import place
 from fineq_hw.tools import ToolError, find_verilator
 from fineq_hw.verilog import MANIFEST, lint, lint_by_module, top_components, write_verilog
 
@@ -51,6 +59,45 @@ def test_same_bytes_in_another_process_with_another_hash_seed(written, tmp_path)
 def test_same_bytes_in_other_company(written, tmp_path):
     write_verilog(tmp_path, TOPS[-1:])
     assert (tmp_path / f"{TOPS[-1]}.v").read_bytes() == (written / f"{TOPS[-1]}.v").read_bytes()
+
+
+def test_equal_names_are_equal_circuits():
+    """Machines that differ in one parameter, and all others of the array: what they share is the same text."""
+    base = ACCELERATORS["accelerator_5x7"]
+    array = replace(base.array, sign_handling="column")
+    changes = [
+        {},
+        {"address_bits": 32},
+        {"bus_bits": 64, "max_burst_beats": 4},
+        {"channels_per_tile": 64, "final_channels": 32},
+        {"vector_words": 4, "outstanding_reads": 2},
+        {"array": array},
+        {"array": replace(array, encoding="cluster")},
+        {"array": replace(array, accumulator_bits=28)},
+        {"array": ACCELERATORS["mac8x8_accelerator_5x7"].array},
+    ]
+    texts: dict[str, str] = {}
+    for number, change in enumerate(changes):
+        name = f"machine_{number}"
+        found, _ = verilog.collect({name: make_accelerator(replace(base, **change))})
+        different = [module for module, text in found.items() if texts.setdefault(module, text) != text]
+        assert not different, change
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_components_with_one_name_and_other_ports_are_refused():
+    class Parent(wiring.Component):
+        def elaborate(self, platform):
+            m = Module()
+            for width in (1, 2):
+                place(m, f"child_{width}", EventCounter(unsigned(1), half_bits=width), "child")
+            return m
+
+    text = "two components with different ports are called child: the name lacks a parameter"
+    with pytest.raises(ValueError, match=f"^{text}$") as error:
+        verilog.collect({"parent": Parent({})})
+    del error
+    gc.collect()  # the rejected components warn here, where it is ignored
 
 
 def test_manifest_names_every_file_with_its_checksum(written):

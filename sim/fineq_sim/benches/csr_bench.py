@@ -395,3 +395,34 @@ async def two_words_of_a_counter_belong_together(dut):
         assert abs(value) < 64, f"the two words make {value:+}, far from where the counter was"
         torn.add(high)
     assert torn == {7, 8}, "the counter did not wrap around near a read"
+
+
+@cocotb.test(skip=cocotb.SIM_NAME != "Icarus Verilog")  # Verilator shows the ports alone
+async def a_counter_cleared_while_read_is_not_torn(dut):
+    """Whenever the clear comes: what is read is the count before it or the one after it."""
+    bench = await Bench.begin(dut)
+    offset, count = counter_offset("cycles"), (7 << 32) + 5
+    seen = set()
+    for delay in range(8):
+        dut.count_cycles.low.value = count & 0xFFFFFFFF
+        dut.count_cycles.high.value = count >> 32
+        await RisingEdge(dut.clk)
+        clearing = cocotb.start_soon(bench.write("CONTROL", REGISTERS["CONTROL"].encode(clear_counters=1)))
+        await ClockCycles(dut.clk, delay) if delay else None
+        low = await bench.read_word(offset)
+        high = await bench.read_word(offset + WORD_BYTES)
+        await clearing
+        assert (high << 32 | low) in (0, count), f"clear {delay} cycles before the read: {high:#x}, {low:#x}"
+        seen.add(low)
+    for delay in range(1, 8):
+        dut.count_cycles.low.value = count & 0xFFFFFFFF
+        dut.count_cycles.high.value = count >> 32
+        await RisingEdge(dut.clk)
+        reading = cocotb.start_soon(bench.read_word(offset))
+        await ClockCycles(dut.clk, delay)
+        await bench.write("CONTROL", REGISTERS["CONTROL"].encode(clear_counters=1))
+        low = await reading
+        high = await bench.read_word(offset + WORD_BYTES)
+        assert (high << 32 | low) in (0, count), f"clear {delay} cycles after the read: {high:#x}, {low:#x}"
+        seen.add(low)
+    assert seen == {0, 5}, "the clear was always before, or always after the read"

@@ -226,3 +226,12 @@ async def soft_reset_ends_the_chain(dut):
         await tb.begin_job(0x600, last=True)
         await tb.finish_job(last=True)
         await tb.step(busy=0)
+    # The next job is on offer in the very cycle: it is not begun, and the report names the one before.
+    await tb.start(0x700)
+    await tb.begin_job(0x700)
+    await tb.finish_job()
+    tb.offer(0x780, last=True)
+    tb.set(soft_reset=1)
+    await tb.step()
+    await tb.is_current(0x700)
+    await tb.is_stopped(ErrorCode.ABORTED.value, 0x700)

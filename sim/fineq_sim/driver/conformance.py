@@ -93,23 +93,35 @@ def check_chain(machine: Accelerator) -> None:
 def check_counters(machine: Accelerator) -> None:
     """All counters that follow from the work alone equal those of the functional model."""
     rng = np.random.default_rng(4)
-    model = Accelerator(FunctionalTransport(getattr(machine.transport, "config", machine.config), memory_size=1 << 20))
+    model = _model_of(machine)
     for (tokens, channels, inner), output in zip(
         shapes(machine.config), ("sums", "fixed", "int8", "fixed"), strict=True
     ):
         codes, activations = random_codes(machine.config, rng, channels, inner), random_activations(rng, tokens, inner)
-        counted = []
-        for each in (machine, model):
-            layer = each.load_integers(codes, 0.02)
-            scales = np.full(tokens, 0.03)
-            counted.append(each.run(layer, activations, output=output, scales=scales, output_scale=0.1).counters)
-            each.unload(layer)
-        differences = {
-            name: (value, counted[1][name])
-            for name, value in counted[0].values.items()
-            if name not in TIMELESS and value != counted[1][name]
-        }
-        assert not differences, (tokens, channels, inner, output, differences)
+        _check_counters_of(machine, model, codes, activations, output)
+
+
+def _model_of(machine: Accelerator) -> Accelerator:
+    config = getattr(machine.transport, "config", machine.config)
+    return Accelerator(FunctionalTransport(config, memory_size=1 << 20))
+
+
+def _check_counters_of(
+    machine: Accelerator, model: Accelerator, codes: np.ndarray, activations: np.ndarray, output: str = "sums"
+) -> None:
+    """Run a layer on the machine and on the functional model; their counters agree."""
+    counted = []
+    for each in (machine, model):
+        layer = each.load_integers(codes, 0.02)
+        scales = np.full(len(activations), 0.03)
+        counted.append(each.run(layer, activations, output=output, scales=scales, output_scale=0.1).counters)
+        each.unload(layer)
+    differences = {
+        name: (value, counted[1][name])
+        for name, value in counted[0].values.items()
+        if name not in TIMELESS and value != counted[1][name]
+    }
+    assert not differences, (codes.shape, activations.shape, output, differences)
 
 
 def check_refusals(machine: Accelerator) -> None:
@@ -190,6 +202,7 @@ def check_start_while_busy(machine: Accelerator) -> None:
     registers.write("CONTROL", start=1)
     for name, fields, code in (
         ("CONTROL", {"start": 1}, "START_WHILE_BUSY"),
+        ("CONTROL", {"start": 1, "soft_reset": 1, "clear_counters": 1}, "START_WHILE_BUSY"),
         ("MEMORY_BASE", {"value": 0}, "WRITE_WHILE_BUSY"),
     ):
         try:
@@ -204,15 +217,15 @@ def check_start_while_busy(machine: Accelerator) -> None:
 
 
 def check_abort(machine: Accelerator) -> None:
-    """An abort in the middle of a job, at many moments: idle, the reason recorded, restart clean."""
+    """An abort in the middle of a job, at many moments: idle, the reason recorded, restart clean, counters too."""
     rng = np.random.default_rng(7)
     config = machine.config
     tokens, channels, inner = config.array.rows + 1, 2 * config.final_channels, 2 * config.array.columns
     codes, activations = random_codes(config, rng, channels, inner), random_activations(rng, tokens, inner)
     layer = load(machine, codes, rng)
-    prepared = Prepared(machine)
+    prepared, model = Prepared(machine), _model_of(machine)
     prepared.write(last=0, next=prepared.address)
-    for cycles in (1, 20, 60, 150, 400):
+    for cycles in (1, 20, 60, 150, 151, 152, 153, 400):
         machine.registers.write("DESCRIPTOR", prepared.address)
         machine.registers.write("CONTROL", start=1)
         machine.transport.wait(cycles)
@@ -220,6 +233,10 @@ def check_abort(machine: Accelerator) -> None:
         machine.transport.wait(10_000)
         assert not machine.registers.fields("STATUS")["busy"]
         assert machine.registers.fields("ERROR")["code"] == ErrorCode.ABORTED.value
+        assert machine.registers.read("ERROR_ADDRESS") == machine.registers.read("CURRENT_DESCRIPTOR")
+        machine.registers.write("STATUS", error=1)
+        assert machine.registers.read("ERROR") == machine.registers.read("ERROR_ADDRESS") == 0
+        _check_counters_of(machine, model, codes[: config.final_channels], activations)  # in the very next run
         assert np.array_equal(machine.run(layer, activations).values, sums(activations, codes)), cycles
 
 

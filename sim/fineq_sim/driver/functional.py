@@ -144,6 +144,8 @@ class FunctionalTransport:
                 self._values[register.name] &= ~written
                 if field.name in ("error", "access_error"):
                     self._values[field.name.upper()] = 0
+                    if field.name == "error":
+                        self._values["ERROR_ADDRESS"] = 0
         if register.name.startswith("MEMORY_"):
             self._values[register.name] &= (1 << self.config.address_bits) - 1
         return True
@@ -181,18 +183,17 @@ class FunctionalTransport:
         return False
 
     def _control(self, commands: dict[str, int], address: int) -> bool:
-        was_busy = self._busy
-        if commands["soft_reset"] and was_busy:
+        if commands["start"] and self._busy:  # nothing of the write is done
+            return self._refuse(ErrorCode.START_WHILE_BUSY, address)
+        if commands["soft_reset"] and self._busy:
             self._end(_Stop(ErrorCode.ABORTED, self._values["CURRENT_DESCRIPTOR"]))
         if commands["clear_counters"]:
             for counter in COUNTERS:
                 self._values[f"COUNTER_{counter.name.upper()}"] = 0
         if not commands["start"]:
             return True
-        if was_busy:
-            return self._refuse(ErrorCode.START_WHILE_BUSY, address)
         self._next = self._values["DESCRIPTOR"]
-        self._values["ERROR"] = 0
+        self._values["ERROR"] = self._values["ERROR_ADDRESS"] = 0
         for flag in ("done", "job_done", "error"):
             self._flag(flag, False)
         self._flag("busy")
