@@ -126,6 +126,14 @@ ACCELERATOR_FAULTS: tuple[Fault, ...] = (
         "csr/accelerator_5x7",
     ),
     Fault(
+        "counter-torn-by-clear",
+        "event counter clears both halves at once, so a read beside the clear gets one of each count",
+        "hw/fineq_hw/csr.py",
+        "with m.If(cleared):",
+        "with m.If(self.clear):",
+        "csr/accelerator_5x7",
+    ),
+    Fault(
         "interrupt-not-masked",
         "interrupt does not ask whether it is enabled",
         "hw/fineq_hw/csr.py",
@@ -172,6 +180,22 @@ ACCELERATOR_FAULTS: tuple[Fault, ...] = (
         "with m.If((state == State.NEXT) | (state == State.WORK)):",
         "with m.If((state == State.NEXT) | (state == State.WORK) | (state == State.STOP)):",
         "job_control/accelerator_5x7",
+    ),
+    Fault(
+        "abort-names-next-job",
+        "a soft reset beside the offer of a job moves on to that job's descriptor",
+        "hw/fineq_hw/job_control.py",
+        "with m.If(self.jobs.valid & ~interrupted):",
+        "with m.If(self.jobs.valid):",
+        "job_control/accelerator_5x7",
+    ),
+    Fault(
+        "steps-survive-abort",
+        "steps of a vector that an abort cuts off are counted for the next run",
+        "hw/fineq_hw/accelerator.py",
+        "with m.If(flush):",
+        "with m.If(flush & ~flush):",
+        "driver/accelerator_5x7",
     ),
     Fault(
         "gearbox-takes-too-much",

@@ -64,12 +64,12 @@ def shapes(config: AcceleratorConfig) -> list[tuple[int, int, int]]:
 
 
 class Prepared:
-    """A legal descriptor in memory, with everything it refers to, to be spoilt."""
+    """A legal descriptor in memory, with everything it refers to, to be spoilt. `shape`: tokens, channels, inputs."""
 
-    def __init__(self, machine: Accelerator, output: str = "fixed") -> None:
+    def __init__(self, machine: Accelerator, output: str = "fixed", shape: tuple[int, int, int] | None = None) -> None:
         rng = np.random.default_rng(5)
         config, self.machine = machine.config, machine
-        tokens, channels, inner = 3, 5, config.array.columns + 1
+        tokens, channels, inner = shape or (3, 5, config.array.columns + 1)
         self.codes, self.activations = (
             random_codes(config, rng, channels, inner),
             random_activations(rng, tokens, inner),
