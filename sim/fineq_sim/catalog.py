@@ -232,7 +232,10 @@ def all_runs() -> list[Run]:
         ]
     runs.append(_component("gearbox", "accelerator_64x64", quick=True))
     for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7"):
-        runs += [_machine(name, "accelerator_bench"), _machine(name, "driver_bench")]
+        # All driver checks on the larger machine keep Icarus busy for half an hour.
+        simulators = _VERILATOR if name == "accelerator_8x24" else SIMULATORS
+        runs += [_machine(name, "accelerator_bench"), _machine(name, "driver_bench", simulators=simulators)]
+    runs.append(_machine("accelerator_5x7_cluster", "driver_bench", simulators=_VERILATOR))
     for name in ("accelerator_16x16", "mac8x3_accelerator_16x16"):
         runs.append(_machine(name, "accelerator_bench", simulators=_VERILATOR))
     return runs
