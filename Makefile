@@ -16,7 +16,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress bench model clean
+.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +65,7 @@ equivalence: setup  ## prove the mapped netlists equal to their RTL, module by m
 ppa: setup  ## every hardware table and plot of docs/results from one run; goes on where a stopped run was
 	$(PY) scripts/ppa.py --output $(BUILD)/ppa --results docs/results
 
-pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64 for one (docs/layout.md)
+pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64-latch for one (docs/layout.md)
 	$(PY) scripts/pnr.py --output $(BUILD)/pnr $(addprefix --design ,$(PNR_DESIGN))
 
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
