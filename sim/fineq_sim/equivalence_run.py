@@ -21,8 +21,9 @@ from fineq_sim.mapped import Mapped, Progress, Tools, map_and_close
 
 UNDECIDED = "not decided within the limit"
 LEFT = "left for the next run"
-MULTIPLYING = r"fineq_mac_row_\d+x8_.*"
-"""Modules that are proven in two steps: rows of multipliers with 8-bit weights (`multiplier_equivalence`)."""
+BY_SWEEPING = r"fineq_mac_(row|align|skew)_.*"
+"""Modules of the MAC arrays whose proof is `multiplier_equivalence`'s: rows of multipliers, and the delays around them,
+tens of thousands of registers that are compared as one circuit in no time but take hours pair by pair."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,10 @@ def prove_design(
     for module in [netlist.top] if whole else netlist.bottom_up:
         kept = [] if whole else [name for name in netlist.modules if name != module]
         folder = work / "equivalence" / ("whole" if whole else module)
-        multiplying = not whole and re.fullmatch(MULTIPLYING, module) is not None
-        method = prove_with_multipliers if multiplying else prove_module
+        sweeping = not whole and re.fullmatch(BY_SWEEPING, module) is not None
+        method = prove_with_multipliers if sweeping else prove_module
         digest = hashlib.sha256(Path(equivalence.__file__).read_bytes())
-        if multiplying:
+        if sweeping:
             digest.update(Path(multiplier_equivalence.__file__).read_bytes())
         for text in (mapped_text(module, netlist, tools.library, kept), *(file.read_text("utf-8") for file in rtl)):
             digest.update(text.encode())
