@@ -11,6 +11,7 @@ from fineq_sim.block_bench import BlockBench
 from fineq_sim.driver.images import inner_tiles
 from fineq_sim.payloads import Payloads
 from fineq_sim.streams import StreamConsumer, StreamProducer, assert_empty
+from fineq_sim.testbench import settle
 from fineq_sim.tile_nest import NestTile, nest_tiles
 
 
@@ -97,6 +98,49 @@ async def partials_and_groups_come_every_cycle(dut):
     groups = rows * channels // tb.config.vector_lanes
     await tb.groups.receive(groups)
     assert tb.groups.cycles[-1] - tb.groups.cycles[0] == groups - 1
+
+
+@cocotb.test()
+async def the_last_group_of_a_tile_may_wait(dut):
+    """However long: the array works on in the other half, comes back to this one, and the group stays what it is."""
+    tb = TB(dut)
+    await tb.begin()
+    tb.groups.stop()
+    config, lanes = tb.config, tb.config.vector_lanes
+    tokens, channels, inner = config.array.rows, 3 * config.channels_per_tile, 2 * config.array.columns
+    tiles = list(nest_tiles(config, tokens, channels))
+    counts = [tile.tokens * -(-tile.channels // lanes) for tile in tiles]
+    await tb.start(tokens, channels, inner)
+
+    async def work() -> list[np.ndarray]:
+        return [await tb.core(tile, inner_tiles(inner, config)) for tile in tiles]
+
+    working, taken = cocotb.start_soon(work()), 0
+    while True:
+        await settle()
+        offered = int(dut.groups__valid.value)
+        if offered and taken == counts[0] - 1:
+            break
+        dut.groups__ready.value = offered
+        taken += offered
+        await RisingEdge(dut.clk)
+    dut.groups__ready.value = 0
+    last = int(dut.groups__payload.value)
+    for _ in range(6 * config.channels_per_tile):
+        await RisingEdge(dut.clk)
+        await settle()
+        assert dut.groups__valid.value == 1 and int(dut.groups__payload.value) == last
+    tb.groups.start()
+    (payload,) = await tb.groups.receive(1)
+    assert payload == last
+    group = sums_group_layout(config).from_bits(payload)
+    sums = await working
+    first = (tiles[0].channels - 1) // lanes * lanes
+    expected = sums[0][first:, tokens - 1].tolist()
+    assert [int(group.sums[lane]) for lane in range(len(expected))] == expected
+    for tile, values in zip(tiles[1:], sums[1:], strict=True):
+        await tb.check(tile, values)
+    await tb.finish()
 
 
 @cocotb.test()
