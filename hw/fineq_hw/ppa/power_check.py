@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 from fineq_hw.ppa.errors import SynthesisError
+from fineq_hw.ppa.layout.technology import Technology
 from fineq_hw.ppa.netlist import Netlist
 from fineq_hw.ppa.pdk import Pdk
 from fineq_hw.ppa.timing import OPENROAD_VARIABLE, STA_VARIABLE, Constraints, run_sta
@@ -47,9 +48,12 @@ def _reads_activity(executable: Path) -> bool:
 
 
 def power_script(netlist: Netlist, verilog: Path, saif: Path, constraints: Path, pdk: Pdk) -> str:
-    """The Tcl that reports power, for OpenSTA and OpenROAD alike."""
+    """The Tcl that reports power, for OpenSTA and OpenROAD alike; OpenROAD links nothing without a technology."""
+    technology = Technology(pdk)
+    lefs = f"read_lef {technology.technology_lef}; read_lef {technology.cell_lef}"
     return "\n".join(
         [
+            f"if {{[llength [info commands read_lef]]}} {{ {lefs} }}",
             f"read_liberty {pdk.liberty}",
             f"read_verilog {verilog.resolve()}",
             f"link_design {netlist.top}",
