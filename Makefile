@@ -3,6 +3,7 @@ VENV   ?= .venv
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN    := $(VENV)/bin
 PY     := $(BIN)/python
+FINEQ  := $(BIN)/fineq
 READY  := $(VENV)/.ready
 BUILD  ?= build
 SIM    ?= verilator
@@ -10,7 +11,7 @@ SIM    ?= verilator
 MODEL  ?=
 # Array that `make synth` reports on: see ARRAYS in hw/fineq_hw/config.py.
 SYNTH_SIZE ?= 64x64
-# Blocks that `make pnr` lays out: see TARGETS in hw/fineq_hw/ppa/layout/targets.py. Empty: all published ones.
+# Blocks that `make pnr` lays out: see TARGETS in scripts/fineq_asic/layout/targets.py. Empty: all published ones.
 PNR_DESIGN ?=
 
 export PYTHONHASHSEED := 0
@@ -33,7 +34,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 demo: setup  ## quantize a real model, run a layer on the verilated array, synthesise; writes build/demo/report.html
-	$(PY) scripts/demo.py --output $(BUILD)/demo $(if $(MODEL),--model "$(MODEL)")
+	$(FINEQ) demo --output $(BUILD)/demo $(if $(MODEL),--model "$(MODEL)")
 
 test: setup lint  ## everything that proves the project right
 	$(PY) -m pytest -m "not regress"
@@ -42,40 +43,40 @@ lint: $(READY)
 	$(BIN)/ruff check .
 
 verilog: setup  ## write build/verilog: one file a module, linted by Verilator
-	$(PY) -m fineq_hw.verilog --output $(BUILD)/verilog
+	$(FINEQ) verilog --output $(BUILD)/verilog
 
 sim: setup  ## cocotb regression; SIM=icarus for the other simulator, WAVES=1 for waveforms
-	$(PY) -m fineq_sim.regression --simulator $(SIM) --output $(BUILD)/sim-$(SIM) $(if $(WAVES),--waves)
+	$(FINEQ) sim --simulator $(SIM) --output $(BUILD)/sim-$(SIM) $(if $(WAVES),--waves)
 
 sim-llm: setup  ## a language model speaks through the verilated accelerator; MODEL=... for another model
-	$(PY) scripts/sim_llm.py --report $(BUILD)/sim-llm $(if $(MODEL),--model "$(MODEL)")
+	$(FINEQ) sim-llm --report $(BUILD)/sim-llm $(if $(MODEL),--model "$(MODEL)")
 
 throughput: setup  ## how busy the array is on a 512x512x512 layer, beside the MAC accelerators
-	$(PY) scripts/throughput.py --report $(BUILD)/throughput
+	$(FINEQ) throughput --report $(BUILD)/throughput
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
-	$(PY) scripts/synth.py --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
+	$(FINEQ) synth --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
 
 accelerator-blocks: setup  ## area and slack of the accelerator's logic around the array, block by block
-	$(PY) scripts/accelerator_blocks.py --output $(BUILD)/accelerator-blocks
+	$(FINEQ) accelerator-blocks --output $(BUILD)/accelerator-blocks
 
 equivalence: setup  ## prove the mapped netlists equal to their RTL, module by module and small cores as a whole
-	$(PY) scripts/equivalence.py --size 5x7 --whole --output $(BUILD)/equivalence --cache $(BUILD)/ppa/cache
+	$(FINEQ) equivalence --size 5x7 --whole --output $(BUILD)/equivalence --cache $(BUILD)/ppa/cache
 
 ppa: setup  ## every hardware table and plot of docs/results from one run; goes on where a stopped run was
-	$(PY) scripts/ppa.py --output $(BUILD)/ppa --results docs/results
+	$(FINEQ) ppa --output $(BUILD)/ppa --results docs/results
 
 pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64-latch for one (docs/layout.md)
-	$(PY) scripts/pnr.py --output $(BUILD)/pnr $(addprefix --design ,$(PNR_DESIGN))
+	$(FINEQ) pnr --output $(BUILD)/pnr $(addprefix --design ,$(PNR_DESIGN))
 
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
-	$(PY) scripts/mutate.py --output $(BUILD)/mutate
+	$(FINEQ) mutate --faults tests/faults --output $(BUILD)/mutate
 
 coverage: setup  ## line coverage of the generated Verilog by the regression, by component
-	$(PY) scripts/coverage.py --output $(BUILD)/coverage
+	$(FINEQ) coverage --output $(BUILD)/coverage
 
 architecture: setup  ## block diagram from the Verilog, timing diagram from a recorded run
-	$(PY) scripts/architecture.py --output $(BUILD)/architecture
+	$(FINEQ) architecture --output $(BUILD)/architecture
 
 regress: setup  ## the longer checks, on both simulators
 	$(PY) -m pytest 
@@ -84,7 +85,7 @@ regress: setup  ## the longer checks, on both simulators
 	$(MAKE) mutate
 
 bench: setup  ## speed and memory, as ratios against something run beside it
-	$(PY) scripts/bench.py --output $(BUILD)/bench
+	$(FINEQ) bench --output $(BUILD)/bench
 
 clean:  ## remove build products
 	rm -rf $(BUILD)

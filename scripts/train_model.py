@@ -29,7 +29,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
-from fineq.progress import progress_display
+from fineq.common.progress import progress_display
 
 BOS, EOS = "<s>", "</s>"
 # Typographic characters, also when UTF-8 was once read as Windows-1252, become plain ones.

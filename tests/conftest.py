@@ -11,8 +11,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def library():
     """The cell library as every flow reads it."""
-    from fineq_hw.ppa.liberty import read_liberty
-    from fineq_hw.ppa.pdk import find_pdk
+    from fineq_asic.library.liberty import read_liberty
+    from fineq_asic.library.pdk import find_pdk
 
     return read_liberty(find_pdk().liberty)
 
@@ -20,12 +20,12 @@ def library():
 @pytest.fixture(scope="session")
 def map_small(library, tmp_path_factory):
     """RTL files and mapped netlist, with buffers, of a 5x7 design by its top; netlists are shared: copy to change."""
-    from fineq_hw.ppa.buffers import insert_buffers
-    from fineq_hw.ppa.designs import designs_of
-    from fineq_hw.ppa.mapping import map_design
-    from fineq_hw.ppa.pdk import find_pdk
-    from fineq_hw.ppa.timing import WIRE_LOAD
-    from fineq_hw.verilog import write_verilog
+    from fineq_asic.library.pdk import find_pdk
+    from fineq_asic.mapping.designs import designs_of
+    from fineq_asic.mapping.yosys import map_design
+    from fineq_asic.netlist.fanout import insert_buffers
+    from fineq_asic.timing.opensta import WIRE_LOAD
+    from fineq_hw.export.verilog import write_verilog
 
     found = {}
 

@@ -7,24 +7,24 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import Out
 
 from fineq.format import MAX_MAGNITUDE
-from fineq.temporal import MAX_CYCLES
-from fineq_hw.axi import axi_lite_slave_ports, axi_master_ports, axi_read_ports, axi_write_ports, connect_ports
+from fineq.format.temporal import MAX_CYCLES
+from fineq_hw.array.core import TemporalCore, core_name
+from fineq_hw.baseline.mac_core import MacCore, mac_core_name
+from fineq_hw.buffers.input_buffer import InputBuffer
+from fineq_hw.buffers.output_buffer import OutputBuffer
+from fineq_hw.buffers.parameter_buffer import ParameterBuffer
+from fineq_hw.buffers.weight_buffer import WeightBuffer
 from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
-from fineq_hw.core import TemporalCore, core_name
-from fineq_hw.csr import ControlStatusRegisters
-from fineq_hw.descriptor_unit import DescriptorUnit
-from fineq_hw.hierarchy import place
-from fineq_hw.input_buffer import InputBuffer
-from fineq_hw.job_control import JobControl
-from fineq_hw.mac_core import MacCore, mac_core_name
-from fineq_hw.output_buffer import OutputBuffer
-from fineq_hw.parameter_buffer import ParameterBuffer
-from fineq_hw.read_dma import ReadDma
-from fineq_hw.registers import ADDRESS_BITS, counter_events_layout
-from fineq_hw.vector_unit import VectorUnit
-from fineq_hw.weight_buffer import WeightBuffer
-from fineq_hw.write_back import WriteBack
-from fineq_hw.write_dma import WriteDma
+from fineq_hw.control.csr import ControlStatusRegisters
+from fineq_hw.control.descriptor_unit import DescriptorUnit
+from fineq_hw.control.job_control import JobControl
+from fineq_hw.control.write_back import WriteBack
+from fineq_hw.dma.read_dma import ReadDma
+from fineq_hw.dma.write_dma import WriteDma
+from fineq_hw.interface.registers import ADDRESS_BITS, counter_events_layout
+from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports, axi_read_ports, axi_write_ports, connect_ports
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.vector.vector_unit import VectorUnit
 
 
 class Accelerator(wiring.Component):
@@ -177,7 +177,7 @@ class Accelerator(wiring.Component):
         weights: WeightBuffer,
         parameters: ParameterBuffer,
     ) -> None:
-        """What the performance counters count (definitions: `fineq_hw.registers`)."""
+        """What the performance counters count (definitions: `fineq_hw.interface.registers`)."""
         rows, vectors, scaled = inputs.activations, weights.weights, parameters.scaled
         word_read = self.m_axi_rvalid & self.m_axi_rready
         word_written = self.m_axi_wvalid & self.m_axi_wready

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
-from fineq.temporal import ENCODINGS, line_order
+from fineq.format.temporal import ENCODINGS, line_order
 
 SIGN_HANDLING: tuple[str, ...] = ("row", "column")
 """Where the sign of a weight is applied.
@@ -69,7 +69,7 @@ class ArrayConfig:
         columns: activations of one vector held at once; lanes of a weight vector.
         activation_bits: width of a signed activation.
         accumulator_bits: width of a signed partial sum.
-        encoding: temporal code, one of `fineq.temporal.ENCODINGS`.
+        encoding: temporal code, one of `fineq.format.temporal.ENCODINGS`.
         sign_handling: one of `SIGN_HANDLING`.
         adder_tree: one of `ADDER_TREES`.
         activation_storage: one of `ACTIVATION_STORAGE`.
@@ -140,9 +140,10 @@ class ArrayConfig:
 
     @property
     def line_order(self) -> tuple[int, ...]:
-        """Which weight of a line stands in each column of slice 0, then of slice 1 and so on: `fineq.temporal`.
+        """Which weight of a line stands in each column of slice 0, then of slice 1 and so on: `fineq.format.temporal`.
 
-        Whoever tiles a layer orders the inner dimension of the activations accordingly (`fineq.temporal.input_order`).
+        Whoever tiles a layer orders the inner dimension of the activations accordingly:
+        `fineq.format.temporal.input_order`.
         """
         return line_order(self.columns, self.encoding)
 

@@ -12,13 +12,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "FineqError": "fineq.errors",
-    "PackedWeight": "fineq.packed",
-    "RECIPES": "fineq.recipes",
-    "Recipe": "fineq.recipes",
-    "normalised_error": "fineq.packed",
-    "quantize": "fineq.quantizer",
-    "quantize_activations": "fineq.activations",
+    "FineqError": "fineq.common.errors",
+    "PackedWeight": "fineq.quantizer.packed",
+    "RECIPES": "fineq.quantizer.recipes",
+    "Recipe": "fineq.quantizer.recipes",
+    "normalised_error": "fineq.quantizer.packed",
+    "quantize": "fineq.quantizer.vectorised",
+    "quantize_activations": "fineq.quantizer.activations",
 }
 
 __all__ = sorted(_HOME)
@@ -34,4 +34,4 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
 
-import_module("fineq.integration").register()
+import_module("fineq.huggingface").register()

@@ -1,3 +1,5 @@
+"""`python -m fineq`: as the command `fineq`."""
+
 from fineq.cli import main
 
 if __name__ == "__main__":

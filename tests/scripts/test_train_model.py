@@ -8,8 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from fineq.evaluate import shipped_text_path
-from fineq.models import load_model, load_tokenizer
+from fineq.evaluation.perplexity import shipped_text_path
+from fineq.models.language_model import load_model, load_tokenizer
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_model.py"
 specification = importlib.util.spec_from_file_location("train_model", SCRIPT)

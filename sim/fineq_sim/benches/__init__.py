@@ -1,1 +1,1 @@
-"""cocotb testbenches. They run inside a simulator (see `fineq_sim.regression`), not under pytest."""
+"""cocotb testbenches. They run inside a simulator (see `fineq_sim.runs.regression`), not under pytest."""

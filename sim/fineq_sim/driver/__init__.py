@@ -5,7 +5,7 @@
 """
 
 from fineq_sim.driver.accelerator import Accelerator
-from fineq_sim.driver.errors import AcceleratorError, AcceleratorTimeout, OutOfMemoryError
+from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout, OutOfMemoryError
 from fineq_sim.driver.functional import FunctionalTransport
 from fineq_sim.driver.jobs import Counters, Job, Linear, Result
 from fineq_sim.driver.verilated import VerilatedTransport

@@ -16,9 +16,8 @@ import numpy as np
 
 from fineq import format as block_format
 from fineq.format import MAX_MAGNITUDE
-from fineq_hw.accelerator_layouts import FRACTION_BITS, ActivationFunction, OutputFormat
 from fineq_hw.config import MacConfig
-from fineq_hw.descriptors import (
+from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     FIELDS,
     decode_descriptor,
@@ -26,18 +25,19 @@ from fineq_hw.descriptors import (
     inner_tiles,
     result_bytes,
 )
-from fineq_hw.errors import ErrorCode
-from fineq_hw.registers import STAGES
+from fineq_hw.interface.error_codes import ErrorCode
+from fineq_hw.interface.machine_streams import FRACTION_BITS, ActivationFunction, OutputFormat
+from fineq_hw.interface.registers import STAGES
 from fineq_sim.driver import images
-from fineq_sim.driver.errors import AcceleratorError, AcceleratorTimeout
+from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
 from fineq_sim.driver.jobs import Counters, Job, Linear, Result
 from fineq_sim.driver.memory import Allocator
 from fineq_sim.driver.registers import RegisterPort, describe, discover, error_name
 from fineq_sim.driver.transport import Transport
-from fineq_sim.vector_reference import fixed_point_scales, requantize_constants, to_fixed
+from fineq_sim.reference.vector_unit import fixed_point_scales, requantize_constants, to_fixed
 
 if TYPE_CHECKING:  # torch is not needed here, and slow to load
-    from fineq.packed import PackedWeight
+    from fineq.quantizer.packed import PackedWeight
 
 _PATIENCE = 50
 """A job may take so many times the cycles of its steps and of its words before the driver gives up."""

@@ -1,6 +1,6 @@
 """A functional model of the accelerator: registers, descriptors and memory in numpy, the same results bit for bit.
 
-It refuses what the hardware refuses (`fineq_hw.descriptors`) and counts what follows from the work alone: words,
+It refuses what the hardware refuses (`interface.descriptors`) and counts what follows from the work alone: words,
 lines, rows, steps. It knows no time: counters of stalls and of cycles stay zero, and `cycle_accurate` says so.
 """
 
@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fineq.temporal import MAX_CYCLES, array_cycles
-from fineq_hw.accelerator_layouts import ActivationFunction, OutputFormat
-from fineq_hw.axi import Response
+from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.config import AcceleratorConfig, MacConfig
-from fineq_hw.descriptors import (
+from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     check_address,
     check_descriptor,
@@ -21,12 +19,14 @@ from fineq_hw.descriptors import (
     line_groups,
     result_bytes,
 )
-from fineq_hw.errors import ErrorCode
-from fineq_hw.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
+from fineq_hw.interface.error_codes import ErrorCode
+from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
+from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
+from fineq_hw.lib.axi import Response
 from fineq_sim.driver import images
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
-from fineq_sim.tile_nest import nest_tiles
-from fineq_sim.vector_reference import MAX_SHIFT, VectorSettings, vector_unit
+from fineq_sim.reference.tile_walk import nest_tiles
+from fineq_sim.reference.vector_unit import MAX_SHIFT, VectorSettings, vector_unit
 
 TIMELESS: frozenset[str] = frozenset(
     {"cycles"} | {counter.name for counter in COUNTERS if counter.name.endswith("_stall")}

@@ -1,7 +1,7 @@
 """The memory image: how activations, weights, scales and results lie in the accelerator's memory (docs/driver.md).
 
 Each `..._image` builds the bytes that the hardware reads, each `read_...` takes bytes apart again. All are whole-array
-numpy operations. Sizes come from `AcceleratorConfig` and records from `fineq_hw.accelerator_layouts`; nothing is
+numpy operations. Sizes come from `AcceleratorConfig` and records from `fineq_hw.interface.machine_streams`; nothing is
 repeated here.
 """
 
@@ -11,11 +11,11 @@ import numpy as np
 from amaranth.lib import data
 
 from fineq import format as block_format
-from fineq.temporal import input_order
-from fineq_hw.accelerator_layouts import channel_parameters_layout, token_parameters_layout
+from fineq.format.temporal import input_order
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
-from fineq_hw.descriptors import inner_tiles
-from fineq_sim import tiling
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_hw.interface.machine_streams import channel_parameters_layout, token_parameters_layout
+from fineq_sim.reference import layer_partition as tiling
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS
 """Sign bit of a decoded weight, above its magnitude."""

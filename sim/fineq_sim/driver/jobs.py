@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fineq_sim.driver.errors import AcceleratorError
+from fineq_sim.driver.exceptions import AcceleratorError
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Counters:
-    """Performance counters of a run, by the names of `fineq_hw.registers.COUNTERS`.
+    """Performance counters of a run, by the names of `fineq_hw.interface.registers.COUNTERS`.
 
     Attributes:
         values: by name.
@@ -72,7 +72,7 @@ class Counters:
         return self.values["cycles"] if self.cycle_accurate else None
 
     def busy_share(self, stage: str) -> float | None:
-        """Share of the cycles in which a stage of `fineq_hw.registers.STAGES` was busy."""
+        """Share of the cycles in which a stage of `fineq_hw.interface.registers.STAGES` was busy."""
         return self.values[f"{stage}_busy"] / self.values["cycles"] if self.cycles else None
 
     def __add__(self, other: Counters) -> Counters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect, insort
 
 from fineq_hw.config import ALIGNMENT, aligned
-from fineq_sim.driver.errors import AcceleratorError, OutOfMemoryError
+from fineq_sim.driver.exceptions import AcceleratorError, OutOfMemoryError
 
 
 class Allocator:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fineq.temporal import ENCODINGS
+from fineq.format.temporal import ENCODINGS
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, ArrayConfig, MacConfig
-from fineq_hw.errors import ERROR_TEXTS, ErrorCode
-from fineq_hw.registers import COUNTERS, MAGIC, REGISTERS, VERSION, WORD_BYTES
-from fineq_sim.driver.errors import AcceleratorError
+from fineq_hw.interface.error_codes import ERROR_TEXTS, ErrorCode
+from fineq_hw.interface.registers import COUNTERS, MAGIC, REGISTERS, VERSION, WORD_BYTES
+from fineq_sim.driver.exceptions import AcceleratorError
 from fineq_sim.driver.transport import Transport
 
 
@@ -19,7 +19,7 @@ def describe(code: int) -> str:
 
 
 class RegisterPort:
-    """Registers of `fineq_hw.registers` by name over a transport."""
+    """Registers of `fineq_hw.interface.registers` by name over a transport."""
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport

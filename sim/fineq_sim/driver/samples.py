@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from fineq_hw.accelerator_layouts import ActivationFunction, OutputFormat
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
-from fineq_hw.descriptors import DESCRIPTOR_BYTES, encode_descriptor
+from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, encode_descriptor
+from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
 from fineq_sim.driver import images
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.jobs import Job, Linear
-from fineq_sim.vector_reference import VectorSettings, fixed_point_scales, requantize_constants, to_fixed, vector_unit
+from fineq_sim.reference.vector_unit import (
+    VectorSettings,
+    fixed_point_scales,
+    requantize_constants,
+    to_fixed,
+    vector_unit,
+)
 
 
 def random_codes(config: AcceleratorConfig, rng: np.random.Generator, channels: int, inner: int) -> np.ndarray:

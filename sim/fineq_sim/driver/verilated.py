@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fineq_hw.axi import Response
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_sim import designs
+from fineq_hw.lib.axi import Response
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
-from fineq_sim.simulators import SimulatorError
-from fineq_sim.verilated_program import build_program
+from fineq_sim.runs import duts as designs
+from fineq_sim.runs.simulators import SimulatorError
+from fineq_sim.runs.verilated_program import build_program
 
 _HARNESS = Path(__file__).with_name("harness.cpp")
 

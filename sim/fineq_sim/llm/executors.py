@@ -9,15 +9,16 @@ from typing import Protocol
 
 import numpy as np
 
-from fineq.packed import PackedWeight
-from fineq_hw.accelerator_layouts import OutputFormat
+from fineq.common.errors import UserError
+from fineq.quantizer.packed import PackedWeight
+from fineq_hw.interface.machine_streams import OutputFormat
 from fineq_sim.driver import Accelerator, Counters, Job, Linear
-from fineq_sim.vector_reference import VectorSettings, fixed_point_scales, to_fixed, vector_unit
+from fineq_sim.reference.vector_unit import VectorSettings, fixed_point_scales, to_fixed, vector_unit
 
 PHASES = ("prefill", "decode")
 
 
-class LayerMismatch(RuntimeError):
+class LayerMismatch(UserError, RuntimeError):
     """A layer's result differs from the integer reference."""
 
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-import fineq
-from fineq.models import block_linears, get_weight
-from fineq_hw.accelerator_layouts import FRACTION_BITS
+from fineq.models.language_model import block_linears, get_weight
+from fineq.quantizer.activations import quantize_activations
+from fineq.quantizer.vectorised import quantize
+from fineq_hw.interface.machine_streams import FRACTION_BITS
 from fineq_sim.llm.executors import PHASES, Executor, QuantizedLayer
 
 SAME_INPUT: tuple[tuple[str, ...], ...] = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
@@ -32,7 +33,7 @@ class _Group:
 
     def _run(self, x: Tensor) -> list[Tensor]:
         rows = x.detach().reshape(-1, x.shape[-1])
-        integers, scales = fineq.quantize_activations(rows)
+        integers, scales = quantize_activations(rows)
         outputs = []
         for layer, values in zip(
             self.layers, self.executor.run(self.layers, integers.numpy(), scales.numpy()), strict=True
@@ -76,7 +77,7 @@ def quantize_layers(
                 "nothing else"
             )
         progress(name)
-        packed = fineq.quantize(get_weight(model, name).to(torch.float32), recipe=recipe, name=name)
+        packed = quantize(get_weight(model, name).to(torch.float32), recipe=recipe, name=name)
         bias = None if module.bias is None else module.bias.detach().to(torch.float32).numpy()
         layers.append(QuantizedLayer(name, packed, packed.codes().numpy(), bias))
     return layers

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fineq.evaluate import tokenize
-from fineq.integration.linear import FineqLinear
-from fineq.models import load_model, load_tokenizer, shipped_model_path
+from fineq.evaluation.perplexity import tokenize
+from fineq.huggingface.linear import FineqLinear
+from fineq.models.language_model import load_model, load_tokenizer
 from fineq_hw.config import AcceleratorConfig
 from fineq_sim.driver import Accelerator, FunctionalTransport, VerilatedTransport
 from fineq_sim.driver.transport import find_accelerator
 from fineq_sim.llm.executors import AcceleratorExecutor, QuantizedLayer, SoftwareExecutor, Statistics
 from fineq_sim.llm.model import generate, greedy, install, quantize_layers, sampler
-from fineq_sim.tiles import MODELS_VARIABLE
 
 TRANSPORTS = {"verilated": VerilatedTransport, "functional": FunctionalTransport}
 
@@ -76,7 +74,7 @@ class Outcome:
         layers: linear layers in the model.
         image_bytes: of all weight images.
         software_same: the integer reference alone gives the same tokens and the same digest.
-        packed_same: tokens at the beginning that `fineq.integration` gives as well, whose activations are floats.
+        packed_same: tokens at the beginning that `fineq.huggingface` gives as well, whose activations are floats.
         packed_text: its text.
     """
 
@@ -114,16 +112,6 @@ class Step:
     seconds_left: float
 
 
-def find_model(which: str | None) -> Path:
-    """A model directory: given as a path, by its name under `FINEQ_MODELS`, or the shipped one."""
-    if which is None:
-        return shipped_model_path()
-    root = os.environ.get(MODELS_VARIABLE)
-    if not Path(which).exists() and root and (Path(root) / which).exists():
-        return Path(root) / which
-    return Path(which)
-
-
 def prompt_tokens(tokenizer: PreTrainedTokenizerBase, text: str, count: int) -> list[int]:
     """The first `count` tokens of a text, with the token that begins a text if the model has one.
 
@@ -138,7 +126,7 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, text: str, count: int) -> 
 
 
 def with_packed_layers(model: PreTrainedModel, layers: Sequence[QuantizedLayer]) -> PreTrainedModel:
-    """Put the packed layers of `fineq.integration` into a model: integer weights, float activations."""
+    """Put the packed layers of `fineq.huggingface` into a model: integer weights, float activations."""
     for layer in layers:
         rows, inner = layer.packed.shape
         module = FineqLinear(inner, rows, layer.bias is not None)

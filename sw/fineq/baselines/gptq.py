@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fineq.baselines.grid import GROUP_SCALE_BITS, ROW_SCALE_BITS, check_bits, min_max_grid, searched_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 SHRINK_STEPS = 40
 """The search tries the whole range times n/40, n = 40 down to 8."""

@@ -15,9 +15,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
-from fineq.models import LayerReport, get_weight, layer_report, set_weight
-from fineq.progress import Progress
-from fineq.quantizer import check_finite, check_matrix
+from fineq.common.progress import Progress
+from fineq.models.language_model import LayerReport, get_weight, layer_report, set_weight
+from fineq.quantizer.vectorised import check_finite, check_matrix
 
 DAMPING = 0.01
 """Added to the diagonal of H, times its mean, as in all three methods."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fineq.baselines.grid import GROUP_SCALE_BITS, check_bits, searched_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 FLOAT_BITS = 16
 INDEX_BITS = 16

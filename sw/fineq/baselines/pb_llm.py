@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fineq.baselines.grid import ROW_SCALE_BITS, min_max_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 SALIENT_BITS = 8
 BITMAP_BITS = 1

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from fineq.errors import FineqError
-from fineq.models import block_linears, decoder_blocks, watch_activations
+from fineq.common.errors import FineqError
+from fineq.models.language_model import block_linears, decoder_blocks, watch_activations
 
 BATCH_TOKENS = 4096
 """Tokens that pass a block at once."""

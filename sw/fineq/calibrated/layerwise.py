@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from fineq.calibrated.capture import BlockRunner
 from fineq.calibrated.solver import SolverOptions, solve
 from fineq.calibrated.training import TrainingOptions, reconstruct_block
-from fineq.models import get_weight, set_weight
-from fineq.packed import PackedWeight
-from fineq.progress import Progress
-from fineq.quantizer import check_finite
+from fineq.common.progress import Progress
+from fineq.models.language_model import get_weight, set_weight
+from fineq.quantizer.packed import PackedWeight
+from fineq.quantizer.vectorised import check_finite
 
 
 def quantize_layers(

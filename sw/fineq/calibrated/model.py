@@ -14,11 +14,11 @@ from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
 from fineq.calibrated.layerwise import quantize_layers
 from fineq.calibrated.solver import SolverOptions
 from fineq.calibrated.training import TrainingOptions, distill, small_parameters
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
+from fineq.common.progress import Progress
 from fineq.format import MAX_MAGNITUDE
-from fineq.models import decoder_blocks
-from fineq.packed import PackedWeight
-from fineq.progress import Progress
+from fineq.models.language_model import decoder_blocks
+from fineq.quantizer.packed import PackedWeight
 
 SOLVER_WINDOWS = 128
 """Windows that the layer-by-layer part looks at, spread evenly over the text; training sees all of them."""
@@ -85,7 +85,7 @@ def quantize_model(
         progress: called with what is being done, how much of it is done, and how much it is in all.
 
     Returns:
-        Packed weights by layer name (see `fineq.models.block_linears`), and every other parameter that changed,
+        Packed weights by layer name (see `block_linears`), and every other parameter that changed,
         by its name in the model.
 
     Raises:

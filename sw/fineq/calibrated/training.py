@@ -20,10 +20,10 @@ from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner
 from fineq.calibrated.pairs import magnitude_limits
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 from fineq.format import MAX_MAGNITUDE, PAIR_WEIGHTS
-from fineq.models import find_weight, set_weight
-from fineq.packed import PackedWeight
+from fineq.models.language_model import find_weight, set_weight
+from fineq.quantizer.packed import PackedWeight
 
 
 @dataclass(frozen=True)

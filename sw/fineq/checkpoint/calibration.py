@@ -10,8 +10,8 @@ from torch import Tensor
 from fineq.checkpoint.layers import TensorNames, skeleton
 from fineq.checkpoint.planning import Options, Plan, Unit
 from fineq.checkpoint.source import Source
-from fineq.errors import FineqError
-from fineq.packed import PackedWeight
+from fineq.common.errors import FineqError
+from fineq.quantizer.packed import PackedWeight
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def prepare(source: Source, plan: Plan, packed: dict[str, PackedWeight], changed
     """Bring the results of `fineq.calibrated.quantize_model` under the names of the source's tensors.
 
     Args:
-        packed: by layer name, see `fineq.models.block_linears`.
+        packed: by layer name, see `fineq.models.language_model.block_linears`.
         changed: by parameter name of the model.
     """
     names = TensorNames(skeleton(source.config))

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 LENGTH_BYTES = 8
 """Bytes of the header length that a file starts with, little endian."""

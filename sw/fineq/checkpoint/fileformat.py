@@ -12,7 +12,7 @@ import torch
 
 from fineq import format as block_format
 from fineq.checkpoint.container import Container, TensorEntry, open_container, parse_json, tensor_digest
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 QUANT_METHOD = "fineq"
 FORMAT_VERSION = 1

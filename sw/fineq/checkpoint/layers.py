@@ -16,8 +16,8 @@ from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.pytorch_utils import Conv1D
 
-from fineq.errors import FineqError
-from fineq.models import block_linears
+from fineq.common.errors import FineqError
+from fineq.models.language_model import block_linears
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ class Layer:
 
 
 def find_layers(model: PreTrainedModel) -> dict[str, Layer]:
-    """All weights that can be quantized, by parameter name: `fineq.models.block_linears`, then input embedding and
-    output head.
-    """
+    """All weights that can be quantized, by parameter name: `block_linears`, then input embedding and output head."""
     found: dict[str, Layer] = {}
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name in block_linears(model):

@@ -9,7 +9,7 @@ from typing import Any
 from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry
 from fineq.checkpoint.layers import Layer, TensorNames, find_layers, skeleton, stacks_rows
 from fineq.checkpoint.source import Source
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 from fineq.format import CLUSTER_WEIGHTS
 
 FLOATS = ("F32", "F16", "BF16", "F64")

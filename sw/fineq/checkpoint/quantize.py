@@ -19,9 +19,9 @@ from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize
 from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
-from fineq.errors import FineqError
-from fineq.progress import Progress
-from fineq.recipes import Recipe, find_recipe, is_recipe
+from fineq.common.errors import FineqError
+from fineq.common.progress import Progress
+from fineq.quantizer.recipes import Recipe, find_recipe, is_recipe
 
 WORK_SUFFIX = ".unfinished"
 """Added to the output's name for the directory that is written, until all is done."""

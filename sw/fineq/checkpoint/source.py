@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fineq.checkpoint.container import Container, TensorEntry, load_json, open_container
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fineq.checkpoint.container import DTYPES, LENGTH_BYTES, Container, TensorEntry, tensor_hash
 from fineq.checkpoint.fileformat import DIGEST_DIGITS, file_metadata
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 
 class ShardWriter:

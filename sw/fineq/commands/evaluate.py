@@ -8,11 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fineq.progress import progress_display
-
-
-def register(app: typer.Typer) -> None:
-    app.command("eval")(evaluate)
+from fineq.common.progress import progress_display
 
 
 def evaluate(
@@ -36,7 +32,7 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
 ) -> None:
     """Measure perplexity with the standard protocol and print a table; docs/evaluation.md describes both."""
-    from fineq.evaluate import (
+    from fineq.evaluation.perplexity import (
         evaluate,
         find_method,
         read_text,
@@ -44,7 +40,7 @@ def evaluate(
         shipped_text_path,
         write_evaluations,
     )
-    from fineq.models import shipped_model_path
+    from fineq.models.language_model import shipped_model_path
 
     path = model or shipped_model_path()
     content = read_text(text or shipped_text_path())

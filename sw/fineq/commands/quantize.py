@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fineq.errors import FineqError
-from fineq.progress import progress_display
+from fineq.common.errors import FineqError
+from fineq.common.progress import progress_display
 
 if TYPE_CHECKING:
     from fineq.checkpoint.calibration import Prepared
@@ -17,10 +17,6 @@ if TYPE_CHECKING:
     from fineq.checkpoint.pack import LayerResult
     from fineq.checkpoint.planning import Plan
     from fineq.checkpoint.source import Source
-
-
-def register(app: typer.Typer) -> None:
-    app.command("quantize")(quantize)
 
 
 def quantize(
@@ -49,7 +45,7 @@ def quantize(
     from fineq.checkpoint.planning import Options, make_plan
     from fineq.checkpoint.quantize import check_output, is_data_free, quantize_checkpoint
     from fineq.checkpoint.source import open_source
-    from fineq.recipes import find_recipe
+    from fineq.quantizer.recipes import find_recipe
 
     options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
     data_free = is_data_free(recipe)
@@ -83,7 +79,7 @@ def quantize(
 
 def check_calibrated(recipe: str, calibration: Path | None) -> None:
     """Raise unless `recipe` is a calibrated one and there is a text for it."""
-    from fineq.recipes import RECIPES
+    from fineq.quantizer.recipes import RECIPES
 
     try:
         from fineq.calibrated import RECIPES as CALIBRATED
@@ -101,7 +97,7 @@ def calibrate(source: Source, plan: Plan, recipe: str, calibration: Path) -> Pre
     """Run a calibrated recipe on the whole model in memory."""
     from fineq.calibrated import quantize_model
     from fineq.checkpoint.calibration import prepare
-    from fineq.models import load_model, load_tokenizer
+    from fineq.models.language_model import load_model, load_tokenizer
 
     text = calibration.read_text(encoding="utf-8", errors="replace")
     token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]

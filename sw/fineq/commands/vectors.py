@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 if TYPE_CHECKING:
     import torch
-
-
-def register(app: typer.Typer) -> None:
-    app.command("vectors")(vectors)
 
 
 def vectors(
@@ -37,7 +33,7 @@ def vectors(
     import torch
 
     from fineq import quantize, quantize_activations
-    from fineq.vectors import write_vectors
+    from fineq.quantizer.golden_vectors import write_vectors
 
     name, weight = read_matrix(weights, tensor)
     packed = quantize(weight if rows is None else weight[:rows], recipe, name=name)

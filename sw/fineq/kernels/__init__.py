@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from fineq.recipes import Recipe
+    from fineq.quantizer.recipes import Recipe
 
 CONTRACTION = {"quantize": "off", "cycle_aware": "off", "unpack": "off", "linear": "fast"}
 """Kernels, and whether they may fuse a product with a sum. The quantizer may not: its bytes are defined."""
@@ -83,8 +83,8 @@ def quantize_rows(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tens
     """
     import torch
 
-    from fineq.cycle_aware import scale_grid
-    from fineq.quantizer import SCALE_GRID
+    from fineq.quantizer.cycle_aware import scale_grid
+    from fineq.quantizer.vectorised import SCALE_GRID
 
     types = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
     rows, length = channels.shape
@@ -139,7 +139,7 @@ class _CycleOptions(ctypes.Structure):
 
 
 def _options(recipe: Recipe, grid: tuple[int, ...]) -> _Options:
-    from fineq.quantizer import LOSS_UNIT, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+    from fineq.quantizer.vectorised import LOSS_UNIT, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 
     return _Options(
         recipe.comparison == "signed",
@@ -156,7 +156,7 @@ def _options(recipe: Recipe, grid: tuple[int, ...]) -> _Options:
 
 
 def _cycle_options(recipe: Recipe, length: int) -> _CycleOptions:
-    from fineq.cycle_aware import allowances, cycle_worth
+    from fineq.quantizer.cycle_aware import allowances, cycle_worth
 
     choice = allowances(recipe.encoding)
     largest, cycles = ([getattr(each, what) for each in choice] for what in ("largest", "cycles"))

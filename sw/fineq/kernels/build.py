@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 from fineq import format as block_format
-from fineq.errors import FineqError
+from fineq.common.errors import FineqError
 
 SOURCES = Path(__file__).parent
 

@@ -1,4 +1,4 @@
-// Quantize and pack rows with regard to the cycles of the array: the same choice as fineq.cycle_aware, to the bit.
+// Quantize and pack rows with regard to the cycles of the array: the same choice as fineq.quantizer.cycle_aware, to the bit.
 #include "pairs.h"
 
 #include <array>

@@ -1,5 +1,5 @@
 // What the two quantizers share: eight pairs of clusters are worked on at once, one in each vector lane.
-// Compile with -ffp-contract=off. The arithmetic is that of fineq.quantizer, to the bit.
+// Compile with -ffp-contract=off. The arithmetic is that of fineq.quantizer.vectorised, to the bit.
 #pragma once
 
 #include "common.h"

@@ -1,4 +1,4 @@
-// Quantize and pack rows: the same arithmetic as fineq.quantizer, to the bit (its header states the rules).
+// Quantize and pack rows: the same arithmetic as fineq.quantizer.vectorised, to the bit (its header states the rules).
 #include "pairs.h"
 
 namespace {

@@ -1,0 +1,1 @@
+"""The MAC array that the temporal-coding array is compared with (paper Table III)."""

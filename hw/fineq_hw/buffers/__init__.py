@@ -1,0 +1,1 @@
+"""Double buffers between memory and array (paper Fig. 5(a))."""

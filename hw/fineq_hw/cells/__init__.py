@@ -1,0 +1,1 @@
+"""Small circuits written cell by cell: selectors, storage, adder trees."""

@@ -1,0 +1,259 @@
+"""Multi-operand addition with the fewest full adders, written out cell by cell.
+
+A behavioural sum of 64 operands costs a logic optimiser minutes and comes out larger than it need be. Here
+every column of equal weight is compressed with full adders, earliest arriving bits first. Each full adder
+removes one bit from the tree, so the count is the minimum; taking the earliest bits keeps it as shallow as a
+Dadda tree, and a late operand simply enters near the end.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from amaranth.hdl import Cat, Const, Module, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from fineq_hw.config import ADDER_TREES
+from fineq_hw.lib.hierarchy import place
+
+# Delays of a full adder in arbitrary units, in the proportions of common standard cells: the third input
+# skips one exclusive-or on the way to the sum.
+_AB_TO_SUM, _C_TO_SUM, _TO_CARRY = 3, 2, 2
+
+
+class FullAdder(wiring.Component):
+    """a + b + c = 2 carry + sum. A module of its own so that synthesis can put the library's cell in its place."""
+
+    a: In(1)
+    b: In(1)
+    c: In(1)
+    sum: Out(1)
+    carry: Out(1)
+
+    MODULE_NAME = "fineq_full_adder"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.d.comb += [
+            self.sum.eq(self.a ^ self.b ^ self.c),
+            self.carry.eq((self.a & self.b) | (self.c & (self.a ^ self.b))),
+        ]
+        return m
+
+
+class HalfAdder(wiring.Component):
+    """a + b = 2 carry + sum."""
+
+    a: In(1)
+    b: In(1)
+    sum: Out(1)
+    carry: Out(1)
+
+    MODULE_NAME = "fineq_half_adder"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.d.comb += [self.sum.eq(self.a ^ self.b), self.carry.eq(self.a & self.b)]
+        return m
+
+
+@dataclass(frozen=True)
+class Bit:
+    """A wire in the tree: an input bit (`operand`, `index`) or an output of a cell (`cell`, 'sum' or 'carry')."""
+
+    arrival: int
+    source: tuple
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An adder cell: 'full', 'half', or those with one input tied to one: 'full_one' (a, b, 1), 'half_one' (a, 1)."""
+
+    kind: str
+    inputs: tuple[Bit, ...]
+
+
+@dataclass
+class Plan:
+    """A compression: cells in dependency order, and what is left of each column, lowest weight first."""
+
+    cells: list[Cell] = field(default_factory=list)
+    columns: list[list[Bit]] = field(default_factory=list)
+
+    def count(self, kind: str) -> int:
+        return sum(cell.kind == kind for cell in self.cells)
+
+    @property
+    def arrival(self) -> int:
+        """When the last remaining bit is there."""
+        return max((bit.arrival for column in self.columns for bit in column), default=0)
+
+
+def compress(columns: Sequence[Sequence[Bit]], constant: int = 0, ripple_columns: int = 0) -> Plan:
+    """Reduce columns of bits to at most two bits each, modulo 2 ** len(columns).
+
+    Args:
+        columns: bits of weight 1, 2, 4 and so on.
+        constant: number added on the way, by cells with an input tied to one.
+        ripple_columns: this many of the lowest columns are reduced to one bit, which completes their carry
+            chain with the same cells.
+    """
+    plan = Plan()
+    pending = [list(column) for column in columns]
+
+    def add(kind: str, *inputs: Bit, column: int) -> None:
+        number = len(plan.cells)
+        plan.cells.append(Cell(kind, inputs))
+        early, late = max(bit.arrival for bit in inputs[:2]), inputs[-1].arrival
+        total = max(early + _AB_TO_SUM, late + _C_TO_SUM) if len(inputs) == 3 else early + _C_TO_SUM
+        pending[column].append(Bit(total, (number, "sum")))
+        if column + 1 < len(pending):
+            pending[column + 1].append(Bit(max(early, late) + _TO_CARRY, (number, "carry")))
+
+    # The constant first, with bits that are there from the start: its carries are then early as well.
+    for column, bits in enumerate(pending):
+        if constant >> column & 1:
+            bits.sort(key=lambda bit: bit.arrival)
+            if not bits:
+                bits.append(Bit(0, ("one",)))
+            elif len(bits) == 1:
+                add("half_one", bits.pop(0), column=column)
+            else:
+                add("full_one", bits.pop(0), bits.pop(0), column=column)
+
+    for column, bits in enumerate(pending):
+        height = 1 if column < ripple_columns else 2
+        while len(bits) > height:
+            bits.sort(key=lambda bit: bit.arrival)
+            # A full adder on the last three bits would wait for the carry of the column below, which waited for
+            # the one below it: a ripple. A half adder on the two early ones costs the same in the end.
+            late_third = len(bits) == 3 and height == 2 and bits[2].arrival > bits[1].arrival
+            if len(bits) == 2 or late_third:
+                add("half", bits.pop(0), bits.pop(0), column=column)
+            else:
+                add("full", bits.pop(0), bits.pop(0), bits.pop(0), column=column)
+        plan.columns.append(list(bits))
+    return plan
+
+
+class AdderTree(wiring.Component):
+    """Sum of unsigned operands and a constant, modulo 2 ** `sum_bits`. Combinational.
+
+    Two's complement operands work as well if they are `sum_bits` wide.
+
+    Ports:
+        operands: struct of `operand_0`, `operand_1` and so on.
+        sum: `sum_bits` wide.
+
+    Args:
+        operand_bits: width of each operand.
+        sum_bits: width of the sum.
+        constant: number to add, possibly negative.
+        shifts: each operand counts 2 ** shift times; all 0 if absent.
+        arrivals: when each operand is ready, in the units of this file (a full adder takes 2 to 3); all 0
+            if absent. Affects the shape of the tree, not its function.
+        structure: one of `ADDER_TREES`.
+        ripple_columns: lowest bits whose final carry chain is also made of adder cells; the two numbers
+            that remain above are added with `+`, which synthesis turns into a fast adder.
+
+    Raises:
+        ValueError: no operand, a width below 1, an unknown structure.
+    """
+
+    def __init__(
+        self,
+        operand_bits: Sequence[int],
+        sum_bits: int,
+        *,
+        constant: int = 0,
+        shifts: Sequence[int] | None = None,
+        arrivals: Sequence[int] | None = None,
+        structure: str = "structural",
+        ripple_columns: int = 0,
+    ) -> None:
+        if not operand_bits:
+            raise ValueError("operand_bits is empty: an adder tree needs at least one operand")
+        if min(operand_bits) < 1 or sum_bits < 1:
+            raise ValueError("operand_bits and sum_bits must be at least 1")
+        if structure not in ADDER_TREES:
+            raise ValueError(f"structure is {structure!r}: choose one of {', '.join(ADDER_TREES)}")
+        if arrivals is not None and len(arrivals) != len(operand_bits):
+            raise ValueError(f"arrivals has {len(arrivals)} entries for {len(operand_bits)} operands: give one each")
+        if shifts is not None and (len(shifts) != len(operand_bits) or min(shifts) < 0):
+            raise ValueError(f"shifts is {list(shifts)} for {len(operand_bits)} operands: give one each, at least 0")
+        self.operand_bits = tuple(operand_bits)
+        self.sum_bits = sum_bits
+        self.constant = constant % (1 << sum_bits)
+        self.shifts = tuple(shifts) if shifts is not None else (0,) * len(operand_bits)
+        self.arrivals = tuple(arrivals) if arrivals is not None else (0,) * len(operand_bits)
+        self.structure = structure
+        self.ripple_columns = ripple_columns
+        layout = data.StructLayout({f"operand_{i}": bits for i, bits in enumerate(operand_bits)})
+        super().__init__({"operands": In(layout), "sum": Out(sum_bits)})
+
+    def plan(self) -> Plan:
+        """The compression that the structural tree consists of."""
+        columns: list[list[Bit]] = [[] for _ in range(self.sum_bits)]
+        for operand, arrival in enumerate(self.arrivals):
+            shift = self.shifts[operand]
+            for index in range(min(self.operand_bits[operand], self.sum_bits - shift)):
+                columns[index + shift].append(Bit(arrival, ("input", operand, index)))
+        return compress(columns, self.constant, self.ripple_columns)
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        operands = [self.operands[f"operand_{i}"] for i in range(len(self.operand_bits))]
+        if self.structure == "behavioural":
+            shifted = [operand << shift for operand, shift in zip(operands, self.shifts, strict=True)]
+            terms: list[Value] = [*shifted, *([Const(self.constant)] if self.constant else [])]
+            while len(terms) > 1:  # balanced, so that widths grow only as needed
+                terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=False)] + terms[len(terms) & ~1 :]
+            m.d.comb += self.sum.eq(terms[0])
+            return m
+        self._elaborate_structural(m, operands)
+        return m
+
+    def _elaborate_structural(self, m: Module, operands: list[Value]) -> None:
+        plan = self.plan()
+        outputs: list[dict[str, Value]] = []
+
+        def wire(bit: Bit) -> Value:
+            match bit.source:
+                case ("one",):
+                    return Const(1, 1)
+                case ("input", operand, index):
+                    return operands[operand][index]
+                case (cell, output):
+                    return outputs[cell][output]
+
+        for number, cell in enumerate(plan.cells):
+            wires = [wire(bit) for bit in cell.inputs]
+            if cell.kind == "half_one":
+                outputs.append({"sum": ~wires[0], "carry": wires[0]})
+            elif cell.kind == "full_one":
+                outputs.append({"sum": ~(wires[0] ^ wires[1]), "carry": wires[0] | wires[1]})
+            else:
+                adder = FullAdder() if cell.kind == "full" else HalfAdder()
+                place(m, f"adder_{number}", adder, adder.MODULE_NAME, clocked=False)
+                m.d.comb += [getattr(adder, port).eq(w) for port, w in zip("abc", wires, strict=False)]
+                outputs.append({"sum": adder.sum, "carry": adder.carry})
+
+        rows = [Cat(wire(bits[row]) if row < len(bits) else Const(0, 1) for bits in plan.columns) for row in range(2)]
+        done = next((i for i, bits in enumerate(plan.columns) if len(bits) > 1), self.sum_bits)
+        upper = Signal(self.sum_bits - done) if done < self.sum_bits else Const(0, 0)
+        if done < self.sum_bits:
+            m.d.comb += upper.eq(rows[0][done:] + rows[1][done:])
+        m.d.comb += self.sum.eq(Cat(rows[0][:done], upper))
+
+
+def popcount_arrival(lines: int) -> int:
+    """When the output of `popcount` is there, in the units of this file."""
+    bits = lines.bit_length()
+    ones = [Bit(0, ("input", line, 0)) for line in range(lines)]
+    return compress([ones] + [[]] * (bits - 1), ripple_columns=bits).arrival
+
+
+def popcount(lines: int, structure: str) -> AdderTree:
+    """Adder tree that counts ones: as many 1-bit operands as `lines`, carry chain made of adder cells."""
+    bits = lines.bit_length()
+    return AdderTree([1] * lines, bits, structure=structure, ripple_columns=bits)

@@ -1,0 +1,77 @@
+"""Gates of the processing elements that stand for one library cell each.
+
+A logic optimiser sees the eight bits of an element, not that there are thousands of them, and spends inverters on
+select lines that the lines' polarity was chosen to avoid. So these gates are modules of their own, as the adders are.
+"""
+
+from amaranth.hdl import Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from fineq_hw.lib.hierarchy import place
+
+
+class Select(wiring.Component):
+    """q_n = not (d0 s0 or d1 s1 or ...), for one, two or three pairs.
+
+    Raises:
+        ValueError: another number of pairs.
+    """
+
+    def __init__(self, choices: int) -> None:
+        if not 1 <= choices <= 3:
+            raise ValueError(f"choices is {choices}: it must lie between 1 and 3")
+        self.choices = choices
+        super().__init__({f"{pin}{i}": In(1) for i in range(choices) for pin in "ds"} | {"q_n": Out(1)})
+
+    def module_name(self) -> str:
+        return f"fineq_select_{self.choices}"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        taken = [getattr(self, f"d{i}") & getattr(self, f"s{i}") for i in range(self.choices)]
+        m.d.comb += self.q_n.eq(~_any(taken))
+        return m
+
+
+class ConditionalInverter(wiring.Component):
+    """q = d, or not d if `invert`; with `negated` the other way round."""
+
+    def __init__(self, negated: bool = False) -> None:
+        self.negated = negated
+        super().__init__({"d": In(1), "invert": In(1), "q": Out(1)})
+
+    def module_name(self) -> str:
+        return "fineq_xnor" if self.negated else "fineq_xor"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        m.d.comb += self.q.eq(~(self.d ^ self.invert) if self.negated else self.d ^ self.invert)
+        return m
+
+
+def _any(bits: list[Value]) -> Value:
+    result = bits[0]
+    for bit in bits[1:]:
+        result = result | bit
+    return result
+
+
+def select_n(m: Module, name: str, *choices: tuple[Value, Value]) -> Value:
+    """Complement of the bit whose select line is high, of (bit, line) pairs; one if no line is."""
+    cell = Select(len(choices))
+    place(m, name, cell, cell.module_name(), clocked=False)
+    for i, (bit, line) in enumerate(choices):
+        m.d.comb += [getattr(cell, f"d{i}").eq(bit), getattr(cell, f"s{i}").eq(line)]
+    return cell.q_n
+
+
+def apply_sign(m: Module, name: str, value: Value, negative: Value) -> list[Value]:
+    """Bits of `value` with its sign bit inverted, and all of them inverted if `negative`."""
+    result = []
+    for index, bit in enumerate(value):
+        cell = ConditionalInverter(negated=index == len(value) - 1)
+        place(m, f"{name}_{index}", cell, cell.module_name(), clocked=False)
+        m.d.comb += [cell.d.eq(bit), cell.invert.eq(negative)]
+        result.append(cell.q)
+    return result

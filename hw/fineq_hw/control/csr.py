@@ -1,0 +1,326 @@
+"""The accelerator's registers in hardware: AXI4-Lite slave, flags, counters (definitions: `interface.registers`)."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from fineq_hw.config import AcceleratorConfig
+from fineq_hw.interface.error_codes import ErrorCode
+from fineq_hw.interface.registers import (
+    ADDRESS_BITS,
+    COUNTERS,
+    REGISTERS,
+    WORD_BYTES,
+    Access,
+    Register,
+    counter_events_layout,
+    counter_offset,
+)
+from fineq_hw.lib.axi import Response, axi_lite_slave_ports
+from fineq_hw.lib.hierarchy import place
+
+POINTER_BITS = 64
+WORD_BITS = 8 * WORD_BYTES
+
+fault_layout = data.StructLayout({"code": ErrorCode, "detail": 8, "address": POINTER_BITS})
+"""Why a chain ended: contents of the registers ERROR and ERROR_ADDRESS."""
+
+
+class EventCounter(wiring.Component):
+    """Counter of two halves. The carry between them takes a cycle, which keeps the adders short.
+
+    Ports:
+        event: by how much to count in this cycle.
+        clear: start again from zero.
+        low, high: halves of the count; `high` belongs to the `low` of the cycle before, also when it is cleared.
+    """
+
+    def __init__(self, event: Shape, half_bits: int = WORD_BITS) -> None:
+        self.half_bits = half_bits
+        super().__init__({"event": In(event), "clear": In(1), "low": Out(half_bits), "high": Out(half_bits)})
+
+    @staticmethod
+    def module_name(event: Shape) -> str:
+        return f"fineq_event_counter_{event.width}"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        carry, cleared = Signal(), Signal()
+        m.d.sync += [
+            Cat(self.low, carry).eq(self.low + self.event),
+            self.high.eq(self.high + carry),
+            cleared.eq(self.clear),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [self.low.eq(0), carry.eq(0)]
+        with m.If(cleared):
+            m.d.sync += self.high.eq(0)
+        return m
+
+
+class ControlStatusRegisters(wiring.Component):
+    """AXI4-Lite slave with the registers of docs/registers.md. One read and one write at a time.
+
+    A write takes effect in the cycle after its address and its data are both there; the answer is valid one cycle
+    later. A read is answered two cycles after its address.
+
+    Ports:
+        s_axil_*: the bus.
+        start, soft_reset: for one cycle, as told by the bus master; never `start` while `busy`.
+        descriptor, memory_base, memory_limit: values of the registers; the latter two do not change while `busy`.
+        busy: a chain is being worked off.
+        job_done, job_tag, job_interrupt: a job is finished (for one cycle); its tag, whether it shall be noticed.
+        chain_done: together with the last `job_done`.
+        fault_valid, fault: the chain has ended with an error (for one cycle).
+        current_descriptor: for the register of that name.
+        events: for the performance counters.
+        irq: interrupt, a level; low again when the flags that raised it are cleared.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            axi_lite_slave_ports(ADDRESS_BITS, WORD_BITS)
+            | {
+                "start": Out(1),
+                "soft_reset": Out(1),
+                "descriptor": Out(POINTER_BITS),
+                "memory_base": Out(config.address_bits),
+                "memory_limit": Out(config.address_bits),
+                "busy": In(1),
+                "job_done": In(1),
+                "job_tag": In(32),
+                "job_interrupt": In(1),
+                "chain_done": In(1),
+                "fault_valid": In(1),
+                "fault": In(fault_layout),
+                "current_descriptor": In(POINTER_BITS),
+                "events": In(counter_events_layout(config)),
+                "irq": Out(1),
+            }
+        )
+
+    @staticmethod
+    def module_name(config: AcceleratorConfig) -> str:
+        """Identification registers hold the whole configuration, so the name is that of the array and the rest."""
+        array = config.array
+        kind = f"mac{array.weight_bits}" if hasattr(array, "weight_bits") else array.encoding
+        return (
+            f"fineq_csr_{array.rows}x{array.columns}_{kind}_{array.accumulator_bits}_"
+            f"{config.bus_bits}_{config.address_bits}_{config.channels_per_tile}"
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        self._values: dict[str, Value] = {
+            register.name: Const(register.reset(self.config), register.bits)
+            for register in REGISTERS.values()
+            if not register.writable
+        }
+        self._elaborate_write_channels(m)
+        self._elaborate_write_checks(m)
+        self._elaborate_stored(m)
+        self._elaborate_commands(m)
+        self._elaborate_flags(m)
+        self._elaborate_job_results(m)
+        self._elaborate_counters(m)
+        self._elaborate_read(m)
+        return m
+
+    # -- writing ---------------------------------------------------------------------------------------------
+
+    def _elaborate_write_channels(self, m: Module) -> None:
+        """Collect address and data, whichever comes first; `_write` is high for a cycle when both are there."""
+        self._write = Signal()
+        self._write_word = Signal(ADDRESS_BITS - 2)  # number of the word
+        self._write_data = Signal(WORD_BITS)
+        self._write_bits = Signal(WORD_BITS)  # bits whose strobe is set
+        self._refusal = Signal(ErrorCode)
+        has_address, has_data = Signal(), Signal()
+        strobe = Signal(WORD_BYTES)
+        m.d.comb += [
+            self.s_axil_awready.eq(~has_address),
+            self.s_axil_wready.eq(~has_data),
+            self._write.eq(has_address & has_data & ~self.s_axil_bvalid),
+            self._write_bits.eq(Cat(bit.replicate(8) for bit in strobe)),
+        ]
+        with m.If(self.s_axil_awvalid & self.s_axil_awready):
+            m.d.sync += [has_address.eq(1), self._write_word.eq(self.s_axil_awaddr[2:])]
+        with m.If(self.s_axil_wvalid & self.s_axil_wready):
+            m.d.sync += [has_data.eq(1), self._write_data.eq(self.s_axil_wdata), strobe.eq(self.s_axil_wstrb)]
+        with m.If(self.s_axil_bready):
+            m.d.sync += self.s_axil_bvalid.eq(0)
+        with m.If(self._write):
+            response = Mux(self._refusal == ErrorCode.NONE, Response.OKAY, Response.SLVERR)
+            m.d.sync += [
+                has_address.eq(0),
+                has_data.eq(0),
+                self.s_axil_bvalid.eq(1),
+                self.s_axil_bresp.eq(response),
+            ]
+
+    def _writes(self, register: Register, word: int = 0) -> Value:
+        """Whether a word of a register is being written, without refusal."""
+        accepted = self._write & (self._refusal == ErrorCode.NONE)
+        return accepted & (self._write_word == register.offset // WORD_BYTES + word)
+
+    def _elaborate_write_checks(self, m: Module) -> None:
+        start = REGISTERS["CONTROL"].field("start")
+        with m.Switch(self._write_word):
+            for register in REGISTERS.values():
+                with m.Case(*range(register.offset // WORD_BYTES, register.offset // WORD_BYTES + register.words)):
+                    if not register.writable:
+                        m.d.comb += self._refusal.eq(ErrorCode.READ_ONLY)
+                    elif register.locked:
+                        with m.If(self.busy):
+                            m.d.comb += self._refusal.eq(ErrorCode.WRITE_WHILE_BUSY)
+                    elif register.name == "CONTROL":
+                        with m.If(self.busy & (self._write_data & self._write_bits)[start.offset]):
+                            m.d.comb += self._refusal.eq(ErrorCode.START_WHILE_BUSY)
+            with m.Default():
+                m.d.comb += self._refusal.eq(ErrorCode.UNMAPPED_WRITE)
+
+    # -- registers -------------------------------------------------------------------------------------------
+
+    def _elaborate_stored(self, m: Module) -> None:
+        """Registers that keep what is written."""
+        for register in REGISTERS.values():
+            fields = [field for field in register.fields if field.access is Access.RW]
+            if not fields:
+                continue
+            kept = sum(field.mask for field in fields)
+            if register.locked:
+                kept &= (1 << self.config.address_bits) - 1
+            stored = Signal(register.bits, init=register.reset(self.config), name=register.name.lower())
+            for word in range(register.words):
+                old = stored.word_select(word, WORD_BITS)
+                new = (old & ~self._write_bits) | (self._write_data & self._write_bits)
+                with m.If(self._writes(register, word)):
+                    m.d.sync += old.eq(new & (kept >> word * WORD_BITS & (1 << WORD_BITS) - 1))
+            self._values[register.name] = stored
+        m.d.comb += [
+            self.descriptor.eq(self._values["DESCRIPTOR"]),
+            self.memory_base.eq(self._values["MEMORY_BASE"]),
+            self.memory_limit.eq(self._values["MEMORY_LIMIT"]),
+        ]
+
+    def _elaborate_commands(self, m: Module) -> None:
+        control = REGISTERS["CONTROL"]
+        self._clear_counters = Signal()
+        written = Mux(self._writes(control), self._write_data & self._write_bits, 0)
+        for name, command in (
+            ("start", self.start),
+            ("soft_reset", self.soft_reset),
+            ("clear_counters", self._clear_counters),
+        ):
+            m.d.comb += command.eq(written[control.field(name).offset])
+        self._values["CONTROL"] = Const(0, control.bits)
+
+    def _elaborate_flags(self, m: Module) -> None:
+        """STATUS, ERROR, ACCESS_ERROR and the interrupt. What is set in the cycle in which it is cleared stays set."""
+        status, access_error = REGISTERS["STATUS"], REGISTERS["ACCESS_ERROR"]
+        flags = {field.name: Signal(name=field.name) for field in status.fields if field.access is Access.W1C}
+        cleared = Signal(WORD_BITS)
+        m.d.comb += cleared.eq(Mux(self._writes(status), self._write_data & self._write_bits, 0))
+        fault, access_fault = Signal(fault_layout), Signal(Shape.cast(ErrorCode))
+        access_word = Signal.like(self._write_word)
+        self._read_refused, self._read_word = Signal(), Signal(ADDRESS_BITS - 2)
+
+        clear = {name: cleared[status.field(name).offset] | (self.start & (name != "access_error")) for name in flags}
+        for name, flag in flags.items():
+            with m.If(clear[name]):
+                m.d.sync += flag.eq(0)
+                if name == "error":
+                    m.d.sync += fault.eq(0)
+                if name == "access_error":
+                    m.d.sync += [access_fault.eq(0), access_word.eq(0)]
+        with m.If(self.chain_done):
+            m.d.sync += flags["done"].eq(1)
+        with m.If(self.job_done & self.job_interrupt):
+            m.d.sync += flags["job_done"].eq(1)
+        with m.If(self.fault_valid & (~flags["error"] | clear["error"])):
+            m.d.sync += [flags["error"].eq(1), fault.eq(self.fault)]
+        write_refused = self._write & (self._refusal != ErrorCode.NONE)
+        with m.If((write_refused | self._read_refused) & (~flags["access_error"] | clear["access_error"])):
+            m.d.sync += [
+                flags["access_error"].eq(1),
+                access_fault.eq(Mux(write_refused, self._refusal, ErrorCode.UNMAPPED_READ)),
+                access_word.eq(Mux(write_refused, self._write_word, self._read_word)),
+            ]
+
+        self._values["STATUS"] = self._compose(status, {"busy": self.busy, **flags})
+        address = access_word << 2
+        self._values["ACCESS_ERROR"] = self._compose(access_error, {"code": access_fault, "register": address})
+        self._values["ERROR"] = self._compose(REGISTERS["ERROR"], {"code": fault.code, "detail": fault.detail})
+        self._values["ERROR_ADDRESS"] = fault.address
+        m.d.comb += self.irq.eq((self._values["STATUS"] & self._values["INTERRUPT_ENABLE"]).any())
+
+    @staticmethod
+    def _compose(register: Register, values: dict[str, Value]) -> Value:
+        """Value of a register from the values of its fields."""
+        word = Const(0, register.bits)
+        for name, value in values.items():
+            word = word | (Value.cast(value) << register.field(name).offset)
+        return word[: register.bits]
+
+    def _elaborate_job_results(self, m: Module) -> None:
+        jobs, tag = Signal(32), Signal(32)
+        with m.If(self.job_done):
+            m.d.sync += [jobs.eq(jobs + 1), tag.eq(self.job_tag)]
+        self._values |= {"JOBS_DONE": jobs, "TAG": tag, "CURRENT_DESCRIPTOR": self.current_descriptor}
+
+    def _elaborate_counters(self, m: Module) -> None:
+        """Events are registered first, so that nothing in the machine waits for an adder here."""
+        self._counters: dict[int, tuple[Signal, Signal]] = {}  # low and high word by the number of the low one
+        own = {"cycles": self.busy, "jobs": self.job_done}
+        for counter in COUNTERS:
+            shape = counter.event(self.config)
+            event = Signal(shape, name=f"{counter.name}_event")
+            m.d.sync += event.eq(own.get(counter.name, self.events[counter.name] if counter.name not in own else 0))
+            component = EventCounter(shape)
+            place(m, f"count_{counter.name}", component, EventCounter.module_name(shape))
+            m.d.comb += [component.event.eq(event), component.clear.eq(self._clear_counters)]
+            self._counters[counter_offset(counter.name) // WORD_BYTES] = component.low, component.high
+
+    # -- reading ---------------------------------------------------------------------------------------------
+
+    def _elaborate_read(self, m: Module) -> None:
+        """Address, then the word out of a register. Reading a counter's low word keeps its high word."""
+        reading = Signal()  # the address is there
+        answered = Signal()  # first cycle of the answer
+        held_high = Signal(WORD_BITS)
+        m.d.comb += self.s_axil_arready.eq(~reading & ~self.s_axil_rvalid)
+        m.d.sync += answered.eq(reading)
+        with m.If(self.s_axil_arvalid & self.s_axil_arready):
+            m.d.sync += [reading.eq(1), self._read_word.eq(self.s_axil_araddr[2:])]
+        with m.If(reading):
+            m.d.sync += [reading.eq(0), self.s_axil_rvalid.eq(1), self.s_axil_rresp.eq(Response.OKAY)]
+            with m.Switch(self._read_word):
+                for word, value in self._words(held_high).items():
+                    with m.Case(word):
+                        m.d.sync += self.s_axil_rdata.eq(value)
+                with m.Default():
+                    m.d.comb += self._read_refused.eq(1)
+                    m.d.sync += [self.s_axil_rdata.eq(0), self.s_axil_rresp.eq(Response.SLVERR)]
+        with m.If(self.s_axil_rvalid & self.s_axil_rready):
+            m.d.sync += self.s_axil_rvalid.eq(0)
+        with m.If(answered):
+            with m.Switch(self._read_word):
+                for word, (_, high) in self._counters.items():
+                    with m.Case(word):
+                        m.d.sync += held_high.eq(high)
+
+    def _words(self, held_high: Value) -> dict[int, Value]:
+        """Every word that can be read, by its number."""
+        words = {}
+        for register in REGISTERS.values():
+            number = register.offset // WORD_BYTES
+            if number in self._counters:
+                words |= {number: self._counters[number][0], number + 1: held_high}
+                continue
+            value = Value.cast(self._values[register.name])
+            for word in range(register.words):
+                words[number + word] = value[word * WORD_BITS : (word + 1) * WORD_BITS]
+        return words

@@ -1,0 +1,141 @@
+"""Life of a chain of jobs: start, hand-over from job to job, and the orderly end when something goes wrong."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from fineq_hw.config import AcceleratorConfig
+from fineq_hw.control.csr import POINTER_BITS, fault_layout
+from fineq_hw.control.descriptor_unit import checked_job_layout
+from fineq_hw.interface.error_codes import READ_FAULT, WRITE_FAULT, ErrorCode
+from fineq_hw.lib.axi import bus_error_layout
+
+_BUS_ERRORS = READ_FAULT >> 3
+"""Upper bits of the codes of bus errors; below them a bit for writes and the response."""
+
+assert WRITE_FAULT == READ_FAULT + 4 and READ_FAULT % 8 == 0
+
+
+class JobControl(wiring.Component):
+    """Starts the blocks for one job after the other.
+
+    A job begins with `job_start` and ends when no block is working and every write has been answered; it stays on
+    offer on `jobs` so long, which holds it still for the blocks. The next one starts two cycles later.
+
+    A bus error or a soft reset ends the chain: both engines are stopped, and when nothing is under way any more
+    one cycle of `flush` resets engines, descriptor unit and data path. The first reason is reported.
+
+    Ports:
+        start: of the chain, at `descriptor`; only while not `busy`.
+        soft_reset: for one cycle; without effect while not `busy`.
+        jobs: from the descriptor unit.
+        working: some block is not through with the job.
+        read_error, read_idle, write_error, write_idle: of the engines.
+        job_start: for one cycle.
+        stop: of the engines.
+        flush: resets everything but the registers and this component.
+        busy, job_done, chain_done, fault_valid, fault, current_descriptor: see `ControlStatusRegisters`.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "descriptor": In(POINTER_BITS),
+                "soft_reset": In(1),
+                "jobs": In(stream.Signature(checked_job_layout(config))),
+                "working": In(1),
+                "read_error": In(bus_error_layout(config)),
+                "read_idle": In(1),
+                "write_error": In(bus_error_layout(config)),
+                "write_idle": In(1),
+                "job_start": Out(1),
+                "stop": Out(1),
+                "flush": Out(1),
+                "busy": Out(1),
+                "job_done": Out(1),
+                "chain_done": Out(1),
+                "fault_valid": Out(1),
+                "fault": Out(fault_layout),
+                "current_descriptor": Out(POINTER_BITS),
+            }
+        )
+
+    @staticmethod
+    def module_name(config: AcceleratorConfig) -> str:
+        return f"fineq_job_control_{config.address_bits}"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+
+        class State(enum.Enum, shape=3):
+            IDLE = 0
+            NEXT = 1
+            WORK = 2
+            STOP = 3
+            FLUSH = 4
+
+        state = Signal(State)
+        checked = self.jobs.payload
+        broken = Signal()
+        interrupted = Signal()
+        reason = Signal(fault_layout)  # why the chain is being stopped
+        m.d.comb += [
+            self.busy.eq(state != State.IDLE),
+            self.stop.eq(state == State.STOP),
+            self.flush.eq(state == State.FLUSH),
+            broken.eq(self.read_error.valid | self.write_error.valid),
+            interrupted.eq(broken | self.soft_reset),
+        ]
+        with m.Switch(state):
+            with m.Case(State.IDLE):
+                with m.If(self.start):
+                    m.d.sync += [state.eq(State.NEXT), self.current_descriptor.eq(self.descriptor)]
+            with m.Case(State.NEXT):
+                with m.If(self.jobs.valid & ~interrupted):
+                    m.d.sync += self.current_descriptor.eq(checked.address)
+                with m.If(interrupted):
+                    m.d.sync += state.eq(State.STOP)
+                with m.Elif(self.jobs.valid & (checked.error != ErrorCode.NONE)):
+                    m.d.comb += [
+                        self.jobs.ready.eq(1),
+                        self.fault_valid.eq(1),
+                        self.fault.code.eq(checked.error),
+                        self.fault.detail.eq(checked.detail),
+                        self.fault.address.eq(checked.address),
+                    ]
+                    m.d.sync += state.eq(State.IDLE)
+                with m.Elif(self.jobs.valid):
+                    m.d.comb += self.job_start.eq(1)
+                    m.d.sync += state.eq(State.WORK)
+            with m.Case(State.WORK):
+                with m.If(interrupted):
+                    m.d.sync += state.eq(State.STOP)
+                with m.Elif(~self.working & self.write_idle):
+                    m.d.comb += [
+                        self.jobs.ready.eq(1),
+                        self.job_done.eq(1),
+                        self.chain_done.eq(checked.job.last),
+                    ]
+                    m.d.sync += state.eq(Mux(checked.job.last, State.IDLE, State.NEXT))
+            with m.Case(State.STOP):
+                with m.If(self.read_idle & self.write_idle):
+                    m.d.sync += state.eq(State.FLUSH)
+            with m.Case(State.FLUSH):
+                m.d.comb += [self.fault_valid.eq(1), self.fault.eq(reason)]
+                m.d.sync += state.eq(State.IDLE)
+
+        error = Signal(bus_error_layout(self.config))
+        m.d.comb += error.eq(Mux(self.read_error.valid, self.read_error, self.write_error))
+        with m.If((state == State.NEXT) | (state == State.WORK)):
+            with m.If(broken):
+                m.d.sync += [
+                    Value.cast(reason.code).eq(Cat(error.response, ~self.read_error.valid, Const(_BUS_ERRORS))),
+                    reason.address.eq(error.address),
+                ]
+            with m.Else():
+                m.d.sync += [reason.code.eq(ErrorCode.ABORTED), reason.address.eq(self.current_descriptor)]
+        return m

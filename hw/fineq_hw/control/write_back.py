@@ -1,0 +1,73 @@
+"""Where the results of every tile go: commands for the write engine."""
+
+from __future__ import annotations
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from fineq_hw.config import AcceleratorConfig
+from fineq_hw.control.tile_walk import TileWalk
+from fineq_hw.interface.machine_streams import OutputFormat, job_layout, transfer_layout
+from fineq_hw.lib.hierarchy import place
+
+RESULT_BYTES = {OutputFormat.SUMS: 4, OutputFormat.FIXED: 4, OutputFormat.INT8: 1}
+"""Bytes of one result in memory."""
+
+
+class WriteBack(wiring.Component):
+    """One command for every token tile and channel tile of a job, in the order of `TileWalk`.
+
+    Streams: `commands` of the write engine: as many rows as tokens in the tile, as long as its channels.
+
+    Other ports: `start` and `job` as for every block; `busy`: commands are still to be given.
+    """
+
+    def __init__(self, config: AcceleratorConfig) -> None:
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "job": In(job_layout(config)),
+                "busy": Out(1),
+                "commands": Out(stream.Signature(transfer_layout(config))),
+            }
+        )
+
+    @staticmethod
+    def module_name(config: AcceleratorConfig) -> str:
+        sizes = f"{config.array.rows}x{config.channels_per_tile}_{config.final_channels}"
+        return f"fineq_write_back_{sizes}_{config.address_bits}"
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config, job = self.config, self.job
+        walk = TileWalk(config)
+        place(m, "walk", walk, TileWalk.module_name(config))
+        tokens_base = Signal(config.address_bits)
+        address = Signal(config.address_bits)
+        row_bytes = Signal.like(self.commands.payload.row_bytes)
+        next_tokens = Signal(config.address_bits)
+        wide, narrow = RESULT_BYTES[OutputFormat.FIXED], RESULT_BYTES[OutputFormat.INT8]
+        small = job.output_format == OutputFormat.INT8
+        asked = self.commands.valid & self.commands.ready
+        walk.follow(m, self.start, job, 1)
+        m.d.comb += [
+            walk.advance.eq(asked),
+            row_bytes.eq(Mux(small, walk.channels_in_tile * narrow, walk.channels_in_tile * wide)),
+            next_tokens.eq(tokens_base + job.destination_stride * config.array.rows),
+            self.commands.valid.eq(walk.active),
+            self.commands.payload.address.eq(address),
+            self.commands.payload.row_bytes.eq(row_bytes),
+            self.commands.payload.rows.eq(walk.tokens_in_tile),
+            self.commands.payload.stride.eq(job.destination_stride),
+            self.busy.eq(walk.active),
+        ]
+        with m.If(self.start):
+            m.d.sync += [tokens_base.eq(job.destination), address.eq(job.destination)]
+        with m.Elif(asked):
+            with m.If(walk.last_channels):
+                m.d.sync += [tokens_base.eq(next_tokens), address.eq(next_tokens)]
+            with m.Else():
+                m.d.sync += address.eq(address + row_bytes)
+        return m

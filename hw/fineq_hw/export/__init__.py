@@ -1,0 +1,1 @@
+"""From components to Verilog files, linted."""

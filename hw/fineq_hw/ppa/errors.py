@@ -1,7 +1,0 @@
-"""The one exception of the synthesis flow: its text says what is wrong and what to do."""
-
-from __future__ import annotations
-
-
-class SynthesisError(RuntimeError):
-    """A step of the synthesis flow cannot go on; the text is one sentence for the user."""

@@ -1,0 +1,1 @@
+"""Switching activity of mapped netlists on real data, with and without glitches."""

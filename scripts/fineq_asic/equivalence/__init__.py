@@ -1,0 +1,1 @@
+"""Proofs that mapped netlists equal their RTL."""

@@ -1,0 +1,1 @@
+"""Whole flows: what is run at a size and what it found."""

@@ -1,0 +1,396 @@
+"""The logic of a whole accelerator around its array, mapped to the cells: area and timing block by block.
+
+The blocks stay modules, so paths from block to block are analysed as well. Large memories and the array itself are
+not mapped: a stand-in with a register behind every input and before every output takes the place of each. The
+outputs of a memory's stand-in come `MEMORY_ACCESS_NS` after the clock edge and its inputs have to be there
+`MEMORY_SETUP_NS` before the next one, which stands for a compiled memory; the array has registers there itself.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fineq_asic.errors import SynthesisError
+from fineq_asic.library.liberty import Library, read_liberty
+from fineq_asic.library.pdk import Pdk, find_pdk
+from fineq_asic.mapping.yosys import MappingOptions, map_design, run_yosys
+from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
+from fineq_asic.netlist.netlist import Netlist, write_verilog
+from fineq_asic.timing.opensta import WIRE_LOAD, Constraints, TimingReport, analyse_timing, find_sta, run_sta, thin
+from fineq_hw.accelerator import make_accelerator
+from fineq_hw.config import ACCELERATORS
+from fineq_hw.export.verilog import convert
+
+MEMORY_ACCESS_NS = 1.0
+MEMORY_SETUP_NS = 0.2
+"""Assumed of memory macros of up to 100 kbit in 45 nm; no macro was compiled."""
+
+MACRO_WORDS = 16
+"""Memories with fewer words (queues) and those that are never written (tables) are logic."""
+
+STAND_IN = "stand_in"
+_UNUSED = ("clk", "\\rst ")
+_KEPT_INSIDE = (r"fineq_vector_lane_\d+",)
+_ARRAY = re.compile(r"fineq_(mac_)?array_\w+")
+_EFFORT = "speed"
+"""Mapping effort; with less, the comparisons of 40-bit addresses ripple and miss 400 MHz."""
+
+_UTILISATIONS = (0.5, 0.3)
+"""Buffer utilisation, tried in this order until the clock is met."""
+
+GLUE = "top level"
+
+
+@dataclass(frozen=True)
+class MemoryArray:
+    """A memory that is not mapped: where it is, and its size."""
+
+    block: str
+    name: str
+    words: int
+    bits: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """One kind of block.
+
+    Attributes:
+        name: instance in the accelerator.
+        instances: how many there are.
+        cells, area: of one, without memories and without blocks that have a line of their own; um^2.
+        slack_ns: least setup slack of all paths that end in it.
+    """
+
+    name: str
+    instances: int
+    cells: int
+    area: float
+    slack_ns: float
+
+
+@dataclass(frozen=True)
+class BlocksReport:
+    """Everything the report says; `block`: the only one that was mapped, if not all were."""
+
+    accelerator: str
+    block: str | None
+    clock_ns: float
+    timing: TimingReport
+    blocks: tuple[Block, ...]
+    memories: tuple[MemoryArray, ...]
+
+
+@dataclass(frozen=True)
+class _MacroConstraints(Constraints):
+    """Constraints with the timing of memories; `macros`: paths of their stand-ins."""
+
+    macros: tuple[str, ...] = ()
+
+    def sdc(self) -> str:
+        lines = [super().sdc()]
+        for path in self.macros:
+            # An early clock stands for the setup: an uncertainty would give every pin tags of its own, hours of them.
+            lines += [
+                f"set_clock_latency {MEMORY_ACCESS_NS} [get_pins {path}/*/CK]",
+                f"set_clock_latency -{MEMORY_SETUP_NS} [get_pins {path}/held_*/CK]",
+                f"set_false_path -from [get_pins {path}/held_*/CK]",
+            ]
+        return "\n".join([*lines, ""])
+
+
+def _ports(text: str) -> list[tuple[str, str, int]]:
+    """Direction, name and width of the ports of a generated module."""
+    found = re.findall(r"^  (input|output) (?:reg |wire )?(?:\[(\d+):0\] )?(\w+)\s*;", text, re.MULTILINE)
+    return [(direction, name, int(high or 0) + 1) for direction, high, name in found]
+
+
+def stand_in(name: str, ports: list[tuple[str, str, int]]) -> str:
+    """Verilog of a module with a register behind every input and before every output, all of them needed.
+
+    Args:
+        name: of the module.
+        ports: direction, name and width.
+    """
+    ports = [(direction, port if port == "clk" else f"\\{port} ", width) for direction, port, width in ports]
+    inputs = [
+        (port, width) for direction, port, width in ports if direction == "input" and port not in ("clk", "\\rst ")
+    ]
+    outputs = [(port, width) for direction, port, width in ports if direction == "output"]
+    into, out = (max(1, sum(width for _, width in group)) for group in (inputs, outputs))
+    # A ring of registers that all inputs turn: none is a copy of another.
+    sources = [f"read[{(bit + 1) % out}]" for bit in range(out)]
+    for bit in range(into):
+        sources[bit % out] += f" ^ held[{bit}]"
+    body = [f"    read[{bit}] <= {source};" for bit, source in enumerate(sources)]
+    names = ", ".join(port for _, port, _ in ports)
+    return "\n".join(
+        [
+            f"module {name}({names});",
+            *(f"  {direction} [{width - 1}:0] {port};" for direction, port, width in ports),
+            f"  reg [{into - 1}:0] held;",
+            f"  reg [{out - 1}:0] read;",
+            "  always @(posedge clk) begin",
+            f"    held <= {{{', '.join(port for port, _ in inputs)}}};",
+            *body,
+            "  end",
+            f"  assign {{{', '.join(port for port, _ in outputs)}}} = read;",
+            "endmodule",
+            "",
+        ]
+    )
+
+
+def _without_memories(module: str, text: str, work: Path) -> tuple[str, str, list[tuple[str, int, int]]]:
+    """Move the large memories of a module into a stand-in.
+
+    Returns:
+        Verilog of the module, of the stand-in, and name, words and width of each memory. Without large memories
+        the text stays as it is.
+    """
+    declared = re.findall(r"^  reg \[(\d+):0\] (\S+)\s+\[(\d+):0\];", text, re.MULTILINE)
+    if not any(int(depth) + 1 >= MACRO_WORDS for _, _, depth in declared):
+        return text, "", []
+    source, moved, listing = (work / f"{module}.{end}" for end in ("source.v", "moved.v", "json"))
+    source.write_text(text, encoding="utf-8")
+    name = f"{STAND_IN}_{module}"
+    run_yosys(
+        [
+            f"read_verilog {source}",
+            "proc",
+            "opt_clean",
+            "memory -nomap",
+            "opt_clean",
+            f"select -set macros t:$mem_v2 r:SIZE>={MACRO_WORDS} %i r:WR_PORTS>0 %i",
+            f"submod -name {name} @macros",
+            "opt_clean",
+            f"write_json {listing}",
+            f"select {module}",
+            f"write_verilog -noattr -selected {moved}",
+        ],
+        work,
+    )
+    modules = json.loads(listing.read_text(encoding="utf-8"))["modules"]
+    if name not in modules:
+        return text, "", []
+    cells = [cell["parameters"] for cell in modules[name]["cells"].values() if cell["type"] == "$mem_v2"]
+    memories = [
+        (re.sub(r"\$\d+$", "", cell["MEMID"].lstrip("\\")), int(cell["SIZE"], 2), int(cell["WIDTH"], 2))
+        for cell in cells
+    ]
+    ports = [(port["direction"], key.lstrip("\\"), len(port["bits"])) for key, port in modules[name]["ports"].items()]
+    moved_text = moved.read_text(encoding="utf-8")
+    return moved_text[moved_text.index("module ") :], stand_in(name, ports), sorted(memories)
+
+
+def _instances(text: str) -> dict[str, str]:
+    """Module of every instance that a generated module holds."""
+    return {name: kind for kind, name in re.findall(r"^  (fineq_\w+|stand_in_\w+) (\w+) \(", text, re.MULTILINE)}
+
+
+def measure(
+    accelerator: str,
+    work: Path,
+    block: str | None = None,
+    clock_ns: float = 2.5,
+    progress: Callable[[str], None] = lambda line: None,
+) -> BlocksReport:
+    """Map an accelerator's logic and time it.
+
+    Args:
+        accelerator: name in `ACCELERATORS`.
+        work: directory for all that the tools write; created.
+        block: only this block, by its instance name in the accelerator; its ports are then those of a chip.
+        clock_ns: clock period.
+        progress: called with a line after each step.
+
+    Raises:
+        SynthesisError: unknown accelerator or block, a missing tool, or a failing step.
+    """
+    if accelerator not in ACCELERATORS:
+        raise SynthesisError(f"unknown accelerator {accelerator!r}: choose one of {', '.join(ACCELERATORS)}")
+    pdk, sta = find_pdk(), find_sta()
+    work.mkdir(parents=True, exist_ok=True)
+    work = work.resolve()
+    texts, _ = convert({accelerator: make_accelerator(ACCELERATORS[accelerator])})
+    blocks = _instances(texts[accelerator])
+    if block is not None and block not in blocks:
+        raise SynthesisError(f"{accelerator} has no block {block!r}: choose one of {', '.join(sorted(blocks))}")
+    top = accelerator if block is None else blocks[block]
+    used, memories = _with_stand_ins(texts, top, work)
+    files = []
+    for name, text in used.items():
+        files.append(work / f"{name}.v")
+        files[-1].write_text(text, encoding="utf-8")
+    bits = sum(each.words * each.bits for each in memories)
+    progress(f"{top}: {len(files)} modules; {bits:,} bits of memory are left out")
+    kept = (*(re.escape(kind) for kind in blocks.values()), *_KEPT_INSIDE, rf"{STAND_IN}_\w+", _ARRAY.pattern)
+    names = {kind: name for name, kind in blocks.items()}
+    memories = [replace(each, block=names[each.block]) for each in memories]
+    macros = sorted({f"{names[kind]}/{STAND_IN}_{kind}" for kind in used if f"{STAND_IN}_{kind}" in used})
+    if block is not None:
+        macros = [path.split("/")[1] for path in macros]
+    constraints = _MacroConstraints(clock_ns, macros=tuple(macros))
+    library = read_liberty(pdk.liberty)
+    mapped = map_design(files, top, MappingOptions(clock_ns, kept, effort=_EFFORT), pdk, library, work)
+    progress(f"{top}: mapped for {_EFFORT}")
+    best: tuple[TimingReport, Netlist] | None = None
+    slacks: dict[str, float] = {}
+    for utilisation in _UTILISATIONS:
+        netlist = copy.deepcopy(mapped)
+        loads = insert_buffers(netlist, library, library.wire_loads[WIRE_LOAD], BufferOptions(utilisation))
+        thinned = thin(netlist, loads, library)
+        write_verilog(thinned, work / "timing.v")
+        timing = analyse_timing(thinned, work / "timing.v", constraints, pdk, sta, work)
+        progress(f"{top}: {timing.verdict()}")
+        if best is None or timing.worst_slack_ns > best[0].worst_slack_ns:
+            best = timing, netlist
+            slacks = _slack_by_place(thinned, pdk, sta, work)
+        if timing.met:
+            break
+    timing, netlist = best
+    rows = _rows(netlist, library, slacks, {top: GLUE if block is None else block} | names)
+    return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))
+
+
+def _with_stand_ins(texts: dict[str, str], top: str, work: Path) -> tuple[dict[str, str], list[MemoryArray]]:
+    """Verilog by module of `top` and everything under it but memories and array."""
+    used: dict[str, str] = {}
+    memories: list[MemoryArray] = []
+    waiting = [top]
+    while waiting:
+        name = waiting.pop(0)
+        if name in used:
+            continue
+        if _ARRAY.fullmatch(name):
+            used[name] = stand_in(name, _ports(texts[name]))
+            continue
+        text, macro, found = _without_memories(name, texts[name], work)
+        used[name] = text
+        if macro:
+            used[f"{STAND_IN}_{name}"] = macro
+        memories += [MemoryArray(name, *each) for each in found]
+        waiting += [kind for kind in _instances(texts[name]).values()]
+    return used, memories
+
+
+def _slack_by_place(netlist: Netlist, pdk: Pdk, sta: Path, work: Path) -> dict[str, float]:
+    """Least setup slack of all paths that end in a block, by its path; `` for those that end outside of blocks."""
+    script = "\n".join(
+        [
+            f"read_liberty {pdk.liberty}",
+            f"read_verilog {work / 'timing.v'}",
+            f"link_design {netlist.top}",
+            f"source {work / 'constraints.sdc'}",
+            "foreach end [find_timing_paths -path_delay max -group_count 1000000] {",
+            '  puts "FINEQ: slack [get_property $end slack] [get_property [get_property $end endpoint] full_name]"',
+            "}",
+        ]
+    )
+    slacks: dict[str, float] = {}
+    for text, pin in re.findall(r"^FINEQ: slack (\S+) (\S+)$", run_sta(sta, script, work, "slacks"), re.MULTILINE):
+        place = "/".join(pin.split("/")[:-2])
+        slacks[place] = min(float(text), slacks.get(place, float("inf")))
+    return slacks
+
+
+def _rows(netlist: Netlist, library: Library, slacks: dict[str, float], names: dict[str, str]) -> tuple[Block, ...]:
+    """One line for every kind of module that was mapped; memories' pins count for the block that holds them."""
+    paths = _paths(netlist)
+    rows = []
+    for kind, times in netlist.multiplicity.items():
+        if kind.startswith(STAND_IN) or _ARRAY.fullmatch(kind):
+            continue
+        cells = [each for each in netlist.modules[kind].instances if each.kind not in netlist.modules]
+        ends = [slack for path in paths[kind] for place, slack in slacks.items() if _ends_in(place, path)]
+        rows.append(
+            Block(
+                names.get(kind, re.sub(r"^fineq_|_\d+$", "", kind)),
+                times,
+                len(cells),
+                sum(library.cell(each.kind).area for each in cells),
+                min(ends, default=float("nan")),
+            )
+        )
+    order = list(names.values())
+    return tuple(sorted(rows, key=lambda row: (row.name == GLUE, order.index(row.name) if row.name in order else -1)))
+
+
+def _ends_in(place: str, path: str) -> bool:
+    head, _, last = place.rpartition("/")
+    return place == path or (head == path and last.startswith(STAND_IN))
+
+
+def _paths(netlist: Netlist) -> dict[str, list[str]]:
+    """Paths of all instances of every module."""
+    paths: dict[str, list[str]] = {netlist.top: [""]}
+    for kind in reversed(netlist.bottom_up):
+        for each in netlist.modules[kind].instances:
+            if each.kind in netlist.modules:
+                paths.setdefault(each.kind, []).extend(
+                    f"{above}/{each.name}" if above else each.name for above in paths[kind]
+                )
+    return paths
+
+
+# -- report ----------------------------------------------------------------------------------------------------
+
+
+def as_markdown(report: BlocksReport) -> str:
+    """The tables of docs/results/accelerator-blocks.md."""
+    command = "fineq accelerator-blocks"
+    command += "" if report.accelerator == "accelerator_64x64" else f" --accelerator {report.accelerator}"
+    command += f" --block {report.block}" if report.block else ""
+    command += "" if report.clock_ns == 2.5 else f" --clock-ns {report.clock_ns:g}"
+    total = sum(row.instances * row.area for row in report.blocks)
+    lines = [
+        f"# Logic of `{report.accelerator}` around its array",
+        "",
+        f"Made by `{command}`: mapped to FreePDK45 for {_EFFORT} with the cells and constraints of the array's "
+        "own report (docs/synthesis.md), the blocks kept as modules. Slack is the least of all paths that end in a "
+        f"block, those from other blocks included; the clock period is {report.clock_ns:g} ns. At the top, "
+        f"{report.timing.verdict()}.",
+        "",
+        "The array is not mapped here, nor are the memories of the second table. In timing, memories give their data "
+        f"{MEMORY_ACCESS_NS:g} ns after the clock edge and need their inputs {MEMORY_SETUP_NS:g} ns before it: an "
+        "assumption, no macro was compiled, and the load of their pins is that of a flip-flop. Tables and queues are "
+        "logic.",
+        "",
+        "| block | instances | cells | um2 each | um2 | worst slack, ns |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    for row in report.blocks:
+        name = row.name if row.name == GLUE else f"`{row.name}`"
+        lines.append(
+            f"| {name} | {row.instances} | {row.cells:,} | {row.area:,.0f} | {row.instances * row.area:,.0f} | "
+            f"{row.slack_ns:.3f} |"
+        )
+    lines += [f"| together | | {sum(r.instances * r.cells for r in report.blocks):,} | | {total:,.0f} | |", ""]
+    if report.memories:
+        lines += ["| memory | in | words | bits a word | kbit |", "|---|---|--:|--:|--:|"]
+        for each in report.memories:
+            size = each.words * each.bits / 1024
+            lines.append(f"| {each.name} | `{each.block}` | {each.words} | {each.bits} | {size:,.1f} |")
+        bits = sum(each.words * each.bits for each in report.memories)
+        lines += [f"| together | | | | {bits / 1024:,.1f} |", ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def write_report(report: BlocksReport, directory: Path) -> Path:
+    """Write accelerator-blocks.md, whole or not at all.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "accelerator-blocks.md"
+    aside = path.with_name(f".{path.name}.new")
+    aside.write_text(as_markdown(report), encoding="utf-8")
+    os.replace(aside, path)
+    return path

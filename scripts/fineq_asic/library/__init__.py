@@ -1,0 +1,1 @@
+"""The cell library: where it is, and what its Liberty file says."""

@@ -1,0 +1,273 @@
+"""Maps RTL to the standard cells with Yosys and ABC (the `pyosys` wheel).
+
+What repeats stays a module and is mapped once (a row of the array, for instance). Smaller units that repeat
+inside it (a processing element, an encoder) are optimised once and then dissolved into it, so that clock gates
+are shared between them; their cells keep the unit's instance name, which is how area and power are
+attributed. Full and half adders are placed as library cells: ABC cannot find cells with two outputs by itself.
+Latches and their clock gates are placed as well, so that no latch can come about by accident.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fineq_asic.errors import SynthesisError
+from fineq_asic.library.liberty import Library
+from fineq_asic.library.pdk import Pdk
+from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.yosys_reader import INVERTED_OUTPUT, read_json, use_inverted_outputs
+
+FULL_ADDER_MODULE = "fineq_full_adder"
+HALF_ADDER_MODULE = "fineq_half_adder"
+LATCH_MODULE = "fineq_latch"
+CLOCK_GATE_MODULE = "fineq_clock_gate"
+SELECT_MODULES = ("fineq_select_1", "fineq_select_2", "fineq_select_3", "fineq_xor", "fineq_xnor")
+PLACED_MODULES = (FULL_ADDER_MODULE, HALF_ADDER_MODULE, LATCH_MODULE, CLOCK_GATE_MODULE, *SELECT_MODULES)
+"""Modules of the RTL that stand for one library cell each."""
+
+_CELL_MAP = f"""
+module {FULL_ADDER_MODULE} (input a, b, c, output sum, carry);
+  FA_X1 cell_ (.A(a), .B(b), .CI(c), .CO(carry), .S(sum));
+endmodule
+module {HALF_ADDER_MODULE} (input a, b, output sum, carry);
+  HA_X1 cell_ (.A(a), .B(b), .CO(carry), .S(sum));
+endmodule
+module {LATCH_MODULE} (input enable, d, output q);
+  DLH_X1 cell_ (.G(enable), .D(d), .Q(q));
+endmodule
+module {CLOCK_GATE_MODULE} (input clk, enable, output gated_clk);
+  CLKGATE_X1 cell_ (.CK(clk), .E(enable), .GCK(gated_clk));
+endmodule
+module fineq_select_1 (input d0, s0, output q_n);
+  NAND2_X1 cell_ (.A1(d0), .A2(s0), .ZN(q_n));
+endmodule
+module fineq_select_2 (input d0, s0, d1, s1, output q_n);
+  AOI22_X1 cell_ (.A1(d0), .A2(s0), .B1(d1), .B2(s1), .ZN(q_n));
+endmodule
+module fineq_select_3 (input d0, s0, d1, s1, d2, s2, output q_n);
+  AOI222_X1 cell_ (.A1(d0), .A2(s0), .B1(d1), .B2(s1), .C1(d2), .C2(s2), .ZN(q_n));
+endmodule
+module fineq_xor (input d, invert, output q);
+  XOR2_X1 cell_ (.A(d), .B(invert), .Z(q));
+endmodule
+module fineq_xnor (input d, invert, output q);
+  XNOR2_X1 cell_ (.A(d), .B(invert), .ZN(q));
+endmodule
+(* techmap_celltype = "$fa" *)
+module _fineq_fa (A, B, C, X, Y);
+  parameter WIDTH = 1;
+  input [WIDTH-1:0] A, B, C;
+  output [WIDTH-1:0] X, Y;
+  genvar i;
+  generate for (i = 0; i < WIDTH; i = i + 1) begin : bits
+    FA_X1 cell_ (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
+  end endgenerate
+endmodule
+"""
+"""Verilog templates: what stands for a cell in the RTL, and the adders of Yosys' arithmetic passes."""
+
+_INVERTER_MAP = f"""
+(* techmap_celltype = "$_NOT_" *)
+module _fineq_inverted_output (A, Y);
+  input A;
+  output Y;
+  {INVERTED_OUTPUT} cell_ (.A(A), .Y(Y));
+endmodule
+"""
+_BLACKBOXES = f"(* blackbox *)\nmodule {INVERTED_OUTPUT} (input A, output Y);\nendmodule\n"
+"""An inverter behind a register is a place-holder until the register is a cell with an inverted output to use:
+ABC then takes both polarities as free, which they are."""
+
+CLOCK_GATE = "CLKGATE_X1 E:CK:GCK"
+CLOCK_GATE_MIN_FLOPS = 4
+"""A clock gate (3.458 um^2) replaces a multiplexer (1.862 um^2) per flop from this many flops on."""
+
+_OPTIMISE = "+strash;ifraig;scorr;dc2;dch,-f;"
+_SIZE = ";topo;buffer,-c;topo;upsize,{D};dnsize,{D}"
+_ABC_SCRIPTS = {
+    "area": (_OPTIMISE + "amap,-m" + _SIZE, None),
+    "balanced": (_OPTIMISE + "amap,-m" + _SIZE, 300),
+    "speed": (_OPTIMISE + "map,-B,0.9,{D}" + _SIZE, 300),
+}
+"""ABC scripts by effort, with the delay target in ps; None: the clock period. ABC sees the logic between full
+adders only, so the full period is easily met and leaves the area smallest; a tight target closes timing."""
+
+EFFORTS = tuple(_ABC_SCRIPTS)
+"""From the smallest netlist to the fastest."""
+
+_DRIVING_CELL = "BUF_X2"
+_OUTPUT_LOAD_FF = 8.0
+"""What ABC assumes around a piece of logic: driven by a small buffer, loaded by a few gates."""
+
+_DONT_USE = ("*_X16", "*_X32", "TBUF*", "TINV*", "TLAT*", "SDFF*", "OAI33*")
+
+
+@dataclass(frozen=True)
+class MappingOptions:
+    """How to map.
+
+    Attributes:
+        clock_ns: target clock period in ns.
+        keep_modules: regular expressions; modules whose names match stay modules.
+        unit_modules: modules whose logic is mapped once before they are flattened into their parents.
+        both_polarities: modules whose registers offer their complement to ABC for nothing, as their cells do;
+            pays off where both are needed, costs a little elsewhere.
+        clock_gating: put enable flip-flops behind clock gates.
+        effort: one of `EFFORTS`.
+    """
+
+    clock_ns: float = 2.5
+    keep_modules: tuple[str, ...] = ()
+    unit_modules: tuple[str, ...] = ()
+    both_polarities: tuple[str, ...] = ()
+    clock_gating: bool = True
+    effort: str = "area"
+
+
+def _module_names(files: Sequence[Path]) -> list[str]:
+    names = []
+    for file in files:
+        names += re.findall(r"^\s*module\s+\\?([\w$.]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return names
+
+
+def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: Pdk, work: Path) -> list[str]:
+    """The Yosys commands that map `top` and write `work/netlist.json`."""
+    sources = [file for file in files if not set(_module_names([file])) <= set(PLACED_MODULES)]
+    names = [name for name in _module_names(sources) if name != top]
+    kept = [name for name in names if _matches(name, options.keep_modules)]
+    units = [name for name in names if _matches(name, options.unit_modules)]
+    dont_use = " ".join(f"-dont_use {pattern}" for pattern in _DONT_USE)
+    script, target = _ABC_SCRIPTS[options.effort]
+    abc, abc_unit = (
+        f"abc -liberty {pdk.liberty} -constr {work / 'abc.constr'} -D {target or round(options.clock_ns * 1000)} "
+        f"{dont_use} -script {text}"
+        # What a unit drives and is driven by shows in its parent only: no buffers and no sizing in it.
+        for text in (script, script.removesuffix(_SIZE))
+    )
+    to_gates = [
+        "opt -full",
+        "peepopt",
+        "wreduce",
+        "opt_clean",
+        "booth",
+        "alumacc",
+        "share",
+        "opt -full",
+        "memory_map",
+        "opt_dff",
+        "maccmap -unmap",
+        f"techmap -map {work / 'cells.v'}",
+        "techmap",
+        "opt -fast",
+    ]
+    polarities = []
+    for name in (name for name in names if _matches(name, options.both_polarities)):
+        polarities += [
+            f"splitnets {name}",
+            f"select -set behind_register {name}/t:$_*DFF* %co2 {name}/t:$_NOT_ %i",
+            f"techmap -map {work / 'inverters.v'} @behind_register",
+        ]
+    return [
+        f"read_liberty -lib {pdk.liberty}",
+        f"read_verilog {work / 'blackboxes.v'}",
+        f"read_verilog {work / 'cells.v'}",
+        *(f"read_verilog {file}" for file in sources),
+        f"hierarchy -check -top {top}",
+        "proc",
+        "select -list t:$*latch*",
+        "select -assert-none t:$*latch*",
+        "setattr -unset init w:*",
+        *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in kept + units),
+        "flatten",
+        *to_gates,
+        *polarities,
+        *([f"select {' '.join(units)}", abc_unit, "select -clear"] if units else []),
+        *(f"setattr -mod -unset keep_hierarchy {name}" for name in units),
+        "flatten",
+        "opt -fast",
+        *([f"clockgate -pos {CLOCK_GATE} -min_net_size {CLOCK_GATE_MIN_FLOPS}"] if options.clock_gating else []),
+        f"dfflibmap {dont_use} -liberty {pdk.liberty}",
+        "opt -fast",
+        abc,
+        "opt_clean -purge",
+        "hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z",
+        "check -assert",
+        f"write_json {work / 'netlist.json'}",
+    ]
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+
+def run_yosys(commands: Sequence[str], work: Path, limit_s: float | None = None) -> str:
+    """Run Yosys commands in a process of its own; returns the log.
+
+    Raises:
+        SynthesisError: pyosys is missing, or a command fails; the text carries Yosys' own error line.
+        TimeoutError: not done after `limit_s` seconds.
+    """
+    script = work / "map.ys"
+    script.write_text("\n".join(commands) + "\n", encoding="utf-8")
+    program = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", program, str(script.resolve())],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=limit_s,
+        )
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(f"Yosys was not done after {limit_s:g} s") from None
+    log = result.stdout + result.stderr
+    (work / "yosys.log").write_text(log, encoding="utf-8")
+    if "ModuleNotFoundError" in log:
+        raise SynthesisError("pyosys is missing: install it with pip install 'fineq[hw]'")
+    if re.search(r"^ERROR: Assertion failed: selection is not empty: t:\$\*latch\*", log, re.MULTILINE):
+        raise SynthesisError(
+            "the RTL has a latch that nobody asked for (see yosys.log): place fineq_latch where one is meant"
+        )
+    errors = [line.strip() for line in log.splitlines() if re.search(r"\bERROR:|^ABC: Error", line)]
+    if result.returncode != 0 or errors:
+        reason = errors[0] if errors else f"exit status {result.returncode}"
+        raise SynthesisError(f"Yosys failed: {reason} (log: yosys.log)")
+    return log
+
+
+def map_design(
+    files: Sequence[Path], top: str, options: MappingOptions, pdk: Pdk, library: Library, work: Path
+) -> Netlist:
+    """Map one design.
+
+    Args:
+        files: Verilog files of the design, adders included.
+        top: name of its top module.
+        options: clock target and hierarchy.
+        pdk, library: the cells.
+        work: directory for the script, the log and the JSON netlist; created.
+
+    Raises:
+        SynthesisError: Yosys fails or a cell stays unmapped.
+    """
+    work = work.resolve()  # the tools run inside it
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "cells.v").write_text(_CELL_MAP, encoding="utf-8")
+    (work / "inverters.v").write_text(_INVERTER_MAP, encoding="utf-8")
+    (work / "blackboxes.v").write_text(_BLACKBOXES, encoding="utf-8")
+    (work / "abc.constr").write_text(
+        f"set_driving_cell {_DRIVING_CELL}\nset_load {_OUTPUT_LOAD_FF}\n", encoding="utf-8"
+    )
+    run_yosys(yosys_script([file.resolve() for file in files], top, options, pdk, work), work)
+    netlist = read_json(work / "netlist.json", top)
+    use_inverted_outputs(netlist, library)
+    netlist.check_mapped(library)
+    return netlist

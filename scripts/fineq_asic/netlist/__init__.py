@@ -1,0 +1,1 @@
+"""Mapped netlists: read from Yosys, checked, flattened, buffered."""

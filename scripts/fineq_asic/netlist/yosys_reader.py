@@ -1,0 +1,122 @@
+"""Mapped netlists as they come from Yosys: read from its JSON, one net an output, complements from the registers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fineq_asic.errors import SynthesisError
+from fineq_asic.library.liberty import Library
+from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
+
+INVERTED_OUTPUT = "fineq_inverted_output"
+"""Place-holder cell between a register and what takes its complement (`use_inverted_outputs`)."""
+
+
+def read_json(path: Path, top: str) -> Netlist:
+    """Read what Yosys `write_json` wrote.
+
+    Raises:
+        SynthesisError: the top module is missing, or a cell pin is tied to a constant or undefined value.
+    """
+    document = json.loads(path.read_text(encoding="utf-8"))["modules"]
+    if top not in document:
+        raise SynthesisError(f"the mapped netlist has no module {top}")
+    modules: dict[str, Module] = {}
+    waiting = [top]
+    while waiting:
+        name = waiting.pop()
+        if name in modules:
+            continue
+        source = document[name]
+        module = Module(
+            name,
+            {port: Port(value["direction"], value["bits"]) for port, value in source["ports"].items()},
+            [],
+        )
+        for instance_name, value in source["cells"].items():
+            kind = value["type"]
+            if kind == "$scopeinfo":
+                continue
+            for pin, bits in value["connections"].items():
+                if any(isinstance(bit, str) for bit in bits) and value["port_directions"].get(pin) != "output":
+                    constant = next(bit for bit in bits if isinstance(bit, str))
+                    where = f"pin {pin} of {instance_name} in {name}"
+                    raise SynthesisError(f"{where} is tied to {constant!r}: use a tie cell")
+            module.instances.append(Instance(instance_name, kind, value["connections"]))
+            if kind in document and not _is_blackbox(document[kind]):
+                waiting.append(kind)
+        for net_name, value in source["netnames"].items():
+            for index, bit in enumerate(value["bits"]):
+                if not value["hide_name"]:
+                    single = len(value["bits"]) == 1
+                    module.aliases[net_name if single else f"{net_name}<{index + value.get('offset', 0)}>"] = bit
+                if isinstance(bit, int) and (bit not in module.net_names or value["hide_name"] == 0):
+                    module.net_names[bit] = f"{net_name}[{index}]" if len(value["bits"]) > 1 else net_name
+        _separate_outputs(module)
+        modules[name] = module
+    return Netlist(top, modules)
+
+
+def _separate_outputs(module: Module) -> None:
+    """Give every output port bit a net of its own: feed-throughs and copies get a buffer, constants a tie cell."""
+    taken = {bit for port in module.ports.values() if port.direction == "input" for bit in port.bits}
+    for port_name, port in module.ports.items():
+        if port.direction == "input":
+            continue
+        for index, bit in enumerate(port.bits):
+            if isinstance(bit, int) and bit not in taken:
+                taken.add(bit)
+                continue
+            net = module.new_net()
+            name = f"output_{port_name}_{index}"
+            if isinstance(bit, int):
+                module.instances.append(Instance(name, "BUF_X1", {"A": [bit], "Z": [net]}))
+            else:
+                module.instances.append(Instance(name, f"LOGIC{1 if bit == '1' else 0}_X1", {"Z": [net]}))
+            port.bits[index] = net
+
+
+def use_inverted_outputs(netlist: Netlist, library: Library) -> None:
+    """Take the complement of a register from its own inverted output where an inverter would make it.
+
+    Place-holders of the mapping become that output, or an inverter if the register has none to spare.
+    """
+    for module in netlist.modules.values():
+        spare: dict[int, tuple[Instance, str]] = {}
+        used = {bit for port in module.ports.values() if port.direction != "input" for bit in port.bits}
+        for instance in module.instances:
+            used.update(*(bits for pin, bits in instance.pins.items() if _reads(instance, pin, library)))
+        for instance in module.instances:
+            cell = library.cells.get(instance.kind)
+            if cell is None or cell.register is None:
+                continue
+            pins = {pin.function.text: pin.name for pin in cell.outputs}
+            both = (cell.register.state, cell.register.inverse)
+            for state, inverse in (both, both[::-1]):
+                net, other = instance.pins.get(pins.get(state, ""), [None])[0], pins.get(inverse)
+                if other is not None and not used.intersection(instance.pins.get(other, [])):
+                    spare[net] = (instance, other)
+        kept = []
+        for instance in module.instances:
+            inverter = instance.kind == INVERTED_OUTPUT or instance.kind.startswith("INV_")
+            output = "Y" if instance.kind == INVERTED_OUTPUT else "ZN"
+            source = spare.pop(instance.pins["A"][0], None) if inverter else None
+            if source is not None:
+                source[0].pins[source[1]] = instance.pins[output]
+            elif instance.kind == INVERTED_OUTPUT:
+                kept.append(Instance(instance.name, "INV_X1", {"A": instance.pins["A"], "ZN": instance.pins["Y"]}))
+            else:
+                kept.append(instance)
+        module.instances[:] = kept
+
+
+def _reads(instance: Instance, pin: str, library: Library) -> bool:
+    if instance.kind == INVERTED_OUTPUT:
+        return pin == "A"
+    cell = library.cells.get(instance.kind)
+    return cell is None or cell.pins[pin].direction == "input"
+
+
+def _is_blackbox(module: dict) -> bool:
+    return "blackbox" in module.get("attributes", {}) or "whitebox" in module.get("attributes", {})

@@ -1,0 +1,1 @@
+"""Power from Liberty tables and activity, and beside other tools."""

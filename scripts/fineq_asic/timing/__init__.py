@@ -1,0 +1,1 @@
+"""Static timing with OpenSTA; loads and slews of nets."""

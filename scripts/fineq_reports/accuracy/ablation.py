@@ -1,0 +1,110 @@
+"""What each part of the calibrated recipes is worth: `fineq ablation MODEL ...`.
+
+Prints a Markdown table: perplexity of the model after each step, and the loss against full precision as a share
+of the loss of recipe `paper`. All rows but the first have the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from fineq.calibrated.model import RECIPES, CalibratedRecipe, quantize_model
+from fineq.evaluation.methods import find_method
+from fineq.evaluation.perplexity import perplexity, read_text, shipped_calibration_path, shipped_text_path, tokenize
+from fineq.models.language_model import load_model, load_tokenizer, shipped_model_path
+
+CALIBRATED = RECIPES["calibrated"]
+
+
+def _step(hessian: str = "full", targets: bool = False, **solver: object) -> CalibratedRecipe:
+    return replace(CALIBRATED, solver=replace(CALIBRATED.solver, hessian=hessian, **solver), targets=targets)
+
+
+STEPS: dict[str, str | CalibratedRecipe] = {
+    "full precision": "none",
+    "paper": "paper",
+    "mse": "mse",
+    "mse, inputs weighted": _step("diagonal", sweeps=0),
+    "+ error feedback in pairs": _step(sweeps=0, feedback_scales=(1.0,)),
+    "+ scales tried with feedback": _step(sweeps=0),
+    "+ sweeps": _step(),
+    "+ full-precision targets = calibrated": CALIBRATED,
+    "calibrated, four partial solutions a pair": _step(targets=True, breadth=4),
+    "calibrated + blocks trained = reconstructed": RECIPES["reconstructed"],
+    "reconstructed + whole model trained = distilled": RECIPES["distilled"],
+}
+"""Rows of the table: a method of `fineq eval`, or a calibrated recipe."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement."""
+
+    step: str
+    bits: float | None
+    nll: float
+    perplexity: float
+
+
+def measure(
+    model: PreTrainedModel,
+    step: str,
+    calibration: Tensor,
+    measure_perplexity: Callable[[PreTrainedModel], tuple[float, float]],
+) -> Row:
+    """Quantize `model` in place by one of `STEPS` and measure it."""
+    how = STEPS[step]
+    if isinstance(how, str):
+        layers = find_method(how).apply(model)
+        sizes = [(layer.bits_per_weight, layer.shape[0] * layer.shape[1]) for layer in layers]
+    else:
+        packed, _ = quantize_model(model, calibration, how)
+        sizes = [(layer.bits_per_weight(), layer.shape[0] * layer.shape[1]) for layer in packed.values()]
+    bits = sum(bits * size for bits, size in sizes) / sum(size for _, size in sizes) if sizes else None
+    return Row(step, bits, *measure_perplexity(model))
+
+
+def table_line(row: Row, exact: Row | None, paper: Row | None) -> str:
+    """One line of the Markdown table."""
+    bits = f"{row.bits:.3f}" if row.bits else "-"
+    loss = f"{row.nll - exact.nll:.3f}" if exact else "-"
+    share = f"{(row.nll - exact.nll) / (paper.nll - exact.nll):.0%}" if exact and paper else "-"
+    return f"| {row.step} | {bits} | {row.perplexity:.4g} | {loss} | {share} |"
+
+
+def main(
+    model: Annotated[Path | None, typer.Argument(help="Model directory. Without: the shipped model.")] = None,
+    text: Annotated[Path | None, typer.Option(help="Evaluation text. Without: the shipped one.")] = None,
+    calibration: Annotated[Path | None, typer.Option(help="Calibration text. Without: the shipped one.")] = None,
+    only: Annotated[list[int] | None, typer.Option(help="Only these rows, counted from 0.")] = None,
+    sequence_length: Annotated[int, typer.Option(help="Tokens of an evaluation window.")] = 512,
+) -> None:
+    """Print what each part of the calibrated recipes is worth on a model."""
+    torch.set_num_threads(1)  # the same table on every machine
+    path = model or shipped_model_path()
+    tokenizer = load_tokenizer(path)
+    calibration_ids = tokenize(tokenizer, read_text(calibration or shipped_calibration_path()).content)
+    text_ids = tokenize(tokenizer, read_text(text or shipped_text_path()).content)
+    bos = "none" if tokenizer.bos_token_id is None else "window"
+
+    def measure_perplexity(quantized: PreTrainedModel) -> tuple[float, float]:
+        result = perplexity(quantized, text_ids, sequence_length, bos=bos, bos_token_id=tokenizer.bos_token_id)
+        return result.nll, result.perplexity
+
+    typer.echo(f"{path.name}: {len(calibration_ids)} calibration tokens, {len(text_ids)} evaluation tokens\n")
+    typer.echo("| step | bits/weight | perplexity | loss over full precision, nats | share of paper's |")
+    typer.echo("|---|---|---|---|---|")
+    rows: dict[str, Row] = {}
+    for number, step in enumerate(STEPS):
+        if only and number not in only:
+            continue
+        rows[step] = measure(load_model(path), step, calibration_ids, measure_perplexity)
+        typer.echo(table_line(rows[step], rows.get("full precision"), rows.get("paper")))

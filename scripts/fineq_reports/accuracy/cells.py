@@ -1,0 +1,178 @@
+"""Measure many combinations of model, method, text and window length, and keep what is finished.
+
+A cell is one perplexity. Each finished cell is a small file in the cache, named by everything that decides its
+value, so that an interrupted run goes on where it stopped and an unchanged one costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from dataclasses import dataclass
+from functools import cache as memoize
+from importlib import metadata
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import fineq
+from fineq.baselines import find_baseline
+from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
+from fineq.common.errors import FineqError
+from fineq.common.progress import Progress
+from fineq.evaluation.methods import Method, find_method
+from fineq.evaluation.perplexity import Evaluation, Text, measure, perplexity, prepare, tokenize
+from fineq.models.language_model import check_model_directory, model_fingerprint
+
+MEASUREMENT = (perplexity, tokenize, measure, prepare)
+RECIPE_CODE = (
+    "quantizer/vectorised.py",
+    "quantizer/cycle_aware.py",
+    "format/temporal.py",
+    "quantizer/recipes.py",
+    "format/block.py",
+    "quantizer/packed.py",
+)
+BASELINE_CODE = ("baselines",)
+SOLVER_CODE = ("calibrated",)
+
+
+def default_cache() -> Path:
+    """Where finished cells are kept: `fineq/cells` in the user's cache directory."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fineq" / "cells"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure: all combinations of the lists."""
+
+    models: list[Path]
+    methods: list[str | Method]
+    """By name, or as they are; equal names must mean equal methods."""
+    texts: list[Text]
+    calibration: Text | None = None
+    sequence_lengths: tuple[int | None, ...] = (None,)
+    """None: the model's longest context, at most 2048."""
+    max_windows: int | None = None
+    cache: Path | None = None
+    """None: `default_cache`."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measured combination, as `Evaluation.to_json` gives it."""
+
+    model: str
+    method: Method
+    text: str
+    sequence_length: int
+    bits: float | None
+    """True bits per weight with scales and padding; None: not quantized."""
+    nll: float
+    perplexity: float
+    record: dict[str, Any]
+
+
+def measure_cells(plan: Plan, progress: Progress | None = None) -> list[Cell]:
+    """All cells of a plan, models outermost, then methods, texts and lengths; measured or from the cache.
+
+    Raises:
+        FineqError: bad model, text or method; two models or two texts of one name.
+    """
+    for what, names in (("models", [p.resolve().name for p in plan.models]), ("texts", [t.name for t in plan.texts])):
+        if len(set(names)) < len(names):
+            raise FineqError(f"two of the {what} have the same name: rename one, or the table cannot tell them apart")
+    methods = [method if isinstance(method, Method) else find_method(method) for method in plan.methods]
+    for path in plan.models:
+        check_model_directory(path)
+    cells, total = [], len(plan.models) * len(methods)
+    for number, (path, method) in enumerate(product(plan.models, methods)):
+        what = f"{path.resolve().name}, {method.title}"
+        if progress:
+            progress(what, number, total)
+        wanted = list(product(plan.texts, plan.sequence_lengths))
+        files = [_cell_file(plan, path, method, text, length) for text, length in wanted]
+        records = [_read(file) for file in files]
+        if None in records:
+            subject = prepare(path, method, plan.calibration)
+            for place, (text, length) in enumerate(wanted):
+                if records[place] is None:
+                    result = measure(subject, text, length, max_windows=plan.max_windows)
+                    records[place] = _write(files[place], result)
+        cells += [_cell(method, record) for record in records]
+    if progress:
+        progress("done", total, total)
+    return cells
+
+
+def _cell(method: Method, record: dict[str, Any]) -> Cell:
+    result = record["result"]
+    return Cell(
+        record["model"], method, record["text"], result["sequence_length"], record["bits_per_weight"],
+        result["nll"], result["perplexity"], record,
+    )  # fmt: skip
+
+
+def _cell_file(plan: Plan, path: Path, method: Method, text: Text, length: int | None) -> Path:
+    key = {
+        "name": path.resolve().name,
+        "model": _fingerprint(path),
+        "method": method.name,
+        "code": code_digest(method),
+        "calibration": plan.calibration.sha256 if method.needs_calibration and plan.calibration else None,
+        "text": [text.name, text.sha256],
+        "length": length,
+        "windows": plan.max_windows,
+        "versions": [metadata.version(package) for package in ("fineq", "torch", "transformers")],
+    }
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return (plan.cache or default_cache()) / f"{name[:32]}.json"
+
+
+@memoize
+def _fingerprint(path: Path) -> str:
+    return model_fingerprint(path)
+
+
+def code_digest(method: Method) -> str:
+    """SHA-256 over the source code that decides what a method does and how it is measured."""
+    total = hashlib.sha256()
+    for function in MEASUREMENT:
+        total.update(inspect.getsource(function).encode())
+    sources: tuple[str, ...] = ()
+    if method.name in CALIBRATED_RECIPES:
+        sources = SOLVER_CODE
+    elif find_baseline(method.name):
+        sources = BASELINE_CODE
+    elif method.name != "none":
+        sources = RECIPE_CODE
+    package = Path(fineq.__file__).parent
+    for source in sources:
+        place = package / source
+        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """A finished cell; None if there is none, or if it is damaged."""
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and "result" in record else None
+
+
+def _write(file: Path, result: Evaluation) -> dict[str, Any]:
+    """Keep a cell, whole or not at all."""
+    record = result.to_json()
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(aside, file)
+    except OSError as error:
+        raise FineqError(f"cannot keep results in {file.parent}: {error.strerror}; choose another --cache") from error
+    return record

@@ -1,0 +1,162 @@
+"""The points that the paper leaves open, measured: every switch of the recipes, and the size of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel
+
+from fineq.common.progress import Progress
+from fineq.evaluation.methods import FORMAT_BITS, Method
+from fineq.format import CLUSTER_WEIGHTS, INDEX_CODES, PAIR_WEIGHTS
+from fineq.models.language_model import block_linears, get_weight, load_model
+from fineq.quantizer.recipes import CHOICES, RECIPES, Recipe
+from fineq.quantizer.vectorised import own_codes, quantize, split_clusters
+from fineq_reports.accuracy.cells import Plan, measure_cells
+from fineq_reports.accuracy.cluster_size import ClusterSize
+from fineq_reports.accuracy.perplexities import Results, protocol_notes
+from fineq_reports.accuracy.tables import Report, Section, cell_records, number
+
+THRESHOLDS = (2.0, 3.0, 4.0, 5.0, 6.0)
+CLUSTER_SIZES = (2, 3, 4, 5, 6)
+
+
+def recipe_method(recipe: Recipe) -> Method:
+    """A recipe that need not be registered as a method."""
+
+    def apply(weight, layer="weight"):
+        packed = quantize(weight, recipe, name=layer)
+        return packed.dequantize(), packed.bits_per_weight()
+
+    return Method(recipe.name, f"FineQ, recipe {recipe.name}", FORMAT_BITS, quantize=apply)
+
+
+def cluster_method(experiment: ClusterSize) -> Method:
+    """The experiment of `fineq_reports.accuracy.cluster_size` as a method."""
+    name = f"cluster-size-{experiment.size}-{'mse' if experiment.search else 'paper'}"
+    return Method(name, experiment.title, experiment.bits, quantize=experiment)
+
+
+def switch_recipes() -> list[Recipe]:
+    """All combinations of the switches that are words, at the paper's threshold; loss apart, which is varied once."""
+    crossed = ("axis", "scale", "pairs", "comparison")
+    recipes = [
+        RECIPES["paper"].with_options(**dict(zip(crossed, values, strict=True)))
+        for values in product(*(CHOICES[switch] for switch in crossed))
+    ]
+    return [*recipes, RECIPES["paper"].with_options(loss="absolute"), RECIPES["mse"].with_options(loss="absolute")]
+
+
+def threshold_recipes() -> list[Recipe]:
+    """Thresholds 2 to 6, with the absmax and with the searched scale."""
+    return [
+        RECIPES["paper"].with_options(threshold=threshold, scale=scale)
+        for scale in CHOICES["scale"]
+        for threshold in THRESHOLDS
+    ]
+
+
+def rule_statistics(model: PreTrainedModel, recipe: Recipe) -> tuple[float, float]:
+    """Share of clusters that the rule calls outliers, and share of pairs whose clusters choose different codes.
+
+    Over all block linears; padding of a row to whole pairs is left out.
+    """
+    flagged = clusters = differing = pairs = 0
+    for name in block_linears(model):
+        weight = get_weight(model, name).float()
+        weight = weight if recipe.axis == "row" else weight.T
+        length = weight.shape[1]
+        own = own_codes(split_clusters(weight), recipe)
+        in_order = own.permute(1, 2, 0).flatten(1)[:, : length // CLUSTER_WEIGHTS]
+        flagged += (in_order != 0).sum().item()
+        clusters += in_order.numel()
+        whole = own[:, :, : length // PAIR_WEIGHTS]
+        differing += (whole[0] != whole[1]).sum().item()
+        pairs += whole[0].numel()
+    return flagged / max(1, clusters), differing / max(1, pairs)
+
+
+def code_shares(model: PreTrainedModel, recipe: Recipe) -> list[float]:
+    """Share of the pairs that get each of the four codes, over all block linears."""
+    counts = torch.zeros(INDEX_CODES, dtype=torch.int64)
+    for name in block_linears(model):
+        index = quantize(get_weight(model, name), recipe, name=name).index()
+        counts += torch.bincount(index.flatten().to(torch.int64), minlength=INDEX_CODES)
+    return (counts / counts.sum()).tolist()
+
+
+def decisions(plan: Plan, progress: Progress | None = None) -> Report:
+    """The grid on each model of the plan, on its first text; the methods of the plan are ignored."""
+    groups = {
+        "Switches, threshold 4": [recipe_method(recipe) for recipe in switch_recipes()],
+        "Threshold, pairs by the text": [recipe_method(recipe) for recipe in threshold_recipes()],
+        "Cluster size (an experiment; the format has 3)": [
+            cluster_method(ClusterSize(size, search)) for search in (False, True) for size in CLUSTER_SIZES
+        ],
+    }
+    methods = list({method.name: method for members in groups.values() for method in members}.values())
+    results = Results(measure_cells(replace(plan, methods=["none", *methods]), progress))
+    models = {Path(path).resolve().name: load_model(path) for path in plan.models}
+    sections = [_full_precision(results)]
+    text = results.texts[0]
+    for title, members in groups.items():
+        has_rule = not title.startswith("Cluster")
+        header = ["variant", *(() if has_rule else ("bits",))]
+        for model in models:
+            header += [f"{model}, error", "perplexity"]
+        rows = []
+        for method in members:
+            row = [_short(method.name)] + ([] if has_rule else [f"{method.nominal_bits:.3f}"])
+            for model in models:
+                cell = results.find(model, method.name, text)
+                row += [number(cell.record["normalised_error"], 3), number(cell.perplexity)]
+            rows.append(row)
+        sections.append(Section(title, header, rows))
+    sections += [_rule_section(models), _code_section(models)]
+    return Report(
+        "accuracy-decisions", "The open points of the paper, measured", sections, protocol_notes(results, plan),
+        cell_records(results.cells),
+    )  # fmt: skip
+
+
+def _short(name: str) -> str:
+    """`paper,axis=column,scale=mse` as `column, mse`; clusters by their size and recipe."""
+    parts = [part.rpartition("=") for part in name.split(",")[1:]]
+    words = [f"{switch} {value}" if switch in ("threshold", "loss") else value for switch, _, value in parts]
+    base = name.split(",")[0]
+    if not words:
+        return base.replace("cluster-size-", "").replace("-", ", ")
+    return ", ".join(([base] if base != "paper" or len(words) < 2 else []) + words)
+
+
+def _full_precision(results: Results) -> Section:
+    cells = [results.find(model, "none", results.texts[0]) for model in results.models]
+    return Section("Not quantized", ["model", "perplexity"], [[cell.model, number(cell.perplexity)] for cell in cells])
+
+
+def _rule_section(models: dict[str, PreTrainedModel]) -> Section:
+    recipes = [Recipe(axis=axis, comparison=comparison, threshold=threshold)
+               for axis in CHOICES["axis"] for comparison in CHOICES["comparison"]
+               for threshold in (THRESHOLDS if comparison == "absolute" else (4.0,))]  # fmt: skip
+    rows = []
+    with torch.no_grad():
+        for recipe in recipes:
+            row = [f"{recipe.axis}, {recipe.comparison}, {recipe.threshold:g}"]
+            for model in models.values():
+                row += [f"{100 * share:.1f}%" for share in rule_statistics(model, recipe)]
+            rows.append(row)
+    header = ["axis, comparison, threshold"]
+    for model in models:
+        header += [f"{model}, clusters with outliers", "pairs that disagree"]
+    return Section("What the rule says about the weights", header, rows)
+
+
+def _code_section(models: dict[str, PreTrainedModel]) -> Section:
+    rows = []
+    for name in ("paper", "paper-argmin", "paper-mse", "mse"):
+        shares = [f"{100 * code_shares(model, RECIPES[name])[0]:.1f}%" for model in models.values()]
+        rows.append([name, *shares])
+    return Section("Pairs whose weights all have 2 bits, by recipe", ["recipe", *models], rows)

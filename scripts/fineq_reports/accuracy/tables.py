@@ -1,0 +1,137 @@
+"""Write a table or figure as Markdown, CSV and PNG, and show it on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fineq.common.errors import FineqError
+from fineq_reports.accuracy.cells import Cell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CSV_COLUMNS = (
+    "model", "model_fingerprint", "method", "nominal_bits", "bits_per_weight", "normalised_error", "calibration",
+    "text", "text_sha256", "sequence_length", "bos", "windows", "scored_tokens", "dtype", "nll", "perplexity",
+)  # fmt: skip
+"""What a row says about a cell; those of the evaluation and those of its result."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table or figure, ready to be written."""
+
+    name: str
+    """Stem of the files."""
+    title: str
+    sections: list[Section]
+    notes: list[str] = field(default_factory=list)
+    records: list[dict[str, object]] = field(default_factory=list)
+    """Rows of the CSV file, all with the same keys."""
+    draw: Callable[[Figure], None] | None = None
+    """Fills the picture; None: there is none."""
+
+    def markdown(self) -> str:
+        """The whole report; a name by that the picture is found beside it."""
+        parts = [f"# {self.title}", *self.notes]
+        if self.draw:
+            parts.append(f"![{self.title}]({self.name}.png)")
+        for section in self.sections:
+            rows = [section.header, ["---"] * len(section.header), *section.rows]
+            table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+            parts += [f"## {section.title}", table]
+        return "\n\n".join(parts) + "\n"
+
+    def csv(self) -> str:
+        """The figures behind the tables."""
+        stream = io.StringIO()
+        writer = csv.DictWriter(stream, list(self.records[0]) if self.records else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.records)
+        return stream.getvalue()
+
+
+def cell_records(cells: list[Cell]) -> list[dict[str, object]]:
+    """Rows for `Report.records`."""
+    rows = []
+    for cell in cells:
+        known = {**cell.record, **cell.record["result"]}
+        rows.append({column: "" if known[column] is None else known[column] for column in CSV_COLUMNS})
+    return rows
+
+
+def write_report(report: Report, directory: Path) -> list[Path]:
+    """Write NAME.md, NAME.csv and NAME.png; each appears whole or not at all. Same report, same bytes."""
+    contents: dict[str, bytes] = {"md": report.markdown().encode(), "csv": report.csv().encode()}
+    if report.draw:
+        contents["png"] = _picture(report.draw)
+    paths = []
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+        for suffix, content in contents.items():
+            path = Path(directory) / f"{report.name}.{suffix}"
+            aside = path.with_name(f".{path.name}.new")
+            aside.write_bytes(content)
+            os.replace(aside, path)
+            paths.append(path)
+    except OSError as error:
+        raise FineqError(f"cannot write to {directory}: {error.strerror}") from error
+    return paths
+
+
+def _picture(draw: Callable[[Figure], None]) -> bytes:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 8, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "fineq"}):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        figure = Figure(dpi=110, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        stream = io.BytesIO()
+        figure.savefig(stream, format="png", metadata={"Software": None})
+    return stream.getvalue()
+
+
+def show_report(report: Report) -> None:
+    """Print the tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for section in report.sections:
+        table = Table(title=section.title, title_justify="left", title_style="bold")
+        for number, name in enumerate(section.header):
+            table.add_column(name, justify="right" if number else "left", overflow="fold")
+        for row in section.rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Short: four significant digits, powers of ten from 10^5 on."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "inf"
+    if abs(value) >= 1e5:
+        return f"{value:.1e}".replace("e+0", "e").replace("e+", "e")
+    rounded = float(f"{value:.{digits}g}")
+    return f"{rounded:.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{value:.{digits}g}"

@@ -1,0 +1,1 @@
+"""Sub-commands of `fineq` that measure, draw and report."""

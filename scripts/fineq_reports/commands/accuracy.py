@@ -1,0 +1,156 @@
+"""`fineq table`, `fineq figure`, `fineq decisions`, `fineq encodings`: the paper's accuracy section for any models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fineq.common.errors import FineqError
+from fineq.common.progress import progress_display
+
+if TYPE_CHECKING:
+    from fineq_reports.accuracy.cells import Plan
+    from fineq_reports.accuracy.tables import Report
+
+Models = Annotated[list[Path] | None, typer.Argument(help="Model directories. Without: the shipped model.")]
+Texts = Annotated[list[Path] | None, typer.Option("--text", help=".txt, .raw or .jsonl; repeatable. Without: shipped.")]
+Methods = Annotated[
+    list[str] | None, typer.Option("--recipe", help="Recipes and baselines instead of the usual ones. Repeatable.")
+]
+Calibration = Annotated[
+    Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")
+]
+Windows = Annotated[int | None, typer.Option(min=1, help="Measure only the first windows of each text.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Directory for .md, .csv and .png files.")]
+Cache = Annotated[Path | None, typer.Option(help="Directory of finished cells. Without: the user's cache directory.")]
+
+
+def table(
+    which: Annotated[str, typer.Argument(metavar="1|2", help="Number of the paper's table.")],
+    models: Models = None,
+    text: Texts = None,
+    recipe: Methods = None,
+    calibration: Calibration = None,
+    windows: Windows = None,
+    output: Output = None,
+    cache: Cache = None,
+) -> None:
+    """Perplexity by method (1) or by window length (2), beside the paper's.
+
+    Finished measurements are kept: an interrupted run goes on, a repeated one is quick.
+    """
+    from fineq_reports.accuracy import perplexities
+
+    makers = {"1": perplexities.table_1, "2": perplexities.table_2}
+    _check(which, makers, "table")
+    lengths = perplexities.TABLE_2_LENGTHS if which == "2" else (None,)
+    methods = _methods(recipe, perplexities.TABLE_METHODS)
+    plan = make_plan(models, text, methods, calibration, windows, cache, lengths)
+    run(lambda progress: makers[which](plan, progress), output)
+
+
+def figure(
+    which: Annotated[str, typer.Argument(metavar="1|3b", help="Number of the paper's figure.")],
+    models: Models = None,
+    text: Texts = None,
+    recipe: Methods = None,
+    calibration: Calibration = None,
+    layer: Annotated[str | None, typer.Option(help="Layer of figure 3b. Without: last linear, middle block.")] = None,
+    windows: Windows = None,
+    output: Output = None,
+    cache: Cache = None,
+) -> None:
+    """Perplexity by bits (1), or weights, outliers and uniform widths (3b)."""
+    from fineq_reports.accuracy import perplexities, weights
+
+    makers: dict[str, Callable] = {
+        "1": perplexities.figure_1,
+        "3b": lambda plan, progress: weights.figure_3b(plan, layer, progress),
+    }
+    _check(which, makers, "figure")
+    usual = perplexities.figure_1_methods() if which == "1" else weights.UNIFORM_METHODS
+    plan = make_plan(models, text, _methods(recipe, usual), calibration, windows, cache)
+    run(lambda progress: makers[which](plan, progress), output)
+
+
+def decisions(
+    models: Models = None, text: Texts = None, windows: Windows = None, output: Output = None, cache: Cache = None
+) -> None:
+    """Every reading of the paper that a recipe can follow, and cluster sizes 2 to 6, measured."""
+    from fineq_reports.accuracy.decisions import decisions as make
+
+    plan = make_plan(models, text, [], None, windows, cache)
+    run(lambda progress: make(plan, progress), output)
+
+
+def encodings(
+    models: Models = None,
+    text: Annotated[Path | None, typer.Option(help=".txt, .raw or .jsonl. Without: shipped.")] = None,
+    calibration: Calibration = None,
+    columns: Annotated[int, typer.Option(min=6, help="Columns of the array.")] = 64,
+    windows: Windows = None,
+    synthesis: Annotated[Path | None, typer.Option(help="Report of `make synth` (.json) that tells areas.")] = None,
+    output: Output = None,
+) -> None:
+    """Error, perplexity and cycles of every encoding of the array under every recipe, cycle-aware ones included."""
+    from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
+    from fineq.models.language_model import shipped_model_path
+    from fineq_reports.accuracy.encodings import encodings as make
+
+    texts = read_text(text or shipped_text_path()), read_text(calibration or shipped_calibration_path())
+    run(
+        lambda progress: make(models or [shipped_model_path()], *texts, columns, windows, synthesis, progress),
+        output,
+    )
+
+
+# -- what they share -------------------------------------------------------------------------------------------
+
+
+def _check(which: str, known: dict[str, Any], what: str) -> None:
+    if which not in known:
+        raise FineqError(f"there is no {what} {which!r}: choose one of {', '.join(known)}")
+
+
+def _methods(wanted: list[str] | None, usual: tuple[str, ...] | list[str]) -> list[str]:
+    """Names without repeats; 'none' first, because ratios need it."""
+    return list(dict.fromkeys(["none", *(wanted or usual)]))
+
+
+def make_plan(
+    models: list[Path] | None,
+    texts: list[Path] | None,
+    methods: list[str],
+    calibration: Path | None,
+    windows: int | None,
+    cache: Path | None,
+    lengths: tuple[int | None, ...] = (None,),
+) -> Plan:
+    """A plan from options, with what is shipped in place of what is absent."""
+    from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
+    from fineq.models.language_model import shipped_model_path
+    from fineq_reports.accuracy.cells import Plan
+
+    return Plan(
+        models=models or [shipped_model_path()],
+        methods=list(methods),
+        texts=[read_text(path) for path in texts or [shipped_text_path()]],
+        calibration=read_text(calibration or shipped_calibration_path()),
+        sequence_lengths=lengths,
+        max_windows=windows,
+        cache=cache,
+    )
+
+
+def run(make: Callable[[Callable[[str, int, int], None]], Report], output: Path | None) -> None:
+    """Make a report while showing the progress, print it and write it."""
+    from fineq_reports.accuracy.tables import show_report, write_report
+
+    with progress_display(seconds=0) as progress:
+        report = make(progress)
+    show_report(report)
+    for path in write_report(report, output) if output else []:
+        typer.echo(f"written {path}")

@@ -1,0 +1,95 @@
+"""First part of the demo: quantize a language model and measure what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fineq.evaluation import perplexity as evaluate
+from fineq.evaluation.perplexity import Perplexity, Text, find_method, prepare, read_text, shipped_calibration_path
+from fineq.models.language_model import LayerReport, block_linears, get_weight
+
+METHODS = ("none", "rtn", "paper", "mse")
+"""Compared in the demo: full precision, 2-bit round-to-nearest, the paper's recipe, the best data-free one."""
+
+FULL_PRECISION_BITS = 16
+"""What a linear weight takes in the models that people download."""
+
+WINDOW = 512
+"""Tokens that the model sees at once, if it takes so many."""
+
+SAMPLE_TOKENS = 60
+SAMPLE_PROMPT = "Once upon a time"
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One method on the whole model."""
+
+    name: str
+    title: str
+    bits_per_weight: float
+    """Mean over the linear weights, scales and padding included."""
+    linear_bytes: int
+    layers: list[LayerReport]
+    result: Perplexity
+    sample: str
+    """Greedy continuation of the prompt."""
+
+
+def measure(
+    model_path: Path, text: Text, progress: Callable[[str], None], methods: Sequence[str] = METHODS
+) -> list[MethodResult]:
+    """Perplexity, size and a sample of text for every method of the demo.
+
+    Args:
+        model_path: Hugging Face directory.
+        text: evaluation text.
+        progress: told what is being worked on.
+        methods: names of `fineq.evaluation.methods`; those that need calibration get the shipped text.
+    """
+    calibration = read_text(shipped_calibration_path())
+    results = []
+    for name in methods:
+        method = find_method(name)
+        progress(method.title)
+        subject = prepare(model_path, method, calibration)
+        model, layers = subject.model, subject.layers
+        weights = [get_weight(model, layer).numel() for layer in block_linears(model)]
+        bits = [layer.bits_per_weight for layer in layers] or [FULL_PRECISION_BITS] * len(weights)
+        total_bits = sum(w * b for w, b in zip(weights, bits, strict=True))
+        longest = getattr(model.config, "max_position_embeddings", None) or WINDOW
+        results.append(
+            MethodResult(
+                name,
+                method.title,
+                total_bits / sum(weights),
+                round(total_bits / 8),
+                layers,
+                evaluate.measure(subject, text, min(longest, WINDOW)).result,
+                _continue(model, subject.tokenizer),
+            )
+        )
+    return results
+
+
+def _continue(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Greedy continuation of the demo's prompt."""
+    prompt = tokenizer(SAMPLE_PROMPT, add_special_tokens=False)["input_ids"]
+    if tokenizer.bos_token_id is not None:
+        prompt = [tokenizer.bos_token_id, *prompt]
+    ids: Tensor = torch.tensor([prompt])
+    with torch.no_grad():
+        output = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=SAMPLE_TOKENS,
+            do_sample=False,
+            pad_token_id=tokenizer.eos_token_id,
+        )
+    return tokenizer.decode(output[0], skip_special_tokens=True)

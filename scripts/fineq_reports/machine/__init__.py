@@ -1,0 +1,1 @@
+"""Reports of whole machines: a language model, throughput."""

@@ -1,0 +1,261 @@
+"""How busy the array of a whole accelerator is on one layer, beside the MAC accelerators; the report of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fineq.common.errors import UserError
+from fineq.quantizer.activations import quantize_activations
+from fineq.quantizer.vectorised import quantize
+from fineq_hw.config import AcceleratorConfig, MacConfig
+from fineq_hw.interface.registers import STAGES
+from fineq_sim.driver import Accelerator, Counters, FunctionalTransport, VerilatedTransport
+from fineq_sim.driver.transport import find_accelerator
+from fineq_sim.reference.core_cycles import LayerCycles, layer_cycles
+
+MACHINES: tuple[str, ...] = ("accelerator_64x64", "mac8x3_accelerator_64x64", "mac8x8_accelerator_64x64")
+OUTPUTS: tuple[str, ...] = ("int8", "fixed", "sums")
+
+TARGET = 0.9
+"""Share of the cycles in which the array is to be busy, with int8 results."""
+
+NAME = "throughput"
+
+
+class WrongResult(UserError, RuntimeError):
+    """The machine's results differ from those of the functional model."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The layer that is measured: Gaussian weights and activations from a seed."""
+
+    tokens: int = 512
+    channels: int = 512
+    inner: int = 512
+    recipe: str = "paper"
+    seed: int = 0
+
+    def weights(self, config: AcceleratorConfig) -> tuple[np.ndarray, np.ndarray]:
+        """Integers [N, K] and scales [N]: the recipe's, or symmetric 8 bits for an 8-bit MAC array."""
+        generator = torch.Generator().manual_seed(self.seed)
+        weight = torch.randn(self.channels, self.inner, generator=generator)
+        if isinstance(config.array, MacConfig) and config.array.weight_bits == 8:
+            codes, scales = quantize_activations(weight)  # the same rule, per channel
+            return codes.numpy(), scales.numpy()
+        packed = quantize(weight, recipe=self.recipe)
+        return packed.codes().numpy(), packed.scales.numpy()
+
+    def activations(self) -> tuple[np.ndarray, np.ndarray]:
+        """int8 [M, K] and float32 [M]."""
+        generator = torch.Generator().manual_seed(self.seed + 1)
+        integers, scales = quantize_activations(torch.randn(self.tokens, self.inner, generator=generator))
+        return integers.numpy(), scales.numpy()
+
+    @property
+    def output_scale(self) -> float:
+        """One step of an int8 result: four standard deviations make the range."""
+        return 4 * self.inner**0.5 / 127
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One layer on one machine.
+
+    Attributes:
+        machine, output: what ran.
+        counters: of the run.
+        array: what the cycle model says of the array alone, fed without a pause.
+    """
+
+    machine: str
+    output: str
+    counters: Counters
+    array: LayerCycles
+
+    @property
+    def busy(self) -> float:
+        """Share of the cycles in which the array executed a step."""
+        return self.counters.busy_share("multiply")
+
+
+def measure(
+    layer: Layer,
+    machines: Iterable[str] = MACHINES,
+    outputs: Iterable[str] = OUTPUTS,
+    latency: int = 1,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Measurement]:
+    """Run the layer on every machine with every output.
+
+    Raises:
+        SimulatorError: a simulation cannot be built or broke down.
+        WrongResult: the results are not those of the functional model.
+    """
+    measurements = []
+    activations, scales = layer.activations()
+    for name in machines:
+        config = find_accelerator(name)
+        codes, weight_scales = layer.weights(config)
+        say(f"building {name}")
+        with (
+            VerilatedTransport(config, latency=latency) as transport,
+            FunctionalTransport(config) as functional,
+        ):
+            pair = [Accelerator(each) for each in (transport, functional)]
+            loaded = [machine.load_integers(codes, weight_scales, name=name) for machine in pair]
+            for output in outputs:
+                results = [
+                    machine.run(handle, activations, scales=scales, output=output, output_scale=layer.output_scale)
+                    for machine, handle in zip(pair, loaded, strict=True)
+                ]
+                if not np.array_equal(results[0].values, results[1].values):
+                    raise WrongResult(f"{name}: the results ({output}) differ from those of the functional model")
+                array = layer_cycles(codes, layer.tokens, config.array)
+                measurements.append(Measurement(name, output, results[0].counters, array))
+                say(f"{name}, {output}: {results[0].counters.cycles:,} cycles, array busy {measurements[-1].busy:.1%}")
+    return measurements
+
+
+# -- report ----------------------------------------------------------------------------------------------------
+
+
+def _stage_rows(measurements: list[Measurement]) -> list[str]:
+    lines = [
+        "| stage | " + " | ".join(f"`{m.machine}`" for m in measurements) + " |",
+        "|---" + "|--:" * len(measurements) + "|",
+    ]
+    for stage in STAGES:
+        cells = []
+        for each in measurements:
+            cycles = each.counters.cycles
+            busy, stall = (each.counters[f"{stage}_{what}"] / cycles for what in ("busy", "stall"))
+            cells.append(f"{busy:.1%} / {stall:.1%}")
+        lines.append(f"| {stage.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, picture: str) -> str:
+    """The report."""
+    first = [each for each in measurements if each.output == measurements[0].output]
+    lines = [
+        "# Throughput of the accelerators",
+        "",
+        f"Made by `{command(layer, latency)}`: one layer of {layer.tokens} tokens, {layer.channels} outputs and "
+        f"{layer.inner} inputs on the verilated machines. Gaussian weights, recipe {layer.recipe} (8-bit MAC: "
+        "symmetric per channel). The memory moves one bus word a cycle in each direction, latency "
+        f"{latency}. Every result equals that of the functional model.",
+        "",
+        "`array busy` is the share of all cycles, from start to interrupt, in which the array executes a step; "
+        "`array alone` is what the cycle model says of the array when nothing ever waits, `steps` the part of it that "
+        "computes.",
+        "",
+        "| machine | results | cycles | array busy | steps | array alone | steps a vector | MACs a cycle | MB read | "
+        "MB written |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
+    ]
+    for each in measurements:
+        counters = each.counters
+        steps = counters["multiply_busy"]
+        lines.append(
+            f"| `{each.machine}` | {each.output} | {counters.cycles:,} | {each.busy:.1%} | "
+            f"{steps:,} | {each.array.total:,} | {steps / counters['weight_vectors']:.3f} | "
+            f"{each.array.products / counters.cycles:,.0f} | "
+            f"{counters['bytes_read'] / 1e6:.2f} | {counters['bytes_written'] / 1e6:.2f} |"
+        )
+    lines += [
+        "",
+        f"## Stages, {first[0].output} results",
+        "",
+        "Busy / stalled, share of the cycles; docs/registers.md says what counts as either.",
+        "",
+        *_stage_rows(first),
+        "",
+        f"![stages]({picture})",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def command(layer: Layer, latency: int) -> str:
+    """The command line that made a report."""
+    text = "fineq throughput"
+    for name, value in vars(layer).items():
+        if value != getattr(Layer, name):
+            text += f" --{name} {value}"
+    return text if latency == 1 else f"{text} --latency {latency}"
+
+
+def picture_png(measurements: list[Measurement]) -> bytes:
+    """Bars of every stage: busy, stalled, nothing to do."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    first = [each for each in measurements if each.output == measurements[0].output]
+    figure = Figure(figsize=(3.4 * len(first), 2.8))
+    for axes, each in zip(np.atleast_1d(figure.subplots(1, len(first), sharey=True)), first, strict=True):
+        cycles = each.counters.cycles
+        names = [stage.replace("_", " ") for stage in STAGES]
+        busy = [each.counters[f"{stage}_busy"] / cycles for stage in STAGES]
+        stall = [each.counters[f"{stage}_stall"] / cycles for stage in STAGES]
+        axes.barh(names, busy, color="#1f5fa8", label="busy")
+        axes.barh(names, stall, left=busy, color="#e0a458", label="stalled")
+        axes.set_xlim(0, 1)
+        axes.invert_yaxis() if axes is figure.axes[0] else None
+        axes.set_title(f"{each.machine}\n{cycles:,} cycles", fontsize=9)
+        axes.set_xlabel("share of the cycles", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[-1].legend(fontsize=8, frameon=False, loc="lower right")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def as_dict(layer: Layer, measurements: list[Measurement], latency: int) -> dict:
+    """Everything in the report, for programs."""
+    return {
+        "layer": vars(layer),
+        "latency": latency,
+        "measurements": [
+            {
+                "machine": each.machine,
+                "output": each.output,
+                "array_busy": each.busy,
+                "array_alone_cycles": each.array.total,
+                "counters": dict(each.counters.values),
+            }
+            for each in measurements
+        ],
+    }
+
+
+def write_report(layer: Layer, measurements: list[Measurement], latency: int, directory: Path) -> list[Path]:
+    """Write throughput.md, .json and .png; each appears whole or not at all.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "md": as_markdown(layer, measurements, latency, f"{NAME}.png").encode(),
+        "json": (json.dumps(as_dict(layer, measurements, latency), indent=1) + "\n").encode(),
+        "png": picture_png(measurements),
+    }
+    paths = []
+    for suffix, content in contents.items():
+        path = directory / f"{NAME}.{suffix}"
+        aside = path.with_name(f".{path.name}.new")
+        aside.write_bytes(content)
+        os.replace(aside, path)
+        paths.append(path)
+    return paths

@@ -1,0 +1,226 @@
+"""`make ppa`: the steps that draw every hardware table and plot of docs/results, each kept once it is done.
+
+A step is done if the files it wrote are still there, byte for byte, and nothing it depends on has changed since:
+its command, the sources, the tools, the models that it sees. So a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from fineq.models.language_model import shipped_model_path
+from fineq.models.locations import MODELS_VARIABLE, further_models
+from fineq_asic.errors import SynthesisError
+from fineq_asic.flows.other_power_tools import find_power_tools
+from fineq_asic.flows.power_comparison import tool_versions
+from fineq_asic.layout.tool import find_openroad, openroad_version
+from fineq_asic.mapping.closure import find_tools
+from fineq_reports.layout.report import read_layout_report, write_summary
+
+ROOT = Path(__file__).parents[2]
+SIZES = ("16x16", "64x64")
+PROVEN = ("5x7", "64x64")
+REPORTS = (".md", ".json", ".png", ".csv")
+_SOURCES = ("hw", "sim", "sw", "scripts")
+_SOURCE_SUFFIXES = (".py", ".cpp", ".c", ".h", ".hpp", ".tcl")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of the run.
+
+    Attributes:
+        name: of the step, for `--step`.
+        command: sub-command of `fineq` and its arguments; `{output}` stands for the directory of the run.
+        files: patterns of the reports that it writes.
+        missing: why it cannot run here, one sentence; empty if it can.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    files: tuple[str, ...]
+    missing: str = ""
+
+    def shown(self) -> str:
+        """The command as a reader would give it: models by name, no directories of this machine."""
+        words = [Path(word).name if Path(word).is_absolute() else word for word in self.command]
+        return " ".join(["fineq", *words]).replace("{output}", "build/ppa")
+
+
+def steps(sizes: Sequence[str] = SIZES, proven: Sequence[str] = PROVEN, limit_s: float = 600) -> list[Step]:
+    """All steps, in the order in which they need one another."""
+    kept = ("--cache", "{output}/cache", "--output", "{output}")
+    found = [Step(f"synth-{size}", ("synth", "--size", size, *kept), (f"synth-{size}.*",)) for size in sizes]
+    no_tool = "" if find_power_tools() else "no OpenSTA or OpenROAD that can read activity: set OPENSTA_EXE"
+    found.append(Step("power-check", ("power-check", *kept), ("power-check.md",), no_tool))
+    chosen = tuple(word for size in proven for word in ("--size", size))
+    command = ("equivalence", *chosen, "--whole", "--limit", f"{limit_s:g}", *kept)
+    found.append(Step("equivalence", command, ("equivalence.md",)))
+    try:
+        find_openroad()
+        no_tool = ""
+    except SynthesisError as error:
+        no_tool = str(error)
+    found.append(Step("layout", ("pnr", *kept), ("layout-*",), no_tool))
+    found.append(Step("throughput", ("throughput", "--report", "{output}"), ("throughput.*",)))
+    found.append(
+        Step(
+            "architecture",
+            ("architecture", "--output", "{output}"),
+            ("architecture-*.png",),
+        )
+    )
+    blocks = ("accelerator-blocks", "--output", "{output}")
+    found.append(Step("accelerator-blocks", blocks, ("accelerator-blocks.*",)))
+    models = (str(shipped_model_path()), *(str(path) for path in further_models()))
+    area = ("--synthesis", f"{{output}}/synth-{sizes[-1]}.json")
+    command = ("encodings", *models, "--windows", "8", *area, "-o", "{output}")
+    found.append(Step("encodings", command, ("encodings.*",)))
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Versions and checksums of every tool that a step may use.
+
+    Raises:
+        SynthesisError: the library or OpenSTA is missing.
+    """
+    found = find_tools().versions() | tool_versions()
+    try:
+        found["OpenROAD"] = openroad_version(find_openroad())
+    except SynthesisError:
+        found["OpenROAD"] = "not there"
+    return found
+
+
+def sources_digest(root: Path = ROOT) -> str:
+    """Checksum of everything in the repository that a report can depend on."""
+    digest = hashlib.sha256()
+    files = [path for folder in _SOURCES for path in (root / folder).rglob("*") if path.suffix in _SOURCE_SUFFIXES]
+    for path in sorted([*files, root / "requirements.lock"]):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def key(step: Step, sources: str, tools: dict[str, str]) -> str:
+    """What a step depends on, as one checksum; places on the disk are no part of it."""
+    command = [Path(word).name if Path(word).is_absolute() else word for word in step.command]
+    models = [path.name for path in further_models()]
+    text = json.dumps([command, sources, sorted(tools.items()), models])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def run(chosen: Sequence[Step], output: Path, progress: Progress, fresh: bool = False) -> list[str]:
+    """Run the steps that are not done yet.
+
+    Args:
+        chosen: the steps.
+        output: directory for reports, netlists and logs.
+        progress: called with lines.
+        fresh: run what is done as well.
+
+    Returns:
+        Names of the steps that failed.
+    """
+    tools, sources = versions(), sources_digest()
+    failed = []
+    for step in chosen:
+        if step.missing:
+            progress(f"# {step.name}: left as it is: {step.missing}")
+            continue
+        note = output / "done" / f"{step.name}.json"
+        wanted = key(step, sources, tools)
+        if not fresh and _is_done(note, wanted, output):
+            progress(f"# {step.name}: done already")
+            continue
+        progress(f"# {step.name}: {step.shown()}")
+        command = [sys.executable, "-m", "fineq", *(word.replace("{output}", str(output)) for word in step.command)]
+        note.unlink(missing_ok=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(step.name)
+            continue
+        files = {path.name: _checksum(path) for path in reports(output) if _writes(step, path.name)}
+        note.parent.mkdir(parents=True, exist_ok=True)
+        _write(note, json.dumps({"key": wanted, "files": files}, indent=1).encode())
+    return failed
+
+
+def _writes(step: Step, name: str) -> bool:
+    return any(fnmatch(name, pattern) for pattern in step.files)
+
+
+def _is_done(note: Path, wanted: str, output: Path) -> bool:
+    try:
+        found = json.loads(note.read_text(encoding="utf-8"))
+        files = found["files"]
+        if found["key"] != wanted or not files:
+            return False
+        return all(_checksum(output / name) == checksum for name, checksum in files.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def reports(directory: Path) -> list[Path]:
+    """Reports in a directory, by name."""
+    return sorted(path for path in directory.iterdir() if path.is_file() and path.suffix in REPORTS)
+
+
+def redraw_layouts(results: Path, output: Path, progress: Progress) -> None:
+    """Without OpenROAD: the table of all layouts again, from the JSON reports that are there."""
+    found = [read_layout_report(path) for path in sorted(results.glob("layout-*.json"))]
+    if found:
+        progress(f"# layout: {write_summary(found, output).name} from {len(found)} reports")
+
+
+def publish(output: Path, results: Path, failed: Sequence[Step]) -> list[Path]:
+    """Copy the reports of a run, but not those of failed steps; each file appears whole or not at all."""
+    results.mkdir(parents=True, exist_ok=True)
+    copied = []
+    for source in reports(output):
+        if not any(_writes(step, source.name) for step in failed):
+            _write(results / source.name, source.read_bytes())
+            copied.append(results / source.name)
+    return copied
+
+
+def summary(chosen: Sequence[Step], output: Path) -> Path:
+    """Write ppa.md: which command drew which file, with which tools."""
+    models = ", ".join(path.name for path in further_models())
+    lines = [
+        "# All hardware tables and plots, from one run\n",
+        "Made by `make ppa`. " + (f"`{MODELS_VARIABLE}` held {models}.\n" if models else "Shipped model only.\n"),
+        "| step | command | files |\n|---|---|---|",
+    ]
+    for step in chosen:
+        files = [f"[{path.name}]({path.name})" for path in reports(output) if _writes(step, path.name)]
+        drawn = "left as committed: its tool is not there" if step.missing else ", ".join(files)
+        lines.append(f"| {step.name} | `{step.shown()}` | {drawn} |")
+    lines += [
+        "",
+        "| tool | version |\n|---|---:|",
+        *(f"| {tool} | {version} |" for tool, version in versions().items()),
+    ]
+    path = output / "ppa.md"
+    _write(path, ("\n".join(lines) + "\n").encode())
+    return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)

@@ -1,0 +1,122 @@
+"""Processing array: stationary activations, broadcast weights, stepped by hand."""
+
+from __future__ import annotations
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
+from fineq.format.temporal import array_cycles
+from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
+from fineq_sim.reference.bits import pack, unpack
+from fineq_sim.reference.payloads import find_config
+from fineq_sim.reference.weights import make_storable, step_values, sums, to_weight_field
+
+
+class TB:
+    def __init__(self, dut):
+        self.dut = dut
+        self.config = find_config(parameters()["config"])
+        self.half = 1 << (self.config.activation_bits - 1)
+        self.rows = [[0] * self.config.columns for _ in range(self.config.rows)]
+        for name in ("activations", "load", "weights", "load_weights", "single_step", "hold", "take_partial"):
+            getattr(dut, name).value = 0
+        dut.enable.value = 0
+        dut.partials.value = 0
+        start_clock(dut)
+
+    async def load_row(self, row: int, values: list[int]) -> None:
+        self.rows[row] = values
+        self.dut.activations.value = pack(values, self.config.activation_bits)
+        self.dut.load.value = 1 << row
+        await RisingEdge(self.dut.clk)
+        self.dut.load.value = 0
+
+    def storable(self, weights: list[int], source) -> list[int]:
+        """The weights, or what the format can hold of them if the encoding depends on that."""
+        if self.config.encoding != "cluster":
+            return weights
+        places = self.config.line_order[: self.config.columns]
+        return make_storable(
+            weights, places, [source.randrange(CLUSTER_WEIGHTS) for _ in range(self.config.line_weights)]
+        )
+
+    async def load_weights(self, weights: list[int], single_step: bool) -> None:
+        self.dut.single_step.value = int(single_step)
+        self.dut.weights.value = pack([to_weight_field(weight) for weight in weights], OUTLIER_BITS)
+        self.dut.load_weights.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.load_weights.value = 0
+        self.dut.weights.value = 0
+
+    async def step(self, number: int, steps: int, partials: list[int] | None = None) -> list[int]:
+        """Step `number` of `steps`; encoding `bitplane` takes the partial sums in the last, the others in the first."""
+        taking = number == (steps - 1 if self.config.encoding == "bitplane" else 0)
+        self.dut.hold.value = int(number > 0)
+        self.dut.take_partial.value = int(taking and partials is not None)
+        self.dut.partials.value = pack(partials or [0] * self.config.rows, self.config.accumulator_bits)
+        self.dut.enable.value = 1
+        await RisingEdge(self.dut.clk)
+        self.dut.enable.value = 0
+        await settle()
+        return unpack(int(self.dut.sums.value), self.config.accumulator_bits, self.config.rows, signed=True)
+
+    async def vector(self, weights: list[int], early: bool = True, partials: list[int] | None = None) -> list[int]:
+        """All steps of a weight vector; where the encoding is defined per weight, the sum is checked in each."""
+        encoding = self.config.encoding
+        steps = int(array_cycles([weights], encoding, early)[0])
+        await self.load_weights(weights, steps == 1)
+        sent = None if encoding == "cluster" else [step_values(weight, encoding, steps) for weight in weights]
+        so_far = [0] * self.config.columns
+        for number in range(steps):
+            got = await self.step(number, steps, partials)
+            if sent is not None:
+                doubled = 2 if encoding == "bitplane" else 1
+                so_far = [doubled * before + values[number] for before, values in zip(so_far, sent, strict=True)]
+                taken = partials if encoding != "bitplane" or number == steps - 1 else None
+                assert got == sums(so_far, self.rows, taken), f"weights {weights}, step {number} of {steps}"
+        return got
+
+
+@cocotb.test()
+async def random_vectors(dut):
+    tb = TB(dut)
+    source = random_source("array")
+    await reset(dut)
+    for number in range(60):
+        for row in range(tb.config.rows):
+            if number == 0 or source.random() < 0.3:
+                await tb.load_row(row, [source.randrange(-tb.half, tb.half) for _ in range(tb.config.columns)])
+        largest = source.randint(0, MAX_MAGNITUDE)
+        weights = tb.storable([source.randint(-largest, largest) for _ in range(tb.config.columns)], source)
+        partials = source.choice([None, [source.randrange(-(1 << 18), 1 << 18) for _ in range(tb.config.rows)]])
+        got = await tb.vector(weights, source.random() < 0.7, partials)
+        assert got == sums(weights, tb.rows, partials), f"vector {number}"
+
+
+@cocotb.test()
+async def extremes(dut):
+    """Every activation at its most negative or most positive, every weight at plus or minus the largest."""
+    tb = TB(dut)
+    source = random_source("extremes")
+    await reset(dut)
+    for value in (-tb.half, tb.half - 1):
+        for row in range(tb.config.rows):
+            await tb.load_row(row, [value] * tb.config.columns)
+        for weight in (-MAX_MAGNITUDE, MAX_MAGNITUDE, 0):
+            weights = tb.storable([weight] * tb.config.columns, source)
+            assert await tb.vector(weights) == sums(weights, tb.rows)
+
+
+@cocotb.test()
+async def steps_beyond_the_last_pulse_add_nothing(dut):
+    """The encoders run empty: what follows the last step of a vector leaves the sums as they are."""
+    tb = TB(dut)
+    source = random_source("empty")
+    await reset(dut)
+    for row in range(tb.config.rows):
+        await tb.load_row(row, [row - 3] * tb.config.columns)
+    weights = tb.storable([MAX_MAGNITUDE] * tb.config.columns, source)
+    before = await tb.vector(weights)
+    doubled = 2 if tb.config.encoding == "bitplane" else 1
+    assert await tb.step(1, 3) == [doubled * value for value in before]

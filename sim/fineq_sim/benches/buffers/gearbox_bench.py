@@ -1,0 +1,76 @@
+"""Words to lines: every length of a run, with and without pauses, and the rate."""
+
+from __future__ import annotations
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from fineq_hw.config import ALIGNMENT
+from fineq_sim.bench.streams import StreamProducer
+from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
+from fineq_sim.reference.payloads import find_config
+
+
+class TB:
+    def __init__(self, dut, stall: float = 0.0):
+        self.dut = dut
+        self.config = find_config(parameters()["config"])
+        self.source = random_source("gearbox")
+        self.words = StreamProducer.with_stalls(dut, "words", stall)
+        self.lines: list[tuple[int, int]] = []
+        """Cycle and value of every line."""
+        self.done = self.cycle = 0
+        dut.lines.value = 0
+        start_clock(dut)
+
+    async def begin(self) -> None:
+        await reset(self.dut)
+        self.words.start()
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self) -> None:
+        while True:
+            await RisingEdge(self.dut.clk)
+            self.cycle += 1
+            self.done += int(self.dut.done.value)
+            if self.dut.line_valid.value == 1:
+                self.lines.append((self.cycle, int(self.dut.line.value)))
+
+    async def run(self, count: int) -> None:
+        """Send the chunk of `count` lines; checks the lines."""
+        size, bus = self.config.line_bytes, self.config.bus_bytes
+        content = self.source.randbytes(self.config.weight_chunk_bytes(count))
+        assert len(content) % ALIGNMENT == 0
+        self.dut.lines.value = count
+        self.lines, before = [], self.done
+        for start in range(0, len(content), bus):
+            word = int.from_bytes(content[start : start + bus], "little")
+            self.words.send([word | (start + bus == len(content)) << 8 * bus])
+        for _ in range(40 * len(content)):
+            await RisingEdge(self.dut.clk)
+            if self.done > before:
+                break
+        expected = [int.from_bytes(content[n * size : (n + 1) * size], "little") for n in range(count)]
+        assert [line for _, line in self.lines] == expected, f"a run of {count} lines"
+        assert self.done == before + 1 and not self.words.queue
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def every_length(dut, stall):
+    tb = TB(dut, stall)
+    await tb.begin()
+    for count in (*range(1, min(20, tb.config.channels_per_tile + 1)), tb.config.channels_per_tile, 1, 2):
+        await tb.run(count)
+
+
+@cocotb.test()
+async def no_cycle_is_lost(dut):
+    """Either a word is taken in every cycle, or a line leaves in every cycle."""
+    tb = TB(dut)
+    await tb.begin()
+    count = tb.config.channels_per_tile
+    await tb.run(count)
+    words = -(-count * tb.config.line_bytes // tb.config.bus_bytes)
+    spent = tb.lines[-1][0] - tb.words.cycles[0] + 1
+    assert spent <= max(words, count) + 2, f"{count} lines from {words} words took {spent} cycles"

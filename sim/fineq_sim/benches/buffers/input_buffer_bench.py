@@ -1,0 +1,115 @@
+"""Activations from a memory to the array: sizes around every limit, pauses, rate, reset in the middle."""
+
+from __future__ import annotations
+
+import cocotb
+import numpy as np
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from fineq_hw.config import ALIGNMENT
+from fineq_sim.bench.streams import StreamConsumer, assert_empty
+from fineq_sim.bench.testbench import reset
+from fineq_sim.benches.job_bench import BlockBench, ReadEngine
+from fineq_sim.driver.images import activation_image, inner_tiles
+from fineq_sim.reference.payloads import Payloads
+from fineq_sim.reference.tile_walk import nest_tiles
+
+BASE = 0x140
+
+
+class TB(BlockBench):
+    def __init__(self, dut, stall: float = 0.0):
+        super().__init__(dut)
+        self.reader = ReadEngine(dut, self.config, np.zeros(0, np.uint8), stall)
+        self.rows = StreamConsumer.with_stalls(dut, "activations", stall)
+        dut.hold.value = 0
+
+    async def begin(self) -> None:
+        await super().begin()
+        self.reader.start()
+        self.rows.start()
+
+    async def job(self, tokens: int, channels: int, inner: int) -> list[int]:
+        """Start a job with random activations; returns the rows that must come."""
+        config, columns = self.config, self.config.array.columns
+        tiles = inner_tiles(inner, config)
+        values = self.rng.integers(-128, 128, (tokens, tiles * columns), dtype=np.int8)
+        packed = activation_image(config, values).reshape(tokens, -1)
+        stride = packed.shape[1] + self.source.choice((0, 1, 3)) * ALIGNMENT
+        memory = self.rng.integers(0, 256, BASE + tokens * stride, dtype=np.uint8)
+        memory[BASE:].reshape(tokens, stride)[:, : packed.shape[1]] = packed
+        self.reader.memory = memory
+        await self.start(tokens, channels, inner, activations=BASE, activation_stride=stride)
+        payloads, expected = Payloads(config.array), []
+        for tile in nest_tiles(config, tokens, channels):
+            for k in range(tiles):
+                part = values[tile.first_token : tile.first_token + tile.tokens, k * columns : (k + 1) * columns]
+                expected += [payloads.activations(row.tolist(), n == tile.tokens - 1) for n, row in enumerate(part)]
+        return expected
+
+
+async def hold_now_and_then(tb: TB) -> None:
+    while True:
+        tb.dut.hold.value = int(tb.source.random() < 0.3)
+        await RisingEdge(tb.dut.clk)
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4], held=[False, True])
+async def plays_every_filling(dut, stall, held):
+    tb = TB(dut, stall)
+    await tb.begin()
+    if held:
+        cocotb.start_soon(hold_now_and_then(tb))
+    for tokens, channels, inner in tb.sizes():
+        expected = await tb.job(tokens, channels, inner)
+        got = await tb.rows.receive(len(expected), within=100 * len(expected) + 1000)
+        assert got == expected, f"{tokens}x{channels}x{inner}"
+        await tb.finish()
+    await tb.rest()
+    assert_empty(tb.rows, tb.reader.commands, tb.reader.words)
+
+
+@cocotb.test()
+async def one_row_a_cycle(dut):
+    """A filling is played without gaps while the next one is loaded."""
+    tb = TB(dut)
+    await tb.begin()
+    rows = tb.config.array.rows
+    expected = await tb.job(rows, 1, 4 * tb.config.array.columns)
+    await tb.rows.receive(len(expected))
+    for filling in range(4):
+        cycles = tb.rows.cycles[filling * rows : (filling + 1) * rows]
+        assert cycles[-1] - cycles[0] == rows - 1, f"filling {filling} took the cycles {cycles}"
+
+
+@cocotb.test()
+async def hold_leaves_the_bus_alone(dut):
+    """Held, the buffer fetches a filling only when it has none; free again, it fetches ahead."""
+    tb = TB(dut)
+    await tb.begin()
+    tb.rows.stop()
+    dut.hold.value = 1
+    await tb.job(2, 1, 4 * tb.config.array.columns)
+    await ClockCycles(dut.clk, 100)
+    assert len(tb.reader.transfers) == 1
+    dut.hold.value = 0
+    await ClockCycles(dut.clk, 100)
+    assert len(tb.reader.transfers) == 2
+
+
+@cocotb.test()
+async def reset_in_the_middle(dut):
+    tb = TB(dut, 0.2)
+    await tb.begin()
+    for moment in range(6):
+        await tb.job(2 * tb.config.array.rows, 3, 5 * tb.config.array.columns)
+        await ClockCycles(dut.clk, 10 + 17 * moment)
+        for stream in (tb.reader.commands, tb.reader.words, tb.rows):
+            stream.stop()
+        await reset(dut, cycles=1)
+        for stream in (tb.reader.commands, tb.reader.words, tb.rows):
+            stream.start()
+        expected = await tb.job(2, 1, 1)
+        assert await tb.rows.receive(2) == expected
+        await tb.finish()

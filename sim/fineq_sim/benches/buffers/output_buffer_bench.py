@@ -1,0 +1,170 @@
+"""Partial sums and the drain, with a stand-in for the core: few channels, many inner tiles, pauses, rate."""
+
+from __future__ import annotations
+
+import cocotb
+import numpy as np
+from cocotb.triggers import RisingEdge
+
+from fineq_hw.interface.machine_streams import sums_group_layout
+from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
+from fineq_sim.bench.testbench import settle
+from fineq_sim.benches.job_bench import BlockBench
+from fineq_sim.driver.images import inner_tiles
+from fineq_sim.reference.payloads import Payloads
+from fineq_sim.reference.tile_walk import NestTile, nest_tiles
+
+
+class TB(BlockBench):
+    def __init__(self, dut, stall: float = 0.0):
+        super().__init__(dut)
+        self.payloads = Payloads(self.config.array)
+        self.results = StreamProducer.with_stalls(dut, "results", stall)
+        self.partials = StreamConsumer.with_stalls(dut, "partials", stall)
+        self.groups = StreamConsumer.with_stalls(dut, "groups", stall)
+
+    async def begin(self) -> None:
+        await super().begin()
+        for stream in (self.results, self.partials, self.groups):
+            stream.start()
+
+    async def core(self, tile: NestTile, tiles: int) -> np.ndarray:
+        """Do as the core does with random addends; returns the sums of the tile, [channels, rows]."""
+        bits, rows = self.config.array.accumulator_bits, self.config.array.rows
+        addends = self.rng.integers(-1 << bits - 4, 1 << bits - 4, (tiles, tile.channels, rows)) // tiles
+        for k in range(tiles):
+            for channel in range(tile.channels):
+                start = 0
+                if k:
+                    (payload,) = await self.partials.receive(1)
+                    start = np.array(self.payloads.results(payload)[0])
+                    known = addends[:k, channel].sum(axis=0)
+                    assert (start == known).all(), f"partial sums of channel {channel}, inner tile {k}: {start}"
+                values = (addends[k, channel] + start).tolist()
+                last = channel == tile.channels - 1
+                self.results.send([self.payloads.partials(values) | int(last) << bits * rows])
+                await RisingEdge(self.dut.clk)
+        return addends.sum(axis=0)
+
+    async def check(self, tile: NestTile, sums: np.ndarray) -> None:
+        lanes = self.config.vector_lanes
+        for token in range(tile.tokens):
+            for first in range(0, tile.channels, lanes):
+                (payload,) = await self.groups.receive(1)
+                group = sums_group_layout(self.config).from_bits(payload)
+                valid = min(lanes, tile.channels - first)
+                got = [int(group.sums[lane]) for lane in range(valid)]
+                assert got == sums[first : first + valid, token].tolist(), f"token {token}, channel {first}: {got}"
+                row_last = first + lanes >= tile.channels
+                last = row_last and token == tile.tokens - 1
+                flags = (group.valid_lanes, group.group, group.token, bool(group.row_last), bool(group.last))
+                assert flags == (valid, first // lanes, token, row_last, last), f"{tile}: {flags}"
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def accumulates_and_drains(dut, stall):
+    tb = TB(dut, stall)
+    await tb.begin()
+    columns = tb.config.array.columns
+    sizes = [(min(m, tb.config.array.rows + 1), n, min(k, 3 * columns)) for m, n, k in tb.sizes()]
+    sizes += [(2, channels, 9 * columns) for channels in (1, 2, 3)]
+    for tokens, channels, inner in sizes:
+        await tb.start(tokens, channels, inner)
+        tiles, waiting = list(nest_tiles(tb.config, tokens, channels)), None
+        for tile in tiles:
+            sums = await tb.core(tile, inner_tiles(inner, tb.config))
+            if waiting:
+                await waiting
+            waiting = cocotb.start_soon(tb.check(tile, sums))
+        await waiting
+        await tb.finish()
+    await tb.rest()
+    assert_empty(tb.results, tb.partials, tb.groups)
+
+
+@cocotb.test()
+async def partials_and_groups_come_every_cycle(dut):
+    tb = TB(dut)
+    await tb.begin()
+    channels, rows = tb.config.final_channels, tb.config.array.rows
+    await tb.start(rows, channels, 2 * tb.config.array.columns)
+    bits = tb.config.array.accumulator_bits
+    for _ in range(2):
+        tb.results.send(int(n == channels - 1) << bits * rows for n in range(channels))
+        if not _:
+            await tb.partials.receive(channels)
+    assert tb.partials.cycles[-1] - tb.partials.cycles[0] == channels - 1
+    groups = rows * channels // tb.config.vector_lanes
+    await tb.groups.receive(groups)
+    assert tb.groups.cycles[-1] - tb.groups.cycles[0] == groups - 1
+
+
+@cocotb.test()
+async def the_last_group_of_a_tile_may_wait(dut):
+    """However long: the array works on in the other half, comes back to this one, and the group stays what it is."""
+    tb = TB(dut)
+    await tb.begin()
+    tb.groups.stop()
+    config, lanes = tb.config, tb.config.vector_lanes
+    tokens, channels, inner = config.array.rows, 3 * config.channels_per_tile, 2 * config.array.columns
+    tiles = list(nest_tiles(config, tokens, channels))
+    counts = [tile.tokens * -(-tile.channels // lanes) for tile in tiles]
+    await tb.start(tokens, channels, inner)
+
+    async def work() -> list[np.ndarray]:
+        return [await tb.core(tile, inner_tiles(inner, config)) for tile in tiles]
+
+    working, taken = cocotb.start_soon(work()), 0
+    while True:
+        await settle()
+        offered = int(dut.groups__valid.value)
+        if offered and taken == counts[0] - 1:
+            break
+        dut.groups__ready.value = offered
+        taken += offered
+        await RisingEdge(dut.clk)
+    dut.groups__ready.value = 0
+    last = int(dut.groups__payload.value)
+    for _ in range(6 * config.channels_per_tile):
+        await RisingEdge(dut.clk)
+        await settle()
+        assert dut.groups__valid.value == 1 and int(dut.groups__payload.value) == last
+    tb.groups.start()
+    (payload,) = await tb.groups.receive(1)
+    assert payload == last
+    group = sums_group_layout(config).from_bits(payload)
+    sums = await working
+    first = (tiles[0].channels - 1) // lanes * lanes
+    expected = sums[0][first:, tokens - 1].tolist()
+    assert [int(group.sums[lane]) for lane in range(len(expected))] == expected
+    for tile, values in zip(tiles[1:], sums[1:], strict=True):
+        await tb.check(tile, values)
+    await tb.finish()
+
+
+@cocotb.test()
+async def both_halves_full(dut):
+    """With two tiles undrained no result is taken, and none is lost."""
+    tb = TB(dut)
+    await tb.begin()
+    tb.groups.stop()
+    rows, channels = tb.config.array.rows, 2 * tb.config.channels_per_tile + 1
+    bits = tb.config.array.accumulator_bits
+    sizes = [tile.channels for tile in nest_tiles(tb.config, rows, channels)]
+    await tb.start(rows, channels, 1)
+    for size in sizes:
+        tb.results.send((n + 1) | int(n == size - 1) << bits * rows for n in range(size))
+    for _ in range(channels + 50):
+        await RisingEdge(dut.clk)
+    assert tb.results.beats == sum(sizes[:2]), f"{tb.results.beats} results taken"
+    tb.groups.start()
+    groups = sum(rows * -(-size // tb.config.vector_lanes) for size in sizes)
+    payloads = await tb.groups.receive(groups)
+    sums = [int(sums_group_layout(tb.config).from_bits(payload).sums[0]) for payload in payloads]
+    lanes = tb.config.vector_lanes
+    expected = [
+        first + 1 if row == 0 else 0 for size in sizes for row in range(rows) for first in range(0, size, lanes)
+    ]
+    assert sums == expected
+    await tb.finish()

@@ -1,0 +1,88 @@
+"""Records of channels and tokens joined with groups of sums: sizes around every limit, formats, pauses."""
+
+from __future__ import annotations
+
+import cocotb
+import numpy as np
+
+from fineq_hw.interface.machine_streams import OutputFormat, scaled_group_layout, sums_group_layout
+from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
+from fineq_sim.benches.job_bench import BlockBench, ReadEngine
+from fineq_sim.driver.images import channel_image, token_image
+from fineq_sim.reference.tile_walk import nest_tiles
+
+CHANNELS_BASE = 0x40
+
+
+class TB(BlockBench):
+    def __init__(self, dut, stall: float = 0.0):
+        super().__init__(dut)
+        self.reader = ReadEngine(dut, self.config, np.zeros(0, np.uint8), stall)
+        self.groups = StreamProducer.with_stalls(dut, "groups", stall)
+        self.scaled = StreamConsumer.with_stalls(dut, "scaled", stall)
+
+    async def begin(self) -> None:
+        await super().begin()
+        self.reader.start()
+        self.groups.start()
+        self.scaled.start()
+
+    async def run(self, tokens: int, channels: int, output: OutputFormat) -> None:
+        config, lanes, rng = self.config, self.config.vector_lanes, self.rng
+        of_channels = [rng.integers(0, 1 << 16, channels), rng.integers(0, 64, channels)]
+        of_channels.append(rng.integers(-1 << 31, 1 << 31, channels))
+        of_tokens = [rng.integers(0, 1 << 16, tokens), rng.integers(0, 64, tokens)]
+        image = channel_image(*of_channels)
+        token_base = CHANNELS_BASE + -(-len(image) // 16) * 16 + 32
+        tail = token_image(config, *of_tokens)
+        memory = rng.integers(0, 256, token_base + len(tail), dtype=np.uint8)
+        memory[CHANNELS_BASE : CHANNELS_BASE + len(image)] = image
+        memory[token_base:] = tail
+        self.reader.memory = memory
+        self.reader.transfers.clear()
+        addresses = {"channel_parameters": CHANNELS_BASE, "token_parameters": token_base}
+        await self.start(tokens, channels, 1, output_format=output, **addresses)
+        groups = []
+        for tile in nest_tiles(config, tokens, channels):
+            for token in range(tile.tokens):
+                for first in range(0, tile.channels, lanes):
+                    row_last = first + lanes >= tile.channels
+                    fields = {
+                        "sums": [int(v) for v in rng.integers(-1000, 1000, lanes)],
+                        "valid_lanes": min(lanes, tile.channels - first),
+                        "group": first // lanes,
+                        "token": token,
+                        "row_last": int(row_last),
+                        "last": int(row_last and token == tile.tokens - 1),
+                    }
+                    groups.append((fields, tile.first_channel + first, tile.first_token + token))
+        self.groups.send(sums_group_layout(config).const(fields).as_value().value for fields, _, _ in groups)
+        payloads = await self.scaled.receive(len(groups), within=50 * len(groups) + 1000)
+        for (fields, channel, token), payload in zip(groups, payloads, strict=True):
+            got = scaled_group_layout(config).from_bits(payload)
+            assert [int(v) for v in got.sums] == fields["sums"]
+            for name in ("valid_lanes", "row_last", "last"):
+                assert getattr(got, name) == fields[name], name
+            if output is OutputFormat.SUMS:
+                continue
+            assert (got.token.multiplier, got.token.shift) == tuple(int(v[token]) for v in of_tokens), f"token {token}"
+            for lane in range(fields["valid_lanes"]):
+                record = got.channels[lane]
+                values = (record.multiplier, record.shift, record.bias)
+                assert values == tuple(int(v[channel + lane]) for v in of_channels), f"channel {channel + lane}"
+        if output is OutputFormat.SUMS:
+            assert not self.reader.transfers, "nothing needs to be read"
+        await self.finish()
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def joins_records_and_sums(dut, stall):
+    tb = TB(dut, stall)
+    await tb.begin()
+    for tokens, channels, _ in tb.sizes():
+        await tb.run(tokens, channels, tb.source.choice(list(OutputFormat)))
+    await tb.run(3, 5, OutputFormat.SUMS)
+    await tb.run(3, 5, OutputFormat.INT8)
+    await tb.rest()
+    assert_empty(tb.groups, tb.scaled, tb.reader.commands, tb.reader.words)

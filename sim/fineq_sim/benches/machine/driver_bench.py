@@ -1,0 +1,22 @@
+"""The driver on the whole accelerator: the checks that every transport must pass, with and without a slow memory."""
+
+from __future__ import annotations
+
+import cocotb
+from cocotb.task import bridge
+
+from fineq_sim.bench.testbench import parameters
+from fineq_sim.driver.accelerator import Accelerator
+from fineq_sim.driver.cocotb import CocotbTransport
+from fineq_sim.driver.conformance import CHECKS
+from fineq_sim.reference.payloads import find_config
+
+MEMORY = 1 << 16
+
+
+@cocotb.test()
+@cocotb.parametrize(check=list(CHECKS), stall=[0.0, 0.4])
+async def test_driver(dut, check, stall):
+    transport = CocotbTransport(dut, find_config(parameters()["config"]), memory_size=MEMORY, stall=stall)
+    await transport.start()
+    await bridge(lambda: CHECKS[check](Accelerator(transport)))()

@@ -1,0 +1,81 @@
+"""Payloads of the cores' streams as integers, from a configuration (field order: docs/hardware.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fineq.format import OUTLIER_BITS
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_sim.reference.bits import join, pack, unpack
+from fineq_sim.reference.weights import to_weight_field
+
+
+def find_config(which: str | Mapping[str, object]) -> ArrayConfig | MacConfig | AcceleratorConfig:
+    """A hardware configuration by its name, or from its parameters.
+
+    Those of a MAC array have `weight_bits`, those of an accelerator have the parameters of its `array`.
+
+    Raises:
+        ValueError: there is none of that name, or a parameter is impossible.
+    """
+    if not isinstance(which, str):
+        if "array" in which:
+            return AcceleratorConfig(**{**which, "array": find_config(which["array"])})
+        return (MacConfig if "weight_bits" in which else ArrayConfig)(**which)
+    known: dict[str, ArrayConfig | MacConfig | AcceleratorConfig] = {**ARRAYS, **MACS, **ACCELERATORS}
+    if which not in known:
+        raise ValueError(f"unknown configuration {which!r}: choose one of {', '.join(known)}")
+    return known[which]
+
+
+@dataclass(frozen=True)
+class Payloads:
+    """Builds what goes into a core and takes apart what comes out."""
+
+    config: ArrayConfig | MacConfig
+
+    @property
+    def weight_limits(self) -> tuple[int, int]:
+        """Smallest and largest weight that the core takes."""
+        if isinstance(self.config, MacConfig) and self.config.weight_bits == 8:
+            return -128, 127
+        largest = (1 << (OUTLIER_BITS - 1)) - 1
+        return -largest, largest
+
+    @property
+    def slice_bits(self) -> int:
+        return (self.config.line_slices - 1).bit_length()
+
+    def activations(self, row: Sequence[int], last: bool) -> int:
+        """One row of the stationary tile; missing columns are zero."""
+        bits = self.config.activation_bits
+        return join([(pack(row, bits), bits * self.config.columns), (int(last), 1)])
+
+    def weights(self, vector: Sequence[int], accumulate: bool, last: bool) -> int:
+        """One weight vector; missing columns are zero."""
+        if isinstance(self.config, MacConfig) and self.config.weight_bits == 8:
+            bits, fields = 8, list(vector)
+        else:
+            bits, fields = OUTLIER_BITS, [to_weight_field(weight) for weight in vector]
+        return join([(pack(fields, bits), bits * self.config.columns), (int(accumulate), 1), (int(last), 1)])
+
+    def line(self, packed: bytes, slice_number: int, accumulate: bool, last: bool) -> int:
+        """One weight-buffer line (a short one is padded with zero bytes) and the slice of it to use."""
+        return join(
+            [
+                (int.from_bytes(packed, "little"), 8 * self.config.line_bytes),
+                (slice_number, self.slice_bits),
+                (int(accumulate), 1),
+                (int(last), 1),
+            ]
+        )
+
+    def partials(self, values: Sequence[int]) -> int:
+        """One starting value per row; missing rows are zero."""
+        return pack(values, self.config.accumulator_bits)
+
+    def results(self, payload: int) -> tuple[list[int], bool]:
+        """The sums of all rows, and the `last` flag."""
+        bits, rows = self.config.accumulator_bits, self.config.rows
+        return unpack(payload, bits, rows, signed=True), bool(payload >> (bits * rows))

@@ -1,0 +1,1 @@
+"""Building designs for a simulator, running benches and programs on them, and the regression."""

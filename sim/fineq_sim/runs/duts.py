@@ -1,0 +1,134 @@
+"""Verilog of the modules under test: exactly what `fineq_hw.export.verilog` delivers, kept between runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from fineq.common.cache_keys import cache_key
+from fineq.common.files import write_text
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_sim.runs.runner import Design, default_cache
+
+
+def _kept(top: str, key: str, make: Callable[[], Design], cache: Path | None) -> Design:
+    """The design from the cache, or made now and kept there."""
+    directory = (default_cache() if cache is None else cache) / "verilog"
+    name = cache_key("fineq_hw.export.verilog", __name__, inputs=[top, key])
+    file = directory / f"{top}-{name}.json"
+    if file.is_file():
+        return Design(top, json.loads(file.read_text()))
+    made = make()
+    write_text(file, json.dumps(dict(made.sources)))
+    return made
+
+
+def _convert(top: str, component) -> Design:
+    from fineq_hw.export.verilog import convert
+
+    modules, _ = convert({top: component})
+    return Design(top, {f"{name}.v": text for name, text in modules.items()})
+
+
+def component_design(
+    kind: str, config: ArrayConfig | MacConfig | AcceleratorConfig, cache: Path | None = None
+) -> Design:
+    """A component that takes a configuration and nothing else.
+
+    Args:
+        kind: temporal, packed, mac (the cores), or the name of a smaller module such as `control_unit`; encoders
+            and processing elements are those of the first group of columns.
+        config: its configuration.
+        cache: directory of kept designs, `default_cache()` when omitted.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+
+    def make() -> Design:
+        from fineq_hw.array.accumulator import Accumulator
+        from fineq_hw.array.control_unit import ControlUnit
+        from fineq_hw.array.core import PackedCore, TemporalCore
+        from fineq_hw.array.encodings import groups
+        from fineq_hw.array.processing_array import ProcessingArray
+        from fineq_hw.array.processing_element import ProcessingElement
+        from fineq_hw.array.temporal_encoder import make_encoder
+        from fineq_hw.baseline.mac_core import MacCore
+        from fineq_hw.buffers.gearbox import Gearbox
+        from fineq_hw.buffers.input_buffer import InputBuffer
+        from fineq_hw.buffers.output_buffer import OutputBuffer
+        from fineq_hw.buffers.parameter_buffer import ParameterBuffer
+        from fineq_hw.buffers.weight_buffer import WeightBuffer
+        from fineq_hw.control.csr import ControlStatusRegisters
+        from fineq_hw.control.descriptor_unit import DescriptorUnit
+        from fineq_hw.control.job_control import JobControl
+        from fineq_hw.control.tile_walk import TileWalk
+        from fineq_hw.control.write_back import WriteBack
+        from fineq_hw.decode.decoder import LineDecoder
+        from fineq_hw.dma.read_dma import ReadDma
+        from fineq_hw.dma.write_dma import WriteDma
+        from fineq_hw.vector.vector_unit import VectorUnit
+
+        components = {
+            "line_decoder": LineDecoder,
+            "temporal_encoder": lambda config: make_encoder(groups(config)[0]),
+            "processing_element": lambda config: ProcessingElement(groups(config)[0]),
+            "accumulator": Accumulator,
+            "processing_array": ProcessingArray,
+            "control_unit": ControlUnit,
+            "temporal": TemporalCore,
+            "packed": PackedCore,
+            "mac": MacCore,
+            "csr": ControlStatusRegisters,
+            "descriptor_unit": DescriptorUnit,
+            "job_control": JobControl,
+            "read_dma": ReadDma,
+            "write_dma": WriteDma,
+            "vector_unit": VectorUnit,
+            "tile_walk": TileWalk,
+            "gearbox": lambda config: Gearbox(config.bus_bytes, config.line_bytes, config.channels_per_tile),
+            "input_buffer": InputBuffer,
+            "weight_buffer": WeightBuffer,
+            "output_buffer": OutputBuffer,
+            "parameter_buffer": ParameterBuffer,
+            "write_back": WriteBack,
+        }
+        if kind not in components:
+            raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")
+        return _convert(f"dut_{kind}", components[kind](config))
+
+    return _kept(f"dut_{kind}", repr(config), make, cache)
+
+
+def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> Design:
+    """The whole accelerator, or its MAC baseline if the configuration has a MAC array."""
+
+    def make() -> Design:
+        from fineq_hw.accelerator import make_accelerator
+
+        return _convert("dut_accelerator", make_accelerator(config))
+
+    return _kept("dut_accelerator", repr(config), make, cache)
+
+
+def decoder_design(cache: Path | None = None) -> Design:
+    """The decoder of one cluster."""
+
+    def make() -> Design:
+        from fineq_hw.decode.decoder import Decoder
+
+        return _convert("dut_decoder", Decoder())
+
+    return _kept("dut_decoder", "", make, cache)
+
+
+def adder_tree_design(operand_bits: list[int], sum_bits: int, cache: Path | None = None, **options) -> Design:
+    """An adder tree; options: see `fineq_hw.cells.adder_tree.AdderTree`."""
+
+    def make() -> Design:
+        from fineq_hw.cells.adder_tree import AdderTree
+
+        return _convert("dut_adder_tree", AdderTree(operand_bits, sum_bits, **options))
+
+    return _kept("dut_adder_tree", repr((operand_bits, sum_bits, sorted(options.items()))), make, cache)

@@ -1,0 +1,1 @@
+"""Perplexity by the usual protocol, and every method that can be measured, by name."""

@@ -1,0 +1,107 @@
+"""FineQ's `HfQuantizer`: checks a quantized checkpoint, swaps the layers, and saves it again with checksums.
+
+This file is imported while transformers is still being loaded: what needs all of transformers is imported later.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers.quantizers.auto import register_quantizer
+from transformers.quantizers.base import HfQuantizer
+
+from fineq.checkpoint.container import DTYPES, load_json, tensor_hash
+from fineq.checkpoint.fileformat import BLOCKS, MARKER, QUANT_METHOD, SCALES, check_checkpoint, file_metadata
+from fineq.common.errors import FineqError
+from fineq.huggingface.config import FineqConfig
+from fineq.huggingface.linear import FineqExperts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+PARTS = (BLOCKS, SCALES, MARKER)
+
+
+@register_quantizer(QUANT_METHOD)
+class FineqHfQuantizer(HfQuantizer):
+    """Loads models that `fineq quantize` wrote. Models are quantized by that command, not on the fly."""
+
+    quantization_config: FineqConfig
+
+    def validate_environment(self, *args: Any, **kwargs: Any) -> None:
+        if not self.pre_quantized:
+            raise FineqError("from_pretrained cannot quantize: run `fineq quantize` and load the directory it writes")
+
+    def _process_model_before_weight_loading(
+        self, model: PreTrainedModel, checkpoint_files: list[str] | None = None, **kwargs: Any
+    ) -> None:
+        from fineq.huggingface.swap import swap_layers
+
+        if not checkpoint_files:
+            raise FineqError("a FineQ model can only be loaded from a directory, so that its checksums can be checked")
+        files = [Path(file) for file in checkpoint_files]
+        config = load_json(files[0].parent / "config.json", "the description of the model")
+        entries = check_checkpoint(files, config)
+        swap_layers(model, entries)
+
+    def update_weight_conversions(self, weight_conversions: list[Any], model: PreTrainedModel) -> list[Any]:
+        """Teach transformers' converters of experts to do with packed tensors what they do with plain ones.
+
+        Experts that lie apart in the files are stacked part by part. Of experts that lie there as one stack, the
+        marker has the stack's own name, which in the model is the name of the module.
+        """
+        from transformers.core_model_loading import WeightConverter, WeightRenaming
+
+        from fineq.checkpoint.layers import stacks_rows
+
+        stacks = {name: module.sources for name, module in model.named_modules() if isinstance(module, FineqExperts)}
+        updated: list[Any] = []
+        for entry in weight_conversions:
+            target = entry._original_target_patterns[0]
+            is_packed = any(name.endswith(target) for name, sources in stacks.items() if sources)
+            if isinstance(entry, WeightConverter) and stacks_rows(entry) and is_packed:
+                bases = [source.removesuffix(f".{MARKER}") for source in entry._original_source_patterns]
+                for part in PARTS:
+                    names = [f"{base}.{part}" for base in bases]
+                    updated.append(entry.copy(names, [f"{target}.{part}"], operations=list(entry.operations)))
+            else:
+                updated.append(entry)
+        for tail in sorted({".".join(name.split(".")[-2:]) for name, sources in stacks.items() if not sources}):
+            updated.append(WeightRenaming(rf"{tail}(?![.\w])", f"{tail}.{MARKER}"))
+        return updated
+
+    def get_state_dict_and_metadata(self, model: PreTrainedModel) -> tuple[None, dict[str, str]]:
+        """Checksums for `save_pretrained`, of the tensors under the names that they get in the file."""
+        from transformers.core_model_loading import revert_weight_conversion
+        from transformers.modeling_utils import remove_tied_weights_from_state_dict
+
+        state = remove_tied_weights_from_state_dict(model.state_dict(), model)
+        state = revert_weight_conversion(model, state)
+        checksums = {name: _digest(name, tensor) for name, tensor in state.items()}
+        config = json.loads(model.config.to_json_string(use_diff=True))
+        return None, file_metadata(checksums, config, len(checksums))
+
+    def _dequantize(self, model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+        """`model.dequantize()`: ordinary layers again, with the weights that the packed ones stand for."""
+        from fineq.huggingface.swap import unpack_layers
+
+        unpack_layers(model, dtype)
+        return model
+
+    def is_serializable(self) -> bool:
+        return True
+
+    @property
+    def is_trainable(self) -> bool:
+        return False
+
+
+def _digest(name: str, tensor: Tensor) -> str:
+    dtype = next(key for key, value in DTYPES.items() if value == tensor.dtype)
+    digest = tensor_hash(name, dtype, tuple(tensor.shape))
+    digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

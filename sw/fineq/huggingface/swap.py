@@ -1,0 +1,88 @@
+"""Puts packed layers into a model that transformers has built but not filled yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from fineq.checkpoint.fileformat import PackedEntry
+from fineq.checkpoint.layers import Layer, TensorNames, find_layers, stacks_rows
+from fineq.common.errors import FineqError
+from fineq.huggingface.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule
+
+
+def swap_layers(model: PreTrainedModel, entries: dict[str, PackedEntry]) -> None:
+    """Replace the layers whose weights are packed, in place.
+
+    Args:
+        model: as transformers built it, before weights are loaded.
+        entries: packed tensors of the checkpoint, by name.
+
+    Raises:
+        FineqError: a packed tensor does not fit the layer that it belongs to.
+    """
+    layers, names, state = find_layers(model), TensorNames(model), model.state_dict()
+    stacks: dict[str, Any] = {}
+    for entry in entries.values():
+        parameter, converter, _ = names.parameter(f"{entry.name}.weight")
+        if parameter not in state and converter is None:
+            parameter, converter, _ = names.parameter(entry.name)
+        if parameter not in state:
+            continue  # of a part that this class lacks, such as the head: transformers reports it as unexpected
+        layer = layers.get(parameter)
+        if layer is None or (converter is not None and not stacks_rows(converter)):
+            raise FineqError(f"{entry.name} is packed, but {type(model).__name__} has no layer there that could be")
+        if layer.kind == "experts":
+            stacks[parameter] = converter
+        else:
+            _swap(model, layer, entry)
+    for parameter, converter in stacks.items():
+        _swap_experts(model, layers[parameter], len(converter.source_patterns) if converter else 0)
+
+
+def _swap(model: PreTrainedModel, layer: Layer, entry: PackedEntry) -> None:
+    path = layer.parameter.rpartition(".")[0]
+    old = model.get_submodule(path)
+    rows, inputs = layer.shape[::-1] if layer.transposed else layer.shape
+    if entry.shape != (rows, inputs):
+        raise FineqError(f"{entry.name} has shape {list(entry.shape)}, the model's layer {[rows, inputs]}")
+    dtype = old.weight.dtype
+    if layer.kind == "embedding":
+        new: nn.Module = FineqEmbedding(rows, inputs, entry.axis, dtype)
+    else:
+        new = FineqLinear(inputs, rows, getattr(old, "bias", None) is not None, entry.axis, dtype)
+    model.set_submodule(path, new.to(old.weight.device))
+
+
+def _swap_experts(model: PreTrainedModel, layer: Layer, sources: int) -> None:
+    path, _, name = layer.parameter.rpartition(".")
+    module = model.get_submodule(path)
+    old = getattr(module, name)
+    experts, rows, inputs = layer.shape
+    shape = (experts, inputs, rows) if layer.transposed else (experts, rows, inputs)
+    delattr(module, name)
+    setattr(module, name, FineqExperts(shape, layer.transposed, sources, old.dtype).to(old.device))
+    module.config._experts_implementation = "eager"  # the others want all experts as one tensor
+
+
+def unpack_layers(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """The reverse, in place: ordinary layers with dequantized weights. `Conv1D` becomes `nn.Linear`."""
+    for path, module in list(model.named_modules()):
+        if not isinstance(module, PackedModule):
+            continue
+        weight = nn.Parameter(module.unpacked().to(dtype), requires_grad=False)
+        if isinstance(module, FineqExperts):
+            parent, _, name = path.rpartition(".")
+            delattr(model.get_submodule(parent), name)
+            setattr(model.get_submodule(parent), name, weight)
+            continue
+        if isinstance(module, FineqEmbedding):
+            new: nn.Module = nn.Embedding(*weight.shape, device="meta")
+        else:
+            new = nn.Linear(*weight.shape[::-1], bias=module.bias is not None, device="meta")
+            new.bias = module.bias
+        new.weight = weight
+        model.set_submodule(path, new)

@@ -1,0 +1,225 @@
+"""`fineq ppa`, `fineq power-check` and `fineq equivalence` at the smallest size."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from fineq_asic.activity.switching import Activity
+from fineq_asic.activity.workload import DataSet
+from fineq_asic.equivalence import whole as equivalence_run
+from fineq_asic.equivalence.modules import Verdict
+from fineq_asic.equivalence.whole import Proof
+from fineq_asic.errors import SynthesisError
+from fineq_asic.flows import power_comparison as power_comparison
+from fineq_asic.flows.power_comparison import Comparison
+from fineq_asic.library.liberty import read_liberty
+from fineq_asic.library.pdk import find_pdk
+from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port, flatten, named_cells
+from fineq_reports import ppa_run
+
+ROOT = Path(__file__).parents[3]
+
+
+def load(name):
+    return importlib.import_module(f"fineq_reports.commands.{name}")
+
+
+def call(name, *arguments, **environment):
+    app = typer.Typer()
+    app.command()(load(name).main)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+
+
+def test_power_check_skips_without_a_tool(tmp_path, monkeypatch):
+    script = load("power_check")
+    monkeypatch.setattr(script, "find_power_tools", dict)
+    app = typer.Typer()
+    app.command()(script.main)
+    result = CliRunner().invoke(app, ["--output", str(tmp_path / "out")])
+    assert result.exit_code == 0
+    assert "power check skipped: no OpenSTA or OpenROAD that can read activity" in result.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("ours, verdict", [(1.02, "at most 3 %, met"), (0.95, "at most 3 %, **not met**")])
+def test_power_check_judges_the_largest_difference(ours, verdict, monkeypatch):
+    monkeypatch.setattr(power_comparison, "sta_version", lambda tool: "1")
+    found = [Comparison("a", 10, {"OpenSTA": 1.0}, 1.0, 1.1), Comparison("b", 10, {"OpenSTA": 1.0}, ours, 1.1)]
+    text = power_comparison.markdown(found, DataSet("rows", ()), {"OpenSTA": "1"}, "command")
+    assert verdict in text and f"{100 * (ours - 1):+.2f} %" in text
+
+
+def test_power_check_covers_rows_and_latches():
+    chosen = [(design.top, row) for design, row in power_comparison.chosen_designs()]
+    assert len(chosen) >= 5 and any(row for _, row in chosen) and any("latch" in top for top, row in chosen if not row)
+
+
+def test_equivalence_of_a_small_design(tmp_path):
+    arguments = ["--size", "5x7", "--design", "mac8x3_5x7_broadcast", "--cache", tmp_path / "cache"]
+    first = call("equivalence", *arguments, "--output", tmp_path / "first")
+    assert first.exit_code == 0, first.stderr
+    text = (tmp_path / "first" / "equivalence.md").read_text()
+    assert "`fineq_mac_row_8x3_7_broadcast`" in text
+    assert ", 0 with unproven pairs, 0 not decided within the limit, 0 left for the next run." in text
+    assert "`fineq equivalence --size 5x7 --design mac8x3_5x7_broadcast --limit 600`" in text
+    assert str(tmp_path) not in text
+    first_verdict = sorted((tmp_path / "cache").glob("verdict-*"))[0]
+    first_verdict.unlink()
+    stopped = call("equivalence", *arguments, "--minutes", 0, "--output", tmp_path / "second")
+    assert stopped.exit_code == 0 and not first_verdict.exists()
+    assert ", 1 left for the next run." in (tmp_path / "second" / "equivalence.md").read_text()
+    again = call("equivalence", *arguments, "--output", tmp_path / "second")
+    assert again.exit_code == 0 and (tmp_path / "second" / "equivalence.md").read_text() == text
+
+
+def test_equivalence_fails_on_an_unproven_pair(tmp_path, monkeypatch):
+    script = load("equivalence")
+    wrong = [Proof("core", "row", False, Verdict("row", False, 9, 2, "sum<3>"))]
+    monkeypatch.setattr(script, "prove_all", lambda *a, **k: wrong)
+    app = typer.Typer()
+    app.command()(script.main)
+    result = CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert result.exit_code == 1 and "error: row of core is not proven equal to its RTL" in result.stderr
+    assert "**2 pairs unproven**: sum<3>" in (tmp_path / "equivalence.md").read_text()
+
+
+def test_undecided_proofs_are_said_to_be_so():
+    proofs = [Proof("core", "row", True, None), Proof("core", "row", False, Verdict("row", True, 9, 0))]
+    text = equivalence_run.markdown(proofs, {}, "command", 5)
+    assert "2 modules and cores: 1 equal, 0 with unproven pairs, 1 not decided within the limit, 0 left" in text
+    assert "| `core` | the whole core |  | not decided within the limit |" in text
+
+
+@pytest.mark.parametrize(
+    "name, arguments, message",
+    [
+        ("equivalence", ["--size", "3x3"], "error: unknown size '3x3'"),
+        ("equivalence", ["--design", "alu"], "error: no such design of size 5x7: alu"),
+        ("equivalence", ["--output", "/proc/none"], "error: cannot write to /proc/none"),
+    ],
+)
+def test_bad_arguments(name, arguments, message, tmp_path):
+    output = [] if "--output" in arguments else ["--output", tmp_path]
+    result = call(name, *arguments, *output)
+    assert result.exit_code == 1 and message in result.stderr
+
+
+WRITTEN = {
+    "synth": "synth-5x7.md", "power-check": "power-check.md", "equivalence": "equivalence.md",
+    "throughput": "throughput.md", "architecture": "architecture-blocks.png",
+    "accelerator-blocks": "accelerator-blocks.md", "encodings": "encodings.md",
+}  # fmt: skip
+
+
+@pytest.fixture
+def fake_steps(monkeypatch):
+    """Steps that write one report each, in an instant; those named in the list given fail."""
+    ran, failing = [], []
+
+    def run(command, cwd, check):
+        name = command[3]
+        ran.append([name, *command[4:]])
+        option = next(option for option in ("--output", "--report", "-o") if option in command)
+        output = Path(command[command.index(option) + 1])
+        (output / WRITTEN[name]).write_text(f"report of {name}\n")
+        (output / "netlist.v").write_text("not a report\n")
+        return type("Done", (), {"returncode": int(name in failing)})()
+
+    monkeypatch.setattr(ppa_run.subprocess, "run", run)
+    monkeypatch.setattr(ppa_run, "versions", lambda: {"Yosys": "1"})
+    monkeypatch.setattr(ppa_run, "sources_digest", lambda: "sources")
+    monkeypatch.setattr(ppa_run, "find_power_tools", lambda: {"sta": Path("sta")})
+    monkeypatch.setattr(ppa_run, "find_openroad", missing)
+    monkeypatch.delenv("FINEQ_MODELS", raising=False)
+    return ran, failing
+
+
+def missing():
+    raise SynthesisError("OpenROAD is missing")
+
+
+def ppa(tmp_path, *arguments):
+    folders = ["--output", tmp_path / "run", "--results", tmp_path / "docs", "--size", "5x7"]
+    return call("ppa", *folders, *arguments)
+
+
+def test_ppa_runs_everything_and_publishes(tmp_path, fake_steps):
+    ran, failing = fake_steps
+    failing.append("equivalence")
+    result = ppa(tmp_path, "--limit", "9")
+    assert [command[0] for command in ran] == list(WRITTEN)
+    assert ["--limit", "9"] == ran[2][ran[2].index("--limit") :][:2]
+    published = sorted(path.name for path in (tmp_path / "docs").iterdir())
+    assert published == sorted({*WRITTEN.values(), "ppa.md"} - {"equivalence.md"})
+    assert result.exit_code == 1 and "error: equivalence failed: see above" in result.stderr
+    assert "# layout: left as it is: OpenROAD is missing" in result.stdout
+    assert "FINEQ_MODELS is not set: tables by model show the shipped model alone" in result.stdout
+    text = (tmp_path / "docs" / "ppa.md").read_text()
+    assert "[synth-5x7.md](synth-5x7.md)" in text and "| Yosys | 1 |" in text
+    assert str(tmp_path) not in text and str(ROOT) not in text
+
+
+def test_ppa_goes_on_where_it_was(tmp_path, fake_steps, monkeypatch):
+    ran, failing = fake_steps
+    failing.append("throughput")
+    assert ppa(tmp_path).exit_code == 1
+    failing.clear()
+    ran.clear()
+    assert ppa(tmp_path).exit_code == 0 and [command[0] for command in ran] == ["throughput"]
+    (tmp_path / "run" / "power-check.md").write_text("something else\n")  # no longer what the step has written
+    (tmp_path / "run" / "equivalence.md").unlink()
+    ran.clear()
+    assert ppa(tmp_path).exit_code == 0 and [command[0] for command in ran] == ["power-check", "equivalence"]
+    ran.clear()
+    assert ppa(tmp_path).exit_code == 0 and not ran
+    assert ppa(tmp_path, "--step", "synth-5x7", "--fresh").exit_code == 0 and len(ran) == 1
+    ran.clear()
+    monkeypatch.setattr(ppa_run, "sources_digest", lambda: "other sources")
+    assert ppa(tmp_path).exit_code == 0 and len(ran) == len(WRITTEN)
+
+
+def test_the_checksum_of_the_sources_sees_every_change(tmp_path):
+    (tmp_path / "hw").mkdir()
+    source = tmp_path / "hw" / "row.py"
+    found = set()
+    for text in ("a = 1\n", "a = 2\n"):
+        source.write_text(text)
+        found.add(ppa_run.sources_digest(tmp_path))
+    source.rename(tmp_path / "hw" / "column.py")
+    found.add(ppa_run.sources_digest(tmp_path))
+    (tmp_path / "hw" / "notes.txt").write_text("no source\n")
+    assert len(found) == 3 and ppa_run.sources_digest(tmp_path) in found
+
+
+def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):
+    result = ppa(tmp_path, "--step", "routing")
+    assert result.exit_code == 1 and "error: no step 'routing': choose from synth-5x7, power-check" in result.stderr
+    result = call("ppa", "--output", "/proc/none")
+    assert result.exit_code == 1 and "error: cannot write to /proc/none: No such file or directory" in result.stderr
+
+
+def test_an_instance_keeps_its_activity_when_cut_out():
+    """Two inverters behind one another, each in a module of its own: the second sees what the first drives."""
+    library = read_liberty(find_pdk().liberty)
+    cell = Module(
+        "cell", {"a": Port("input", [0]), "y": Port("output", [1])}, [Instance("u", "INV_X1", {"A": [0], "ZN": [1]})]
+    )
+    top = Module(
+        "top",
+        {"a": Port("input", [0]), "y": Port("output", [2])},
+        [Instance("first", "cell", {"a": [0], "y": [1]}), Instance("row_0", "cell", {"a": [1], "y": [2]})],
+    )
+    netlist = Netlist("top", {"top": top, "cell": cell})
+    flat = flatten(netlist, library)
+    activity = Activity(np.arange(1.0, flat.nets + 1), np.zeros(flat.nets), 5)
+    part, found = power_comparison.cut_out(netlist, activity, library, "row_0")
+    ports = {name: int(nets[0]) for name, (_, nets) in flatten(part, library).ports.items()}
+    middle = next(pins["A"] for path, pins in named_cells(netlist, library) if path == ("row_0", "u"))
+    assert found.toggles[ports["a"]] == activity.toggles[middle]
+    assert found.toggles[ports["y"]] == activity.toggles[int(flat.ports["y"][1][0])]
+    with pytest.raises(SynthesisError, match="top has no instance row_7"):
+        power_comparison.cut_out(netlist, activity, library, "row_7")

@@ -1,0 +1,88 @@
+"""The mutation check: faults fit the sources, a caught one is reported, a surviving one fails."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fineq_sim.runs.catalog import select
+from fineq_sim.runs.mutation import Fault, MutationError, Verdict, copy_sources, load_faults, markdown, mutate
+
+REPOSITORY = Path(__file__).parents[3]
+FAULTS = load_faults(REPOSITORY / "tests/faults")
+SIMULATOR = "icarus" if shutil.which("iverilog") else "verilator"
+
+
+def test_there_are_enough_faults_and_each_fits_the_sources():
+    assert len(FAULTS) >= 10
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
+    for fault in FAULTS:
+        assert (REPOSITORY / fault.file).read_text().count(fault.old) == 1, fault.name
+        assert fault.old != fault.new and bool(fault.bench) != bool(fault.tests), fault.name
+
+
+def test_each_check_exists():
+    names = {entry.name for entry in select("verilator")} & {entry.name for entry in select("icarus")}
+    for fault in FAULTS:
+        assert not fault.bench or fault.bench in names, fault.name
+        assert all((REPOSITORY / path).is_file() for path in fault.tests), fault.name
+
+
+def test_command_catches_a_fault(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "fineq",
+        "mutate",
+        "--output",
+        tmp_path,
+        "--only",
+        "decoder-sign-lost",
+        "--simulator",
+        SIMULATOR,
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stderr
+    assert "decoder-sign-lost: caught by every_code_and_payload" in result.stdout
+    assert "1 of 1 planted faults are caught." in (tmp_path / "mutation.md").read_text()
+
+
+def test_a_harmless_change_survives(tmp_path):
+    check = ("tests/sim/reference/test_core_cycles.py",)
+    harmless = Fault(
+        "harmless", "nothing", "sw/fineq/format/temporal.py", "return max(1,", "return max( 1,", tests=check
+    )
+    (verdict,) = mutate(REPOSITORY, tmp_path, [harmless], simulator=SIMULATOR)
+    assert verdict.caught_by is None
+    assert "**survives**" in markdown([verdict], SIMULATOR)
+
+
+def test_a_fault_that_no_longer_fits(tmp_path):
+    stale = Fault(
+        "stale",
+        "nothing",
+        "sw/fineq/format/temporal.py",
+        "no such text",
+        "",
+        tests=("tests/sim/reference/test_core_cycles.py",),
+    )
+    with pytest.raises(MutationError) as error:
+        copy_sources(REPOSITORY, tmp_path / "copy", stale)
+    assert str(error.value) == (
+        "fault stale: its text stands 0 times in sw/fineq/format/temporal.py and must stand there once; "
+        "bring the fault up to date"
+    )
+
+
+def test_report_counts():
+    verdicts = [Verdict(FAULTS[0], "some_test"), Verdict(FAULTS[1], None)]
+    assert "1 of 2 planted faults are caught." in markdown(verdicts, "icarus")
+
+
+def test_unknown_fault(tmp_path):
+    command = [sys.executable, "-m", "fineq", "mutate", "--output", tmp_path, "--only", "nothing"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: no fault matches 'nothing': the names are encoder-off-by-one, ")

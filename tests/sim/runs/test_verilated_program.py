@@ -1,0 +1,82 @@
+"""Programs of a design and a C++ harness: built once, rows of a large array shared, a failure reported."""
+
+import subprocess
+
+import pytest
+
+from fineq_sim.runs import verilated_program
+from fineq_sim.runs.runner import Design, default_cache
+from fineq_sim.runs.simulators import SimulatorError
+from fineq_sim.runs.verilated_program import build_program
+
+HARNESS = """
+#include "Vtop.h"
+#include <cstdio>
+int main() {
+    Vtop top;
+    top.value = 5;
+    top.eval();
+    std::printf("%u", static_cast<unsigned>(top.total));
+}
+"""
+
+
+def chain(rows: int) -> Design:
+    """`total` is `value` plus one for each row."""
+    row = "module add_one(input [7:0] value, output [7:0] total);\n  assign total = value + 8'd1;\nendmodule\n"
+    wires = [f"  wire [7:0] sum_{i};" for i in range(rows + 1)]
+    places = [f"  add_one row_{i} (.value(sum_{i}), .total(sum_{i + 1}));" for i in range(rows)]
+    ends = ["  assign sum_0 = value;", f"  assign total = sum_{rows};", "endmodule", ""]
+    top = "\n".join(["module chain(input [7:0] value, output [7:0] total);", *wires, *places, *ends])
+    return Design("chain", {"add_one.v": row, "chain.v": top})
+
+
+@pytest.fixture
+def harness(tmp_path):
+    file = tmp_path / "harness.cpp"
+    file.write_text(HARNESS)
+    return file
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Empty but for the objects of Verilator's library, which take long to compile."""
+    directory, objects = tmp_path / "cache", default_cache() / "objects"
+    directory.mkdir()
+    objects.mkdir(parents=True, exist_ok=True)
+    (directory / "objects").symlink_to(objects)
+    return directory
+
+
+@pytest.mark.parametrize("rows", [3, pytest.param(16, marks=pytest.mark.regress)])
+def test_built_once(rows, harness, cache, monkeypatch):
+    """16 rows are a build in two parts."""
+    program = build_program("chain", chain(rows), harness, cache)
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == str(5 + rows)
+    assert {file.name for file in cache.iterdir()} == {program.name, "objects"}
+
+    monkeypatch.setattr(verilated_program.tempfile, "mkdtemp", lambda **_: pytest.fail("built again"))
+    assert build_program("chain", chain(rows), harness, cache) == program
+
+
+def test_rows_of_a_large_array_are_shared(harness, cache, monkeypatch):
+    files = []
+
+    def refuse(command, cwd, **_):
+        files.append({file.name: file.read_text() for file in cwd.iterdir()})
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(verilated_program.subprocess, "run", refuse)
+    for rows in (15, 16):
+        with pytest.raises(SimulatorError):
+            build_program("chain", chain(rows), harness, cache)
+    assert "rows.vlt" not in files[0]
+    assert files[1]["rows.vlt"] == '`verilator_config\nhier_block -module "add_one"\n'
+
+
+def test_failure(harness, cache):
+    harness.write_text(HARNESS.replace("top.value", "top.no_such_port"))
+    with pytest.raises(SimulatorError, match="^Verilator could not build chain:\n") as error:
+        build_program("chain", chain(2), harness, cache)
+    assert "no_such_port" in str(error.value)
+    assert {file.name for file in cache.iterdir()} == {"objects"}
