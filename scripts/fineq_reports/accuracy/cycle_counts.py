@@ -13,8 +13,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated import find_calibrated_recipe, quantize_model
+from fineq.evaluation.evaluate import Subject, measure
 from fineq.evaluation.methods import find_method
-from fineq.evaluation.perplexity import Subject, Text, measure, tokenize
+from fineq.evaluation.perplexity import Text, tokenize
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import ENCODINGS, MAX_CYCLES, PULSES
 from fineq.models.language_model import block_linears, get_weight, load_model, load_tokenizer, set_weight

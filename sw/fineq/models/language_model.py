@@ -258,7 +258,7 @@ def fake_quantize_model(
 
     Args:
         quantize: called with a float32 weight [out, in] and its name; returns the dequantized weight of the
-            same shape and the bits per weight. `fineq.evaluation.perplexity.find_method` gives one by name.
+            same shape and the bits per weight. `fineq.evaluation.methods.find_method` gives one by name.
         names: layers to quantize; None: all of `block_linears`.
     """
     reports = []

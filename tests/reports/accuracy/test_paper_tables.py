@@ -11,8 +11,9 @@ from tiny_models import make_model
 
 from fineq.cli import main
 from fineq.common.errors import FineqError
+from fineq.evaluation.evaluate import evaluate, measure, prepare
 from fineq.evaluation.methods import find_method, method_names
-from fineq.evaluation.perplexity import Text, evaluate, measure, prepare
+from fineq.evaluation.perplexity import Text
 from fineq.models.language_model import block_linears, get_weight, load_model
 from fineq.quantizer.recipes import RECIPES, Recipe
 from fineq.quantizer.vectorised import quantize
