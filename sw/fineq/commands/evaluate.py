@@ -35,7 +35,7 @@ def evaluate(
     from fineq.evaluation.evaluate import evaluate, write_evaluations
     from fineq.evaluation.methods import find_method
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
-    from fineq.models.language_model import shipped_model_path
+    from fineq.models.locations import shipped_model_path
 
     path = model or shipped_model_path()
     content = read_text(text or shipped_text_path())

@@ -97,7 +97,7 @@ def calibrate(source: Source, plan: Plan, recipe: str, calibration: Path) -> Pre
     """Run a calibrated recipe on the whole model in memory."""
     from fineq.calibrated import quantize_model
     from fineq.checkpoint.calibration import prepare
-    from fineq.models.language_model import load_model, load_tokenizer
+    from fineq.huggingface.loading import load_model, load_tokenizer
 
     text = calibration.read_text(encoding="utf-8", errors="replace")
     token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]

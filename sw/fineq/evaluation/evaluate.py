@@ -19,7 +19,9 @@ from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.evaluation.methods import Method
 from fineq.evaluation.perplexity import Perplexity, Text, perplexity, tokenize
-from fineq.models.language_model import LayerReport, load_model, load_tokenizer, model_fingerprint
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.directory import model_fingerprint
+from fineq.models.language_model import LayerReport
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -12,7 +12,7 @@ from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate, write_evaluations
 from fineq.evaluation.methods import find_method, method_names
 from fineq.evaluation.perplexity import read_text, shipped_text_path
-from fineq.models.language_model import shipped_model_path
+from fineq.models.locations import shipped_model_path
 
 
 def test_methods_in_the_order_of_the_paper_on_the_shipped_model():

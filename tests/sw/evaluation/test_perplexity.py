@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from fineq.common.errors import FineqError
 from fineq.evaluation.perplexity import perplexity, read_text, shipped_text_path, tokenize
-from fineq.models.language_model import load_model, load_tokenizer, shipped_model_path
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.locations import shipped_model_path
 
 
 @pytest.fixture(scope="module")
