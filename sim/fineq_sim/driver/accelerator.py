@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fineq import format as block_format
+import fineq.format as block_format
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import MacConfig
 from fineq_hw.interface.descriptors import (

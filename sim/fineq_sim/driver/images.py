@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from amaranth.lib import data
 
-from fineq import format as block_format
+import fineq.format as block_format
 from fineq.format.temporal import input_order
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.interface.descriptors import inner_tiles

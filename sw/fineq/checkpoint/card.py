@@ -82,7 +82,7 @@ The weights of {len(results)} tensors are stored in the FineQ format: clusters o
 ## Use
 
 ```python
-import fineq  # before loading: without it transformers refuses these files
+import fineq.huggingface  # without it transformers refuses these files
 from transformers import AutoModelForCausalLM
 
 model = AutoModelForCausalLM.from_pretrained("path/of/this/directory")
