@@ -16,12 +16,12 @@ import typer
 from fineq_hw.config import ACCELERATORS, ALIGNMENT
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_FIELDS
 from fineq_hw.interface.error_codes import ERROR_TEXTS
-from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, STAGES, Field, Register, counter_offset
+from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, STAGES, Register, RegisterField, counter_offset
 
 _HEAD = f"""# Registers, descriptors and error codes
 
 This page is generated: `fineq registers --output docs/registers.md`.
-Its sources, `hw/fineq_hw/interface/registers.py`, `descriptors.py` and `errors.py`, also make the RTL and the driver.
+Its sources, `hw/fineq_hw/interface/registers/`, `descriptors.py` and `error_codes.py`, also make the RTL and the driver.
 
 ## Registers
 
@@ -68,7 +68,7 @@ def _bits(offset: int, width: int) -> str:
     return str(offset) if width == 1 else f"{offset + width - 1}:{offset}"
 
 
-def _value(field: Field) -> str:
+def _value(field: RegisterField) -> str:
     if callable(field.value):
         return "see below" if field.width < 64 else "all ones"
     return f"0x{field.value:X}" if field.value > 9 else str(field.value)

@@ -2,62 +2,28 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.error_codes import ErrorCode
+from fineq_hw.control.event_counter import EventCounter
+from fineq_hw.control.structs import counter_events_layout, fault_layout
+from fineq_hw.interface.bus import Response
+from fineq_hw.interface.error_codes import ERROR_CODE_BITS, ErrorCode
+from fineq_hw.interface.jobs import POINTER_BITS
 from fineq_hw.interface.registers import (
     ADDRESS_BITS,
     COUNTERS,
     REGISTERS,
+    WORD_BITS,
     WORD_BYTES,
     Access,
     Register,
-    counter_events_layout,
     counter_offset,
 )
-from fineq_hw.lib.axi import Response, axi_lite_slave_ports
+from fineq_hw.lib.axi import axi_lite_slave_ports
 from fineq_hw.lib.hierarchy import place
-
-POINTER_BITS = 64
-WORD_BITS = 8 * WORD_BYTES
-
-fault_layout = data.StructLayout({"code": ErrorCode, "detail": 8, "address": POINTER_BITS})
-"""Why a chain ended: contents of the registers ERROR and ERROR_ADDRESS."""
-
-
-class EventCounter(wiring.Component):
-    """Counter of two halves. The carry between them takes a cycle, which keeps the adders short.
-
-    Ports:
-        event: by how much to count in this cycle.
-        clear: start again from zero.
-        low, high: halves of the count; `high` belongs to the `low` of the cycle before, also when it is cleared.
-    """
-
-    def __init__(self, event: Shape, half_bits: int = WORD_BITS) -> None:
-        self.half_bits = half_bits
-        super().__init__({"event": In(event), "clear": In(1), "low": Out(half_bits), "high": Out(half_bits)})
-
-    @staticmethod
-    def module_name(event: Shape) -> str:
-        return f"fineq_event_counter_{event.width}"
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        carry, cleared = Signal(), Signal()
-        m.d.sync += [
-            Cat(self.low, carry).eq(self.low + self.event),
-            self.high.eq(self.high + carry),
-            cleared.eq(self.clear),
-        ]
-        with m.If(self.clear):
-            m.d.sync += [self.low.eq(0), carry.eq(0)]
-        with m.If(cleared):
-            m.d.sync += self.high.eq(0)
-        return m
 
 
 class ControlStatusRegisters(wiring.Component):
@@ -137,7 +103,7 @@ class ControlStatusRegisters(wiring.Component):
         self._write_word = Signal(ADDRESS_BITS - 2)  # number of the word
         self._write_data = Signal(WORD_BITS)
         self._write_bits = Signal(WORD_BITS)  # bits whose strobe is set
-        self._refusal = Signal(ErrorCode)
+        self._refusal = Signal(ERROR_CODE_BITS)
         has_address, has_data = Signal(), Signal()
         strobe = Signal(WORD_BYTES)
         m.d.comb += [
@@ -224,7 +190,7 @@ class ControlStatusRegisters(wiring.Component):
         flags = {field.name: Signal(name=field.name) for field in status.fields if field.access is Access.W1C}
         cleared = Signal(WORD_BITS)
         m.d.comb += cleared.eq(Mux(self._writes(status), self._write_data & self._write_bits, 0))
-        fault, access_fault = Signal(fault_layout), Signal(Shape.cast(ErrorCode))
+        fault, access_fault = Signal(fault_layout), Signal(ERROR_CODE_BITS)
         access_word = Signal.like(self._write_word)
         self._read_refused, self._read_word = Signal(), Signal(ADDRESS_BITS - 2)
 
@@ -276,7 +242,7 @@ class ControlStatusRegisters(wiring.Component):
         self._counters: dict[int, tuple[Signal, Signal]] = {}  # low and high word by the number of the low one
         own = {"cycles": self.busy, "jobs": self.job_done}
         for counter in COUNTERS:
-            shape = counter.event(self.config)
+            shape = unsigned(counter.event_bits(self.config))
             event = Signal(shape, name=f"{counter.name}_event")
             m.d.sync += event.eq(own.get(counter.name, self.events[counter.name] if counter.name not in own else 0))
             component = EventCounter(shape)

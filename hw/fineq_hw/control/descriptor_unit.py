@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import data, enum, stream, wiring
+from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig
+from fineq_hw.control.structs import checked_job_layout
 from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     DESCRIPTOR_FIELDS,
@@ -16,28 +17,11 @@ from fineq_hw.interface.descriptors import (
     WORD_BITS,
     region_bytes,
 )
-from fineq_hw.interface.error_codes import MISALIGNED, OUTSIDE, OVERLAPPED, REGIONS, ErrorCode
-from fineq_hw.interface.machine_streams import (
-    SIZE_BITS,
-    ActivationFunction,
-    OutputFormat,
-    job_layout,
-    read_word_layout,
-    transfer_layout,
-)
+from fineq_hw.interface.error_codes import ERROR_CODE_BITS, MISALIGNED, OUTSIDE, OVERLAPPED, REGIONS, ErrorCode
+from fineq_hw.interface.jobs import POINTER_BITS, SIZE_BITS, ActivationFunction, OutputFormat
+from fineq_hw.lib.machine_streams import read_word_layout, transfer_layout
 
-POINTER_BITS = 64
 _ALIGNMENT_BITS = ALIGNMENT.bit_length() - 1
-
-
-def checked_job_layout(config: AcceleratorConfig) -> data.StructLayout:
-    """What becomes of a descriptor: a job, or (`error` is not NONE) the reason why there is none.
-
-    `address`, `tag`: of the descriptor, the tag of no meaning with an error; `detail`: for the register ERROR.
-    """
-    return data.StructLayout(
-        {"job": job_layout(config), "address": POINTER_BITS, "tag": 32, "error": ErrorCode, "detail": 8}
-    )
 
 
 class _State(enum.Enum, shape=4):
@@ -104,7 +88,7 @@ class DescriptorUnit(wiring.Component):
         m = Module()
         self._state = Signal(_State)
         self._pointer = Signal(POINTER_BITS)  # of the descriptor in hand
-        self._error = Signal(ErrorCode)
+        self._error = Signal(ERROR_CODE_BITS)
         self._detail = Signal(8)
         self._fields = {field.name: Signal(field.width, name=field.name) for field in DESCRIPTOR_FIELDS}
         m.d.comb += self.busy.eq((self._state != _State.IDLE) | self.jobs.valid)

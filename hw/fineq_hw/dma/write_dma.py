@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
-from fineq_hw.interface.machine_streams import transfer_layout, write_word_layout
 from fineq_hw.lib.axi import LENGTH_BITS, address_constants, axi_write_ports, bus_error_layout
 from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import transfer_layout, write_word_layout
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 OUTSTANDING_WRITES = 8

@@ -7,10 +7,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.machine_streams import OutputFormat, job_layout, scaled_group_layout, write_word_layout
+from fineq_hw.interface.jobs import RESULT_BITS, OutputFormat
 from fineq_hw.latencies import VECTOR_LANE_LATENCY
 from fineq_hw.lib.hierarchy import place
-from fineq_hw.vector.vector_lane import RESULT_BITS, VectorLane
+from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_word_layout
+from fineq_hw.vector.vector_lane import VectorLane
 
 _NARROW_GROUPS = RESULT_BITS // 8
 """So many groups of 8-bit results take the room of one of 32-bit results."""

@@ -11,7 +11,8 @@ from amaranth.hdl import Module, Shape
 from amaranth.sim import Simulator
 
 from fineq_hw.config import ACCELERATORS, ALIGNMENT, MAX_LAYER_SIZE
-from fineq_hw.control.csr import EventCounter
+from fineq_hw.control.event_counter import EventCounter
+from fineq_hw.control.structs import counter_events_layout
 from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     DESCRIPTOR_FIELDS,
@@ -35,7 +36,7 @@ from fineq_hw.interface.error_codes import (
     WRITE_FAULT,
     ErrorCode,
 )
-from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat, job_layout
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat
 from fineq_hw.interface.registers import (
     ADDRESS_BITS,
     COUNTERS,
@@ -44,9 +45,9 @@ from fineq_hw.interface.registers import (
     STAGES,
     WORD_BYTES,
     Access,
-    counter_events_layout,
     counter_offset,
 )
+from fineq_hw.lib.machine_streams import job_layout
 from fineq_reports.registers_page import document
 
 PAGE = Path(__file__).parents[3] / "docs" / "registers.md"

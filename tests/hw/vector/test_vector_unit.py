@@ -16,13 +16,13 @@ from amaranth.sim import Simulator
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.dma.burst_splitter import BurstSplitter
 from fineq_hw.dma.read_dma import ReadDma
-from fineq_hw.interface.machine_streams import FRACTION_BITS, ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import FRACTION_BITS, MAX_INT8, ActivationFunction, OutputFormat
 from fineq_hw.latencies import VECTOR_LANE_LATENCY, VECTOR_UNIT_LATENCY
 from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports
 from fineq_hw.lib.hierarchy import flat_ports
 from fineq_hw.lib.stream_fifo import StreamFifo
 from fineq_hw.vector.activation_functions import GUARD_BITS, INDEX_BITS, table
-from fineq_hw.vector.vector_lane import MAX_INT8, VectorLane
+from fineq_hw.vector.vector_lane import VectorLane
 from fineq_hw.vector.vector_unit import VectorUnit
 
 LIMIT = 1 << 31
