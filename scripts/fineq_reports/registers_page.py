@@ -16,12 +16,21 @@ import typer
 from fineq_hw.config import ACCELERATORS, ALIGNMENT
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_FIELDS
 from fineq_hw.interface.error_codes import ERROR_TEXTS
-from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, STAGES, Register, RegisterField, counter_offset
+from fineq_hw.interface.registers import (
+    ADDRESS_BITS,
+    COUNTERS,
+    REGISTERS,
+    STAGES,
+    Register,
+    RegisterField,
+    counter_offset,
+)
 
 _HEAD = f"""# Registers, descriptors and error codes
 
 This page is generated: `fineq registers --output docs/registers.md`.
-Its sources, `hw/fineq_hw/interface/registers/`, `descriptors.py` and `error_codes.py`, also make the RTL and the driver.
+Its sources in `hw/fineq_hw/interface`, `registers/`, `descriptors.py` and `error_codes.py`, also make the RTL and the
+driver.
 
 ## Registers
 

@@ -129,7 +129,7 @@ class WriteDma(wiring.Component):
             unanswered.output.ready.eq(self.m_axi_bvalid),
             self.idle.eq(~unanswered.output.valid & (stopped | ~splitter.busy)),
         ]
-        wrong = self.m_axi_bvalid & self.m_axi_bready & self.m_axi_bresp.as_value()[1]
+        wrong = self.m_axi_bvalid & self.m_axi_bready & self.m_axi_bresp[1]
         with m.If(wrong & ~self.error.valid):
             m.d.sync += [
                 stopped.eq(1),

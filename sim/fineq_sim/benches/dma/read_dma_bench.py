@@ -198,7 +198,7 @@ async def first_address_after_three_cycles(dut):
 @cocotb.parametrize(response=[Response.SLVERR, Response.DECERR], stall=[0.0, 0.4], trial=[0, 1])
 async def a_bus_error_stops_the_engine(dut, response, stall, trial):
     bench = Bench(dut, stall, response)
-    source = random_source(f"error {response} {stall} {trial}")
+    source = random_source(f"error {response.name} {stall} {trial}")
     await bench.begin()
     transfer = Transfer(0x1000 - 96, 300, 7, 512)
     others = Transfer(0x4000, 300, 12, 512)
