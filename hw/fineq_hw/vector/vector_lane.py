@@ -102,7 +102,7 @@ def _saturated(value: Value) -> Value:
 
 
 class VectorLane(wiring.Component):
-    """result = requantized(function(sum * scales + bias)), `timing.VECTOR_LANE_LATENCY` cycles later.
+    """result = requantized(function(sum * scales + bias)), `latencies.VECTOR_LANE_LATENCY` cycles later.
 
     The arithmetic is that of `fineq_sim.reference.vector_unit`. Sums that are written as they are take the same way,
     with multipliers of 1, no shift, no bias and no function.

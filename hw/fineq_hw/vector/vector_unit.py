@@ -21,7 +21,7 @@ class VectorUnit(wiring.Component):
     """Turns groups of sums into bus words of results.
 
     One group a cycle, unless its 32-bit results take several words (`vector_words`). A word is offered
-    `timing.VECTOR_UNIT_LATENCY` cycles after the group that completes it was accepted, further words of the same
+    `latencies.VECTOR_UNIT_LATENCY` cycles after the group that completes it was accepted, further words of the same
     group after it: every group gives words for 32-bit results; for 8-bit results the last one of a row and all that
     complete a word. A word that is not taken freezes the whole pipeline.
 
