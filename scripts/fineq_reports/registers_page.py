@@ -5,14 +5,14 @@ fineq registers --output docs/registers.md
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fineq.common.errors import UserError
+from fineq.common.files import write_text
 from fineq_hw.config import ACCELERATORS, ALIGNMENT
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_FIELDS
 from fineq_hw.interface.error_codes import ERROR_TEXTS
@@ -133,12 +133,7 @@ def document() -> str:
 
 def main(output: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/registers.md")) -> None:
     """Write the register map, the descriptor format and the error codes as Markdown."""
-    temporary = output.with_name(f".{output.name}.part")
     try:
-        temporary.write_text(document(), encoding="utf-8")
-        os.replace(temporary, output)
+        write_text(output, document())
     except OSError as error:
-        print(f"error: cannot write {output}: {error.strerror}", file=sys.stderr)
-        raise SystemExit(1) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise UserError(f"cannot write {output}: {error.strerror}") from error
