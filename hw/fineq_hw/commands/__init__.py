@@ -1,1 +1,1 @@
-"""Sub-commands of `fineq` that write hardware."""
+"""Sub-commands of `fineq` that come with the RTL; they import inside their functions."""

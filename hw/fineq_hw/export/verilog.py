@@ -20,13 +20,13 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from amaranth.back import rtlil
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
+from fineq.common.errors import FineqError
+from fineq.common.files import write_text
 from fineq.common.tools import ToolError, find_verilator
 from fineq_hw.accelerator import Accelerator, MacAccelerator
 from fineq_hw.array.core import PackedCore, TemporalCore
@@ -76,6 +76,9 @@ for script in sorted(pathlib.Path().glob("*.ys")):
         raise SystemExit(1)
 """
 """Every module starts from the same state of Yosys, so its text does not depend on the others."""
+
+CODE_PACKAGES = ("pyosys",)
+"""What the program imports (`fineq.common.cache_keys`)."""
 
 
 Config = ArrayConfig | MacConfig | AcceleratorConfig
@@ -190,7 +193,7 @@ def write_verilog(directory: Path | str, names: Iterable[str] | None = None) -> 
         The files of each top, the top's own first.
 
     Raises:
-        ValueError: an unknown name.
+        FineqError: an unknown name.
         OSError: the directory cannot be written.
         ToolError: Yosys is missing or fails.
     """
@@ -198,7 +201,7 @@ def write_verilog(directory: Path | str, names: Iterable[str] | None = None) -> 
     chosen = list(known) if names is None else list(names)
     for name in chosen:
         if name not in known:
-            raise ValueError(f"unknown configuration {name!r}: choose from {', '.join(known)}")
+            raise FineqError(f"unknown configuration {name!r}: choose from {', '.join(known)}")
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     modules, hierarchy = convert({name: known[name][0](known[name][1]) for name in chosen})
@@ -207,20 +210,11 @@ def write_verilog(directory: Path | str, names: Iterable[str] | None = None) -> 
         if name in known:
             component, config = known[name]
             text = text.replace(f"// FineQ: {name}\n", f"// FineQ: {name}, {component.__name__} of {config}\n", 1)
-        _write_text(directory / f"{name}.v", text)
+        write_text(directory / f"{name}.v", text)
         checksums[f"{name}.v"] = hashlib.sha256(text.encode()).hexdigest()
     files = {top: [f"{name}.v" for name in parts] for top, parts in hierarchy.items()}
-    _write_text(directory / MANIFEST, json.dumps({"tops": files, "sha256": checksums}, indent=1) + "\n")
+    write_text(directory / MANIFEST, json.dumps({"tops": files, "sha256": checksums}, indent=1) + "\n")
     return {top: [directory / name for name in parts] for top, parts in files.items()}
-
-
-def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def lint(top: str, files: Iterable[Path]) -> list[str]:
@@ -267,48 +261,3 @@ def _stub(text: str) -> str:
     header = text[text.index("module ") : text.index(";") + 1]
     ports = re.findall(r"^  (?:input|output) .*;$", text, re.MULTILINE)
     return "\n".join(["/* verilator lint_off UNDRIVEN */", header, *ports, "endmodule", ""])
-
-
-def main(
-    output: Annotated[Path, typer.Option(help="Directory for the Verilog files.")] = Path("build/verilog"),
-    config: Annotated[list[str] | None, typer.Option(help="Top to write; may be repeated. Default: all.")] = None,
-    check: Annotated[bool, typer.Option("--lint/--no-lint", help="Lint each top with Verilator.")] = True,
-    show: Annotated[bool, typer.Option("--list", help="List the tops and stop.")] = False,
-) -> None:
-    """Write the Verilog of the named configurations, one file a module."""
-    if show:
-        for name, (component, parameters) in top_components().items():
-            array = array_of(parameters)
-            print(f"{name:26} {component.__name__:14} {array.rows} x {array.columns}")
-        return
-    try:
-        if check:
-            find_verilator()
-        tops = write_verilog(output, config)
-        print(f"{'top':28} {'files':>5} {'lines':>7}  lint")
-        failed = False
-        checked: dict[Path, list[str]] = {}
-        for top, files in tops.items():
-            array = array_of(top_components()[top][1])
-            complaints = []
-            if check and array.rows * array.columns <= WHOLE_LINT_ELEMENTS:
-                complaints = lint(top, files)
-            elif check:
-                complaints = lint_by_module(files, checked)
-            failed |= bool(complaints)
-            lines = sum(file.read_text(encoding="utf-8").count("\n") for file in files)
-            verdict = f"{len(complaints)} warnings" if complaints else "clean" if check else "not run"
-            print(f"{top:28} {len(files):5} {lines:7}  {verdict}")
-            for complaint in complaints:
-                print(complaint, file=sys.stderr)
-    except OSError as error:
-        _fail(f"cannot write to {output}: {error.strerror}")
-    except (ToolError, ValueError) as error:
-        _fail(str(error))
-    if failed:
-        _fail("Verilator has complaints about the Verilog: see above")
-
-
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(1)

@@ -5,13 +5,12 @@ Debian's OpenSTA (2019) cannot read the activity, so a tool counts only if it kn
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from fineq.common.tools import ToolError, find_tool
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.technology import Technology
 from fineq_asic.library.pdk import Pdk
@@ -23,9 +22,12 @@ def find_power_tools() -> dict[str, Path]:
     """Tools by name: those of `OPENSTA_EXE`, `OPENROAD_EXE` and the PATH that can read activity."""
     found = {}
     for name, variable, program in (("OpenSTA", STA_VARIABLE, "sta"), ("OpenROAD", OPENROAD_VARIABLE, "openroad")):
-        executable = shutil.which(os.environ.get(variable) or program)
-        if executable and _reads_activity(Path(executable)):
-            found[name] = Path(executable)
+        try:
+            executable = find_tool(name, program, "it is left out", variable)
+        except ToolError:
+            continue
+        if _reads_activity(executable):
+            found[name] = executable
     return found
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fineq.common.tools import find_tool
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.script import MARK
 from fineq_asic.timing.opensta import OPENROAD_VARIABLE
@@ -29,12 +28,8 @@ def find_openroad() -> Path:
     Raises:
         SynthesisError: there is none; the text says how to get it.
     """
-    named = os.environ.get(OPENROAD_VARIABLE)
-    found = shutil.which(named) if named else shutil.which("openroad")
-    if found is None:
-        where = f"{OPENROAD_VARIABLE}={named} is not a program" if named else "no openroad on the PATH"
-        raise SynthesisError(f"OpenROAD is missing ({where}): {HOW_TO_GET}, then set {OPENROAD_VARIABLE} if needed")
-    return Path(found).resolve()
+    how = f"{HOW_TO_GET}, then set {OPENROAD_VARIABLE} if needed"
+    return find_tool("OpenROAD", "openroad", how, OPENROAD_VARIABLE, SynthesisError).resolve()
 
 
 def openroad_version(executable: Path) -> str:

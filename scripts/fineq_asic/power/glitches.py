@@ -12,13 +12,9 @@ out of it. The clock is ideal. Latches that are open during the recording count 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 
@@ -27,12 +23,11 @@ from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Pin
 from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist
+from fineq_asic.power.event_simulator import load_event_simulator
 from fineq_asic.power.liberty_power import PowerEngine
 from fineq_asic.timing.loads import mean_tables
 from fineq_asic.timing.opensta import Constraints
-from fineq_sim.runs.runner import default_cache
 
-_SOURCE = Path(__file__).with_name("event_simulator.cpp")
 _FS = 1e6  # fs per ns
 
 
@@ -152,7 +147,7 @@ def run_with_delays(
     steps = len(trace.values)
     if steps < 2 or not len(lanes):
         raise SynthesisError("the trace is empty: record at least one cycle of one run")
-    library = _library()
+    library = load_event_simulator()
     arrays = _Logic(flat, engine, constraints, trace.clock_nets).arrays()
     values = np.ascontiguousarray(trace.values)
     chosen = np.array(lanes, dtype=np.int32)
@@ -193,21 +188,3 @@ def run_with_delays(
 
 def _pointer(array: np.ndarray) -> ctypes.c_void_p:
     return ctypes.c_void_p(np.ascontiguousarray(array).ctypes.data)
-
-
-def _library() -> ctypes.CDLL:
-    """The compiled event simulator; compiled once for each version of its source."""
-    digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:24]
-    binary = default_cache() / f"event-simulator-{digest}.so"
-    if not binary.is_file():
-        binary.parent.mkdir(parents=True, exist_ok=True)
-        part = binary.with_suffix(f".{os.getpid()}")
-        command = ["g++", "-O2", "-std=c++17", "-shared", "-fPIC", "-o", str(part), str(_SOURCE)]
-        try:
-            result = subprocess.run(command, capture_output=True, text=True, check=False)
-        except FileNotFoundError:
-            raise SynthesisError("g++ was not found: install a C++ compiler to run netlists with delays") from None
-        if result.returncode:
-            raise SynthesisError(f"the event simulator does not compile: {result.stderr.strip().splitlines()[0]}")
-        os.replace(part, binary)
-    return ctypes.CDLL(str(binary))

@@ -11,14 +11,14 @@ slack. The highest clock is bounded by the latches' open phase as well.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from fineq.common.tools import find_tool
+from fineq_asic.clock import CLOCK_NS
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library, read_liberty
 from fineq_asic.library.pdk import Pdk
@@ -51,7 +51,7 @@ class Constraints:
         output_load_ff: load of every output port.
     """
 
-    clock_ns: float = 2.5
+    clock_ns: float = CLOCK_NS
     clock_port: str = "clk"
     input_delay_ns: float = 0.10
     output_delay_ns: float = 0.05
@@ -124,12 +124,7 @@ def find_sta(variable: str = STA_VARIABLE, program: str = "sta") -> Path:
     Raises:
         SynthesisError: it is neither named by the variable nor on the PATH.
     """
-    named = os.environ.get(variable)
-    found = shutil.which(named) if named else shutil.which(program)
-    if found is None:
-        where = f"{variable}={named} is not a program" if named else f"no {program} on the PATH"
-        raise SynthesisError(f"OpenSTA is missing ({where}): install the package opensta or set {variable}")
-    return Path(found)
+    return find_tool("OpenSTA", program, f"install the package opensta or set {variable}", variable, SynthesisError)
 
 
 def sta_version(executable: Path) -> str:

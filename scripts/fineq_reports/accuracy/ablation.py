@@ -1,26 +1,23 @@
 """What each part of the calibrated recipes is worth: `fineq ablation MODEL ...`.
 
-Prints a Markdown table: perplexity of the model after each step, and the loss against full precision as a share
+A Markdown table: perplexity of the model after each step, and the loss against full precision as a share
 of the loss of recipe `paper`. All rows but the first have the same bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
-import torch
-import typer
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.model import RECIPES, CalibratedRecipe, quantize_model
+from fineq.common.markdown import heading, line
 from fineq.evaluation.methods import find_method
-from fineq.evaluation.perplexity import perplexity, read_text, shipped_calibration_path, shipped_text_path, tokenize
+from fineq.evaluation.perplexity import Text, perplexity, tokenize
 from fineq.huggingface.loading import load_model, load_tokenizer
-from fineq.models.locations import shipped_model_path
 
 CALIBRATED = RECIPES["calibrated"]
 
@@ -78,34 +75,31 @@ def table_line(row: Row, exact: Row | None, paper: Row | None) -> str:
     bits = f"{row.bits:.3f}" if row.bits else "-"
     loss = f"{row.nll - exact.nll:.3f}" if exact else "-"
     share = f"{(row.nll - exact.nll) / (paper.nll - exact.nll):.0%}" if exact and paper else "-"
-    return f"| {row.step} | {bits} | {row.perplexity:.4g} | {loss} | {share} |"
+    return line(row.step, bits, f"{row.perplexity:.4g}", loss, share)
 
 
-def main(
-    model: Annotated[Path | None, typer.Argument(help="Model directory. Without: the shipped model.")] = None,
-    text: Annotated[Path | None, typer.Option(help="Evaluation text. Without: the shipped one.")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="Calibration text. Without: the shipped one.")] = None,
-    only: Annotated[list[int] | None, typer.Option(help="Only these rows, counted from 0.")] = None,
-    sequence_length: Annotated[int, typer.Option(help="Tokens of an evaluation window.")] = 512,
-) -> None:
-    """Print what each part of the calibrated recipes is worth on a model."""
-    torch.set_num_threads(1)  # the same table on every machine
-    path = model or shipped_model_path()
+def lines(path: Path, text: Text, calibration: Text, sequence_length: int, only: list[int] | None) -> Iterator[str]:
+    """The table, line by line as it is measured.
+
+    Args:
+        path: the model.
+        text, calibration: to measure on, and to calibrate with.
+        sequence_length: tokens of an evaluation window.
+        only: rows, counted from 0; None: all.
+    """
     tokenizer = load_tokenizer(path)
-    calibration_ids = tokenize(tokenizer, read_text(calibration or shipped_calibration_path()).content)
-    text_ids = tokenize(tokenizer, read_text(text or shipped_text_path()).content)
+    calibration_ids, text_ids = (tokenize(tokenizer, each.content) for each in (calibration, text))
     bos = "none" if tokenizer.bos_token_id is None else "window"
 
     def measure_perplexity(quantized: PreTrainedModel) -> tuple[float, float]:
         result = perplexity(quantized, text_ids, sequence_length, bos=bos, bos_token_id=tokenizer.bos_token_id)
         return result.nll, result.perplexity
 
-    typer.echo(f"{path.name}: {len(calibration_ids)} calibration tokens, {len(text_ids)} evaluation tokens\n")
-    typer.echo("| step | bits/weight | perplexity | loss over full precision, nats | share of paper's |")
-    typer.echo("|---|---|---|---|---|")
+    yield f"{path.name}: {len(calibration_ids)} calibration tokens, {len(text_ids)} evaluation tokens\n"
+    yield from heading("step", "bits/weight", "perplexity", "loss over full precision, nats", "share of paper's")
     rows: dict[str, Row] = {}
     for number, step in enumerate(STEPS):
         if only and number not in only:
             continue
         rows[step] = measure(load_model(path), step, calibration_ids, measure_perplexity)
-        typer.echo(table_line(rows[step], rows.get("full precision"), rows.get("paper")))
+        yield table_line(rows[step], rows.get("full precision"), rows.get("paper"))

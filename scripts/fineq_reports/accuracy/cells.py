@@ -6,38 +6,23 @@ value, so that an interrupted run goes on where it stopped and an unchanged one 
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import json
 import os
 from dataclasses import dataclass
 from functools import cache as memoize
-from importlib import metadata
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-import fineq
-from fineq.baselines import find_baseline
-from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
+from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
+from fineq.common.files import write_text
 from fineq.common.progress import Progress
 from fineq.evaluation.evaluate import Evaluation, measure, prepare
-from fineq.evaluation.methods import Method, find_method
-from fineq.evaluation.perplexity import Text, perplexity, tokenize
+from fineq.evaluation.method import Method
+from fineq.evaluation.methods import find_method
+from fineq.evaluation.perplexity import Text
 from fineq.models.directory import check_model_directory, model_fingerprint
-
-MEASUREMENT = (perplexity, tokenize, measure, prepare)
-RECIPE_CODE = (
-    "quantizer/vectorised.py",
-    "quantizer/cycle_aware.py",
-    "format/temporal.py",
-    "quantizer/recipes.py",
-    "format/block.py",
-    "quantizer/packed.py",
-)
-BASELINE_CODE = ("baselines",)
-SOLVER_CODE = ("calibrated",)
 
 
 def default_cache() -> Path:
@@ -117,44 +102,20 @@ def _cell(method: Method, record: dict[str, Any]) -> Cell:
 
 
 def _cell_file(plan: Plan, path: Path, method: Method, text: Text, length: int | None) -> Path:
-    key = {
-        "name": path.resolve().name,
-        "model": _fingerprint(path),
-        "method": method.name,
-        "code": code_digest(method),
-        "calibration": plan.calibration.sha256 if method.needs_calibration and plan.calibration else None,
-        "text": [text.name, text.sha256],
-        "length": length,
-        "windows": plan.max_windows,
-        "versions": [metadata.version(package) for package in ("fineq", "torch", "transformers")],
-    }
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return (plan.cache or default_cache()) / f"{name[:32]}.json"
+    subject = [path.resolve().name, _fingerprint(path)]
+    needed = plan.calibration if method.needs_calibration else None
+    inputs = [subject, method.name, needed.sha256 if needed else None, text.name, text.sha256, length, plan.max_windows]
+    return (plan.cache or default_cache()) / f"{cache_key(*deciding_modules(method), inputs=inputs)}.json"
+
+
+def deciding_modules(method: Method) -> list[str]:
+    """Modules that decide what a method does and how it is measured."""
+    return ["fineq.evaluation.evaluate", *([method.module] if method.module else [])]
 
 
 @memoize
 def _fingerprint(path: Path) -> str:
     return model_fingerprint(path)
-
-
-def code_digest(method: Method) -> str:
-    """SHA-256 over the source code that decides what a method does and how it is measured."""
-    total = hashlib.sha256()
-    for function in MEASUREMENT:
-        total.update(inspect.getsource(function).encode())
-    sources: tuple[str, ...] = ()
-    if method.name in CALIBRATED_RECIPES:
-        sources = SOLVER_CODE
-    elif find_baseline(method.name):
-        sources = BASELINE_CODE
-    elif method.name != "none":
-        sources = RECIPE_CODE
-    package = Path(fineq.__file__).parent
-    for source in sources:
-        place = package / source
-        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
 
 
 def _read(file: Path) -> dict[str, Any] | None:
@@ -169,11 +130,8 @@ def _read(file: Path) -> dict[str, Any] | None:
 def _write(file: Path, result: Evaluation) -> dict[str, Any]:
     """Keep a cell, whole or not at all."""
     record = result.to_json()
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(aside, file)
+        write_text(file, json.dumps(record, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise FineqError(f"cannot keep results in {file.parent}: {error.strerror}; choose another --cache") from error
     return record

@@ -10,7 +10,8 @@ import torch
 from transformers import PreTrainedModel
 
 from fineq.common.progress import Progress
-from fineq.evaluation.methods import FORMAT_BITS, Method
+from fineq.evaluation.method import Method
+from fineq.evaluation.recipe_methods import recipe_method
 from fineq.format import CLUSTER_WEIGHTS, INDEX_CODES, PAIR_WEIGHTS
 from fineq.huggingface.loading import load_model
 from fineq.models.language_model import block_linears, get_weight
@@ -24,16 +25,6 @@ from fineq_reports.accuracy.tables import Report, Section, cell_records, number
 
 THRESHOLDS = (2.0, 3.0, 4.0, 5.0, 6.0)
 CLUSTER_SIZES = (2, 3, 4, 5, 6)
-
-
-def recipe_method(recipe: Recipe) -> Method:
-    """A recipe that need not be registered as a method."""
-
-    def apply(weight, layer="weight"):
-        packed = quantize(weight, recipe, name=layer)
-        return packed.dequantize(), packed.bits_per_weight()
-
-    return Method(recipe.name, f"FineQ, recipe {recipe.name}", FORMAT_BITS, quantize=apply)
 
 
 def cluster_method(experiment: ClusterSize) -> Method:

@@ -1,1 +1,1 @@
-"""Sub-commands of `fineq` that measure, draw and report."""
+"""Sub-commands of `fineq` that measure, draw and report; they import inside their functions."""

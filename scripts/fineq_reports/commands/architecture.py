@@ -1,64 +1,53 @@
-"""Draw the machine: block diagram from its Verilog, timing diagram from a recorded run: `make architecture`."""
+"""`fineq architecture`: block diagram from the Verilog, timing diagram from a recorded run."""
 
-import os
-import sys
+from __future__ import annotations
+
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fineq.common.tools import ToolError
-from fineq_hw.accelerator import make_accelerator
-from fineq_hw.config import ACCELERATORS
-from fineq_hw.export.verilog import convert
-from fineq_reports.architecture import block_diagram, timing_diagram
-from fineq_sim.runs.duts import accelerator_design
-from fineq_sim.runs.runner import run
-from fineq_sim.runs.simulators import SimulatorError
+from fineq.common.errors import FineqError
+from fineq.common.files import replacing
 
 TOKENS, CHANNELS, INNER = 48, 64, 96
 """Layer of the timing diagram: three tiles of tokens and six of inputs on 16 x 16."""
 
 
-def main(
+def architecture(
     output: Annotated[Path, typer.Option(help="Directory for the pictures.")] = Path("build/architecture"),
     blocks: Annotated[str, typer.Option(help="Accelerator of the block diagram.")] = "accelerator_64x64",
     timing: Annotated[str, typer.Option(help="Accelerator of the timing diagram.")] = "accelerator_16x16",
 ) -> None:
     """Draw the block diagram and the timing diagram of docs/architecture.md."""
-    try:
-        for name in (blocks, timing):
-            if name not in ACCELERATORS:
-                raise ValueError(f"unknown accelerator {name!r}: choose one of {', '.join(ACCELERATORS)}")
-        output.mkdir(parents=True, exist_ok=True)
-        modules, _ = convert({blocks: make_accelerator(ACCELERATORS[blocks])})
-        picture = output / "architecture-blocks.png"
-        _replaced(picture, lambda file: block_diagram.draw(modules, blocks, f"{blocks}: blocks and streams", file))
-        config = ACCELERATORS[timing]
-        parameters = {"config": asdict(config), "shape": [TOKENS, CHANNELS, INNER]}
-        design = accelerator_design(config)
-        bench = "fineq_sim.benches.machine.timing_bench"
-        result = run("timing", design, bench, "verilator", output / "run", parameters=parameters, waves=True)
-        if not result.passed or not result.waves:
-            reasons = [result.error, *(test.failure for test in result.tests)]
-            raise SimulatorError(f"the recorded run failed: {next(filter(None, reasons), 'no waveform')}")
-        busy = timing_diagram.stage_activity(result.waves[0], config)
-        title = f"{timing}: {TOKENS} tokens, {CHANNELS} channels, {INNER} inputs, 32-bit sums"
-        picture = output / "architecture-timing.png"
-        shares: dict[str, float] = {}
-        _replaced(picture, lambda file: shares.update(timing_diagram.draw(busy, title, file)))
-    except (SimulatorError, ToolError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: cannot write to {error.filename or output}: {error.strerror}")
+    from fineq_hw.accelerator import make_accelerator
+    from fineq_hw.config import ACCELERATORS
+    from fineq_hw.export.verilog import convert
+    from fineq_reports.architecture import block_diagram, timing_diagram
+    from fineq_sim.runs.duts import accelerator_design
+    from fineq_sim.runs.runner import run
+    from fineq_sim.runs.simulators import SimulatorError
+
+    for name in (blocks, timing):
+        if name not in ACCELERATORS:
+            raise FineqError(f"unknown accelerator {name!r}: choose one of {', '.join(ACCELERATORS)}")
+    output.mkdir(parents=True, exist_ok=True)
+    modules, _ = convert({blocks: make_accelerator(ACCELERATORS[blocks])})
+    with replacing(output / "architecture-blocks.png") as file:
+        block_diagram.draw(modules, blocks, f"{blocks}: blocks and streams", file)
+    config = ACCELERATORS[timing]
+    parameters = {"config": asdict(config), "shape": [TOKENS, CHANNELS, INNER]}
+    design = accelerator_design(config)
+    bench = "fineq_sim.benches.machine.timing_bench"
+    result = run("timing", design, bench, "verilator", output / "run", parameters=parameters, waves=True)
+    if not result.passed or not result.waves:
+        reasons = [result.error, *(test.failure for test in result.tests)]
+        raise SimulatorError(f"the recorded run failed: {next(filter(None, reasons), 'no waveform')}")
+    busy = timing_diagram.stage_activity(result.waves[0], config)
+    title = f"{timing}: {TOKENS} tokens, {CHANNELS} channels, {INNER} inputs, 32-bit sums"
+    with replacing(output / "architecture-timing.png") as file:
+        shares = timing_diagram.draw(busy, title, file)
     for stage, share in shares.items():
         print(f"{stage:15} busy {100 * share:5.1f} % of the cycles")
     print(f"pictures: {output}")
-
-
-def _replaced(file: Path, draw) -> None:
-    """Draw aside, then rename."""
-    part = file.with_name(f".{file.stem}.part.png")
-    draw(part)
-    os.replace(part, file)

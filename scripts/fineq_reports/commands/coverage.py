@@ -1,21 +1,18 @@
-"""Measure how much of the generated Verilog the regression reaches: `make coverage`."""
+"""`fineq coverage`: how much of the generated Verilog the regression reaches."""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from fineq_sim.runs import coverage
-from fineq_sim.runs import regression_report as report
-from fineq_sim.runs.catalog import select
-from fineq_sim.runs.regression import regress
-from fineq_sim.runs.runner import COVERAGE_FILE, default_cache, run_directory
-from fineq_sim.runs.simulators import SimulatorError
+from fineq.common.errors import CheckFailed
+from fineq.common.files import write_text
 
 
-def main(
+def coverage(
     output: Annotated[Path, typer.Option(help="Directory for the report and the logs.")] = Path("build/coverage"),
     only: Annotated[str | None, typer.Option(help="Only testbenches whose name matches.")] = None,
     large: Annotated[bool, typer.Option("--large", help="Large arrays too.")] = False,
@@ -27,33 +24,32 @@ def main(
     Without `--large` or `--only`: every testbench on the small arrays, because a module has the same lines at every
     size.
     """
+    from rich.console import Console
+
+    from fineq_sim.runs.catalog import select
+    from fineq_sim.runs.coverage import LARGE, ModuleCoverage, add_records, below_bar, markdown
+    from fineq_sim.runs.regression import regress
+    from fineq_sim.runs.runner import COVERAGE_FILE, default_cache, run_directory
+    from fineq_sim.runs.simulators import SimulatorError
+
     console = Console()
-    modules: dict[str, coverage.ModuleCoverage] = {}
-    try:
-        entries = [
-            entry for entry in select("verilator", only) if large or only or not coverage.LARGE.search(entry.name)
-        ]
-        by_name = {entry.name: entry for entry in entries}
-        for number, result in enumerate(
-            regress(entries, "verilator", output, seed=seed, coverage=True, jobs=jobs), start=1
-        ):
-            verdict = "pass" if result.passed else "FAIL"
-            console.print(f"[{number:2}/{len(entries)}] {verdict}  {result.name}", markup=False, highlight=False)
-            if not result.passed:
-                raise SimulatorError(f"{result.name} failed: coverage of a failing regression means nothing")
-            sources = by_name[result.name].design(cache=default_cache()).sources
-            counts = run_directory(output, result.name) / COVERAGE_FILE
-            coverage.add_records(counts.read_text(encoding="utf-8"), sources, modules)
-        options = f" --only '{only}'" if only else " --large" if large else ""
-        command = f"fineq coverage{options}" if options else "make coverage"
-        report.write_text(output / "coverage.md", coverage.markdown(modules, command))
-    except (SimulatorError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        sys.exit(f"error: cannot use {error.filename or output}: {error.strerror}")
-    missing = coverage.below_bar(modules)
+    modules: dict[str, ModuleCoverage] = {}
+    entries = [entry for entry in select("verilator", only) if large or only or not LARGE.search(entry.name)]
+    by_name = {entry.name: entry for entry in entries}
+    runs = regress(entries, "verilator", output, seed=seed, coverage=True, jobs=jobs)
+    for number, result in enumerate(runs, start=1):
+        verdict = "pass" if result.passed else "FAIL"
+        console.print(f"[{number:2}/{len(entries)}] {verdict}  {result.name}", markup=False, highlight=False)
+        if not result.passed:
+            raise SimulatorError(f"{result.name} failed: coverage of a failing regression means nothing")
+        sources = by_name[result.name].design(cache=default_cache()).sources
+        counts = run_directory(output, result.name) / COVERAGE_FILE
+        add_records(counts.read_text(encoding="utf-8"), sources, modules)
+    options = f" --only '{only}'" if only else " --large" if large else ""
+    write_text(output / "coverage.md", markdown(modules, f"fineq coverage{options}" if options else "make coverage"))
+    missing = below_bar(modules)
     for sentence in missing:
         print(f"below the bar: {sentence}", file=sys.stderr)
     print(f"report: {output / 'coverage.md'}")
     if missing:
-        sys.exit(1)
+        raise CheckFailed(f"{len(missing)} figures are below the bar: see above")

@@ -10,23 +10,17 @@ the same command is given again.
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fineq.common.tools import ToolError
-from fineq_asic.equivalence.whole import markdown, prove_all
-from fineq_asic.errors import SynthesisError
-from fineq_asic.mapping.closure import find_tools
-from fineq_asic.mapping.designs import designs_of
-from fineq_hw.config import ArrayConfig
+from fineq.common.errors import CheckFailed, FineqError
+from fineq.common.files import write_text
 
 
-def main(
+def equivalence(
     size: Annotated[list[str] | None, typer.Option(help="array size (may be repeated); default 5x7")] = None,
     output: Annotated[Path, typer.Option(help="directory for the log")] = Path("build/equivalence"),
     design: Annotated[list[str] | None, typer.Option(help="only this design (may be repeated)")] = None,
@@ -36,32 +30,27 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="begin no proof later; what is left is listed")] = None,
 ) -> None:
     """Equivalence of the mapped netlists with their RTL."""
+    from fineq_asic.equivalence.whole import markdown, prove_all
+    from fineq_asic.mapping.closure import find_tools
+    from fineq_asic.mapping.designs import designs_of
+    from fineq_hw.config import ArrayConfig
+
     sizes = size or ["5x7"]
     until = math.inf if minutes is None else time.monotonic() + 60 * minutes
-    try:
-        designs = [found for name in sizes for found in designs_of(name) if not design or found.top in design]
-        if not designs:
-            raise SynthesisError(f"no such design of size {', '.join(sizes)}: {', '.join(design or [])}")
-        small = min(found.elements for found in designs)
-        cores = [d.top for d in designs if d.elements == small and isinstance(d.config, ArrayConfig)] if whole else []
-        tools = find_tools()
-        output.mkdir(parents=True, exist_ok=True)
-        work = output / "work"
-        proofs = prove_all(designs, tools, work, typer.echo, whole=cores, limit_s=limit, cache=cache, until=until)
-        words = [f"--size {name}" for name in sizes] + [f"--design {name}" for name in design or []]
-        words += ["--whole"] * whole
-        command = " ".join(["fineq equivalence", *words, f"--limit {limit:g}"])
-        part = output / "equivalence.md.part"
-        part.write_text(markdown(proofs, tools.versions(), command, limit), encoding="utf-8")
-        os.replace(part, output / "equivalence.md")
-        typer.echo(f"wrote {output / 'equivalence.md'}")
-    except OSError as error:
-        typer.echo(f"error: cannot write to {output}: {error.strerror}", err=True)
-        sys.exit(1)
-    except (SynthesisError, ToolError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    designs = [found for name in sizes for found in designs_of(name) if not design or found.top in design]
+    if not designs:
+        raise FineqError(f"no such design of size {', '.join(sizes)}: {', '.join(design or [])}")
+    small = min(found.elements for found in designs)
+    cores = [d.top for d in designs if d.elements == small and isinstance(d.config, ArrayConfig)] if whole else []
+    tools = find_tools()
+    output.mkdir(parents=True, exist_ok=True)
+    work = output / "work"
+    proofs = prove_all(designs, tools, work, typer.echo, whole=cores, limit_s=limit, cache=cache, until=until)
+    words = [f"--size {name}" for name in sizes] + [f"--design {name}" for name in design or []]
+    words += ["--whole"] * whole
+    command = " ".join(["fineq equivalence", *words, f"--limit {limit:g}"])
+    report = write_text(output / "equivalence.md", markdown(proofs, tools.versions(), command, limit))
+    typer.echo(f"wrote {report}")
     wrong = [proof for proof in proofs if proof.verdict is not None and not proof.verdict.proven]
     if wrong:
-        typer.echo(f"error: {wrong[0].module} of {wrong[0].design} is not proven equal to its RTL", err=True)
-        sys.exit(1)
+        raise CheckFailed(f"{wrong[0].module} of {wrong[0].design} is not proven equal to its RTL")

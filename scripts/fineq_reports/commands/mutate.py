@@ -1,57 +1,49 @@
-"""`make mutate`: plant faults in the RTL and the software; every one must be caught (docs/verification.md)."""
+"""`fineq mutate`: plant faults in the RTL and the software; every one must be caught (docs/verification.md)."""
 
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fineq_sim.runs import simulators
-from fineq_sim.runs.mutation import MutationError, Verdict, load_faults, markdown, mutate
-from fineq_sim.runs.regression_report import write_text
+from fineq.common.errors import CheckFailed, FineqError
+from fineq.common.files import write_text
 
 
-def main(
-    output: Annotated[Path, typer.Option(help="Directory for the report and the scratch copies.")],
+def mutate(
+    output: Annotated[Path, typer.Option(help="Directory for the report and the scratch copies.")] = Path(
+        "build/mutate"
+    ),
     faults: Annotated[Path, typer.Option(help="Directory of *.toml files that say what to plant.")] = Path(
         "tests/faults"
     ),
-    repository: Annotated[Path, typer.Option(help="Sources to plant them in.")] = Path("."),
+    repository: Annotated[Path, typer.Option(help="Sources to plant them in: a clone of the project.")] = Path("."),
     only: Annotated[str | None, typer.Option(help="Only faults whose name contains this.")] = None,
     simulator: Annotated[str | None, typer.Option(help="Default: icarus where installed, else verilator.")] = None,
 ) -> None:
     """Plant each fault in a copy of the sources and run the check that must notice it."""
+    from fineq_sim.runs import mutation, simulators
+
     # Icarus builds a small design in a fraction of a second.
     simulator = simulator or ("icarus" if shutil.which("iverilog") else "verilator")
-    known = load_faults(faults)
+    known = mutation.load_faults(faults)
     chosen = [fault for fault in known if only is None or only in fault.name]
     if not chosen:
-        _fail(f"no fault matches {only!r}: the names are {', '.join(fault.name for fault in known)}")
-    verdicts: list[Verdict] = []
+        raise FineqError(f"no fault matches {only!r}: the names are {', '.join(fault.name for fault in known)}")
+    simulators.require(simulator)
+    output.mkdir(parents=True, exist_ok=True)
+    verdicts = []
     started = time.monotonic()
-    try:
-        simulators.require(simulator)
-        output.mkdir(parents=True, exist_ok=True)
-        for verdict in mutate(repository, output, chosen, simulator=simulator):
-            verdicts.append(verdict)
-            what = f"caught by {verdict.caught_by}" if verdict.caught_by is not None else "SURVIVES"
-            seconds = time.monotonic() - started
-            print(f"[{len(verdicts):2}/{len(chosen)}] {seconds:6.1f} s  {verdict.fault.name}: {what}", flush=True)
-        write_text(output / "mutation.md", markdown(verdicts, simulator))
-    except (MutationError, simulators.SimulatorError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"cannot write to {error.filename or output}: {error.strerror}")
+    for verdict in mutation.mutate(repository, output, chosen, simulator=simulator):
+        verdicts.append(verdict)
+        what = f"caught by {verdict.caught_by}" if verdict.caught_by is not None else "SURVIVES"
+        seconds = time.monotonic() - started
+        print(f"[{len(verdicts):2}/{len(chosen)}] {seconds:6.1f} s  {verdict.fault.name}: {what}", flush=True)
+    report = write_text(output / "mutation.md", mutation.markdown(verdicts, simulator))
     survivors = [verdict.fault.name for verdict in verdicts if verdict.caught_by is None]
     if survivors:
-        _fail(f"{len(survivors)} of {len(verdicts)} faults survive: {', '.join(survivors)}")
-    print(f"all {len(verdicts)} faults are caught; report in {output / 'mutation.md'}")
-
-
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(1)
+        raise CheckFailed(f"{len(survivors)} of {len(verdicts)} faults survive: {', '.join(survivors)}")
+    print(f"all {len(verdicts)} faults are caught; report in {report}")

@@ -9,35 +9,29 @@ needs no OpenROAD: it writes the whole script and checks it against the library.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from fineq.common.errors import FineqError
-from fineq.common.tools import ToolError
-from fineq_asic.activity.workload import DataSet, default_data
-from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.synthesis import record
-from fineq_asic.layout.block import make_block
-from fineq_asic.layout.saif import nets_in_core, write_block_saif
-from fineq_asic.layout.script import LayoutOptions
-from fineq_asic.layout.targets import TARGETS, Target, find_target
-from fineq_asic.layout.technology import Technology
-from fineq_asic.layout.tool import find_openroad
-from fineq_asic.mapping.closure import Tools, find_tools, map_and_close
-from fineq_asic.netlist.netlist import flatten
-from fineq_asic.timing.opensta import Constraints
-from fineq_reports.layout.flow import Prepared, lay_out, prepare, with_utilisation
-from fineq_reports.layout.report import read_layout_report, write_summary
+from fineq_asic.clock import CLOCK_NS
+
+if TYPE_CHECKING:
+    from fineq_asic.activity.workload import DataSet
+    from fineq_asic.layout.script import LayoutOptions
+    from fineq_asic.layout.targets import Target
+    from fineq_asic.layout.technology import Technology
+    from fineq_asic.mapping.closure import Tools
+    from fineq_reports.layout.flow import Prepared
 
 
-def main(
-    design: Annotated[list[str] | None, typer.Option(help=f"one of {', '.join(TARGETS)} (may be repeated)")] = None,
+def pnr(
+    design: Annotated[
+        list[str] | None,
+        typer.Option(help="block of docs/layout.md (may be repeated); default: all published"),
+    ] = None,
     output: Annotated[Path, typer.Option(help="directory for reports and work files")] = Path("build/pnr"),
-    clock_ns: Annotated[float, typer.Option(help="clock period in ns")] = 2.5,
+    clock_ns: Annotated[float, typer.Option(help="clock period in ns")] = CLOCK_NS,
     utilisation: Annotated[float, typer.Option(help="cell area over core area at the start, percent")] = 70.0,
     threads: Annotated[int, typer.Option(help="threads of OpenROAD")] = 2,
     model: Annotated[Path | None, typer.Option(help="model whose weights and activations give the activity")] = None,
@@ -46,26 +40,34 @@ def main(
     strict: Annotated[bool, typer.Option(help="exit with 1 if a layout misses the clock or has violations")] = False,
 ) -> None:
     """Layouts of the array row, the decoders, the 16x16 array and the MAC baseline."""
+    import torch
+
+    from fineq_asic.activity.workload import default_data
+    from fineq_asic.layout.script import LayoutOptions
+    from fineq_asic.layout.targets import TARGETS, find_target
+    from fineq_asic.layout.technology import Technology
+    from fineq_asic.layout.tool import find_openroad
+    from fineq_asic.mapping.closure import find_tools
+    from fineq_asic.timing.opensta import Constraints
+    from fineq_reports.layout.flow import lay_out, with_utilisation
+    from fineq_reports.layout.report import read_layout_report, write_summary
+
     torch.set_num_threads(1)
     names = design or [name for name, target in TARGETS.items() if target.published]
-    try:
-        targets = {name: find_target(name) for name in names}
-        openroad = None if dry_run else find_openroad()
-        tools = find_tools()
-        technology = Technology(tools.pdk)
-        options = with_utilisation(LayoutOptions(Constraints(clock_ns), threads=threads), utilisation)
-        data = None if dry_run else default_data(model)
-        for name, target in targets.items():
-            prepared = _prepare(name, target, tools, technology, options, data, output / name, cache)
-            typer.echo(f"{name}: {len(prepared.block.cells)} cells, script of {prepared.commands} commands checked")
-            if openroad is not None:
-                lay_out(prepared, technology, tools.library, openroad, output, typer.echo)
-        results = [read_layout_report(output / f"layout-{name}.json") for name in names] if openroad else []
-        if len(results) > 1:
-            typer.echo(f"wrote {write_summary(results, output)}")
-    except (SynthesisError, ToolError, FineqError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    targets = {name: find_target(name) for name in names}
+    openroad = None if dry_run else find_openroad()
+    tools = find_tools()
+    technology = Technology(tools.pdk)
+    options = with_utilisation(LayoutOptions(Constraints(clock_ns), threads=threads), utilisation)
+    data = None if dry_run else default_data(model)
+    for name, target in targets.items():
+        prepared = _prepare(name, target, tools, technology, options, data, output / name, cache)
+        typer.echo(f"{name}: {len(prepared.block.cells)} cells, script of {prepared.commands} commands checked")
+        if openroad is not None:
+            lay_out(prepared, technology, tools.library, openroad, output, typer.echo)
+    results = [read_layout_report(output / f"layout-{name}.json") for name in names] if openroad else []
+    if len(results) > 1:
+        typer.echo(f"wrote {write_summary(results, output)}")
     failed = [result for result in results if not result.met or result.violations]
     for result in failed:
         typer.echo(
@@ -74,7 +76,7 @@ def main(
             err=True,
         )
     if failed and strict:
-        sys.exit(1)
+        raise typer.Exit(1)
 
 
 def _prepare(
@@ -88,6 +90,13 @@ def _prepare(
     cache: Path | None,
 ) -> Prepared:
     """Netlist, activity and script of one layout."""
+    from fineq_asic.flows.synthesis import record
+    from fineq_asic.layout.block import make_block
+    from fineq_asic.layout.saif import nets_in_core, write_block_saif
+    from fineq_asic.mapping.closure import map_and_close
+    from fineq_asic.netlist.netlist import flatten
+    from fineq_reports.layout.flow import prepare
+
     design = target.design()
     mapped = map_and_close(design, tools, options.constraints, work / "netlist", typer.echo, cache)
     block = make_block(mapped.netlist, tools.library, target.module, options.constraints.clock_port)

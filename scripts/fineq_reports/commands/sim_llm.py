@@ -8,33 +8,26 @@ the text token by token, then cycles, shares and early termination; writes sim-l
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import torch
 import typer
 
-from fineq.common.errors import FineqError
-from fineq.common.tools import ToolError
-from fineq.evaluation.perplexity import read_text, shipped_text_path
-from fineq.models.directory import check_model_directory
-from fineq.models.locations import find_model
-from fineq_hw.config import ACCELERATORS
-from fineq_reports.machine.llm_report import as_markdown, write_report
-from fineq_sim.driver import AcceleratorError
-from fineq_sim.llm.executors import LayerMismatch
-from fineq_sim.llm.run import TRANSPORTS, Settings, Step, run
-from fineq_sim.runs.simulators import SimulatorError
+from fineq.common.errors import CheckFailed, FineqError
+from fineq_sim.llm.settings import OUTPUTS, Settings
+
+if TYPE_CHECKING:
+    from fineq_sim.llm.run import Step
 
 
-def _check(name: str, value: str, known: object) -> None:
+def _check(name: str, value: str, known: Collection[str]) -> None:
     if value not in known:
-        raise ValueError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
+        raise FineqError(f"unknown {name} {value!r}: choose one of {', '.join(known)}")
 
 
-def main(
+def sim_llm(
     report: Annotated[Path, typer.Option(help="directory for the report")] = Path("build/sim-llm"),
     model: Annotated[
         str | None, typer.Option(help="model directory, or its name under FINEQ_MODELS; default: the shipped model")
@@ -54,6 +47,15 @@ def main(
     latency: Annotated[int, typer.Option(min=1, help="of the memory, cycles to the first word")] = Settings.latency,
 ) -> None:
     """Generate text with the linear layers on the accelerator."""
+    import torch
+
+    from fineq.evaluation.perplexity import read_text, shipped_text_path
+    from fineq.models.directory import check_model_directory
+    from fineq.models.locations import find_model
+    from fineq_hw.config import ACCELERATORS
+    from fineq_reports.machine.llm_report import as_markdown, write_report
+    from fineq_sim.llm.run import TRANSPORTS, run
+
     torch.set_num_threads(1)
     started = time.monotonic()
 
@@ -65,35 +67,27 @@ def main(
         left = f"{progress.seconds_left:4.0f} s left"
         say(f"token {progress.number:3} of {tokens}  {cycles}{left}  {progress.piece!r}")
 
-    try:
-        _check("accelerator", accelerator, ACCELERATORS)
-        _check("transport", transport, TRANSPORTS)
-        _check("output", output, ("sums", "fixed"))
-        path = find_model(model)
-        check_model_directory(path)
-        content = read_text(shipped_text_path() if text is None else text).content
-        settings = Settings(
-            recipe,
-            accelerator,
-            transport,
-            output,
-            prefill,
-            tokens,
-            temperature,
-            seed,
-            early_termination,
-            latency,
-        )
-        outcome = run(path, content, settings, step, say)
-        typer.echo("\n" + as_markdown(outcome))
-        for written in write_report(outcome, report):
-            say(f"wrote {written}")
-    except (FineqError, ValueError, SimulatorError, ToolError, AcceleratorError, LayerMismatch) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        typer.echo(f"error: cannot write to {report}: {error.strerror}", err=True)
-        sys.exit(1)
+    _check("accelerator", accelerator, ACCELERATORS)
+    _check("transport", transport, TRANSPORTS)
+    _check("output", output, OUTPUTS)
+    path = find_model(model)
+    check_model_directory(path)
+    content = read_text(shipped_text_path() if text is None else text).content
+    settings = Settings(
+        recipe,
+        accelerator,
+        transport,
+        output,
+        prefill,
+        tokens,
+        temperature,
+        seed,
+        early_termination,
+        latency,
+    )
+    outcome = run(path, content, settings, step, say)
+    typer.echo("\n" + as_markdown(outcome))
+    for written in write_report(outcome, report):
+        say(f"wrote {written}")
     if not outcome.software_same:
-        typer.echo("error: the machine's text differs from that of the integer reference", err=True)
-        sys.exit(1)
+        raise CheckFailed("the machine's text differs from that of the integer reference")

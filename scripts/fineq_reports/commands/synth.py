@@ -9,28 +9,18 @@ of a JSON report again and does nothing else.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from fineq.common.errors import FineqError
-from fineq.common.tools import ToolError
-from fineq.models.locations import MODELS_VARIABLE, further_models
-from fineq_asic.activity.workload import data_sets, default_data, gaussian_data
-from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.synthesis import synthesise_size
-from fineq_asic.timing.opensta import Constraints
-from fineq_reports.synthesis.report import redraw as redraw_report
-from fineq_reports.synthesis.report import write_report
+from fineq_asic.clock import CLOCK_NS
 
 
-def main(
+def synth(
     size: Annotated[str, typer.Option(help="array size, such as 64x64 or 16x16")] = "64x64",
     output: Annotated[Path, typer.Option(help="directory for the report")] = Path("build/synth"),
-    clock_ns: Annotated[float, typer.Option(help="clock period in ns")] = Constraints.clock_ns,
+    clock_ns: Annotated[float, typer.Option(help="clock period in ns")] = CLOCK_NS,
     model: Annotated[Path | None, typer.Option(help="model whose weights and activations drive the netlists")] = None,
     gaussian: Annotated[bool, typer.Option(help="drive the netlists with seeded Gaussian rows")] = False,
     design: Annotated[list[str] | None, typer.Option(help="only this design (may be repeated)")] = None,
@@ -40,28 +30,32 @@ def main(
     redraw: Annotated[Path | None, typer.Option(help="JSON report whose picture is drawn again")] = None,
 ) -> None:
     """Area, timing and power of the FineQ arrays and the MAC baselines of one size."""
+    import torch
+
+    from fineq.models.locations import further_models
+    from fineq_asic.activity.workload import data_sets, default_data, gaussian_data
+    from fineq_asic.flows.synthesis import synthesise_size
+    from fineq_reports.synthesis.report import redraw as redraw_report
+    from fineq_reports.synthesis.report import write_report
+
     torch.set_num_threads(1)
-    try:
-        if redraw is not None:
-            typer.echo(f"wrote {redraw_report(redraw, output)}")
-            return
-        models = [] if activity_only else [path.name for path in further_models()]
-        data = gaussian_data() if gaussian else default_data(model)
-        typer.echo(f"activity: {data.source}")
-        sets = () if activity_only else data_sets(data)
-        command = command_line(size, clock_ns, model, gaussian, design or [], activity_only, models)
-        work = output / "work"
-        run = synthesise_size(size, data, clock_ns, work, typer.echo, design, cache=cache, sets=sets, command=command)
-        for path in write_report(run, output):
-            typer.echo(f"wrote {path}")
-    except (SynthesisError, ToolError, FineqError) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+    if redraw is not None:
+        typer.echo(f"wrote {redraw_report(redraw, output)}")
+        return
+    models = [] if activity_only else [path.name for path in further_models()]
+    data = gaussian_data() if gaussian else default_data(model)
+    typer.echo(f"activity: {data.source}")
+    sets = () if activity_only else data_sets(data)
+    command = command_line(size, clock_ns, model, gaussian, design or [], activity_only, models)
+    work = output / "work"
+    run = synthesise_size(size, data, clock_ns, work, typer.echo, design, cache=cache, sets=sets, command=command)
+    for path in write_report(run, output):
+        typer.echo(f"wrote {path}")
     missed = [result for result in run.results if not result.timing.met]
     for result in missed:
         typer.echo(f"clock not met: {result.design.top}: {result.timing.verdict()}", err=True)
     if missed and strict:
-        sys.exit(1)
+        raise typer.Exit(1)
 
 
 def command_line(
@@ -74,9 +68,11 @@ def command_line(
     models: list[str],
 ) -> str:
     """The command with all that decides what the report says: names of models, no directories."""
+    from fineq.models.locations import MODELS_VARIABLE
+
     words = [f"{MODELS_VARIABLE}=<directory of {', '.join(models)}>"] if models else []
     words += ["fineq synth", f"--size {size}"]
-    words += [f"--clock-ns {clock_ns:g}"] if clock_ns != Constraints.clock_ns else []
+    words += [f"--clock-ns {clock_ns:g}"] if clock_ns != CLOCK_NS else []
     words += ["--gaussian"] if gaussian else [f"--model {model.resolve().name}"] if model is not None else []
     words += [f"--design {name}" for name in designs]
     return " ".join(words + ["--activity-only"] * activity_only)

@@ -8,31 +8,17 @@ FineQ array is busy less than 90% of the cycles.
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
-from fineq.common.errors import FineqError
-from fineq.common.tools import ToolError
-from fineq_reports.machine.throughput import (
-    MACHINES,
-    OUTPUTS,
-    TARGET,
-    Layer,
-    WrongResult,
-    as_markdown,
-    measure,
-    write_report,
-)
-from fineq_sim.driver import AcceleratorError
-from fineq_sim.runs.simulators import SimulatorError
+from fineq.common.errors import CheckFailed
+from fineq_reports.machine.layer import Layer
 
 
-def main(
+def throughput(
     report: Annotated[Path, typer.Option(help="directory for the report")] = Path("build/throughput"),
     tokens: Annotated[int, typer.Option(min=1, help="M")] = Layer.tokens,
     channels: Annotated[int, typer.Option(min=1, help="N")] = Layer.channels,
@@ -43,6 +29,10 @@ def main(
     machine: Annotated[list[str] | None, typer.Option(help="accelerator; may be repeated")] = None,
 ) -> None:
     """Busy share of the array, by the counters."""
+    import torch
+
+    from fineq_reports.machine.throughput import MACHINES, OUTPUTS, TARGET, as_markdown, measure, write_report
+
     torch.set_num_threads(1)
     started = time.monotonic()
 
@@ -50,19 +40,10 @@ def main(
         typer.echo(f"{time.monotonic() - started:6.1f} s  {line}")
 
     layer = Layer(tokens, channels, inner, recipe, seed)
-    try:
-        measurements = measure(layer, machine or MACHINES, OUTPUTS, latency, say)
-        typer.echo("\n" + as_markdown(layer, measurements, latency, "throughput.png"))
-        for path in write_report(layer, measurements, latency, report):
-            say(f"wrote {path}")
-    except (FineqError, ValueError, SimulatorError, ToolError, AcceleratorError, WrongResult) as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        typer.echo(f"error: cannot write to {report}: {error.strerror}", err=True)
-        sys.exit(1)
-    judged = [each for each in measurements if each.machine == MACHINES[0] and each.output == OUTPUTS[0]]
-    for each in judged:
-        if each.busy < TARGET:
-            typer.echo(f"error: the array of {each.machine} is busy {each.busy:.1%} of the cycles", err=True)
-            sys.exit(1)
+    measurements = measure(layer, machine or MACHINES, OUTPUTS, latency, say)
+    typer.echo("\n" + as_markdown(layer, measurements, latency, "throughput.png"))
+    for path in write_report(layer, measurements, latency, report):
+        say(f"wrote {path}")
+    for each in measurements:
+        if each.machine == MACHINES[0] and each.output == OUTPUTS[0] and each.busy < TARGET:
+            raise CheckFailed(f"the array of {each.machine} is busy {each.busy:.1%} of the cycles")

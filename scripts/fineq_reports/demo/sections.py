@@ -5,7 +5,7 @@ from __future__ import annotations
 from fineq_hw.config import MacConfig
 from fineq_reports.demo.accuracy import SAMPLE_PROMPT, MethodResult
 from fineq_reports.demo.hardware import LayerDemo
-from fineq_reports.demo.report import Plot, Section, Table, bar_plot, stacked_plot
+from fineq_reports.demo.page import Plot, Section, Table, bar_plot, stacked_plot
 from fineq_reports.synthesis.report import Run
 
 

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fineq.common.errors import UserError
-from fineq.quantizer.activations import quantize_activations
-from fineq.quantizer.vectorised import quantize
-from fineq_hw.config import AcceleratorConfig, MacConfig
 from fineq_hw.interface.registers import STAGES
+from fineq_reports.machine.layer import Layer
 from fineq_sim.driver import Accelerator, Counters, FunctionalTransport, VerilatedTransport
 from fineq_sim.driver.transport import find_accelerator
 from fineq_sim.reference.core_cycles import LayerCycles, layer_cycles
@@ -32,38 +29,6 @@ NAME = "throughput"
 
 class WrongResult(UserError, RuntimeError):
     """The machine's results differ from those of the functional model."""
-
-
-@dataclass(frozen=True)
-class Layer:
-    """The layer that is measured: Gaussian weights and activations from a seed."""
-
-    tokens: int = 512
-    channels: int = 512
-    inner: int = 512
-    recipe: str = "paper"
-    seed: int = 0
-
-    def weights(self, config: AcceleratorConfig) -> tuple[np.ndarray, np.ndarray]:
-        """Integers [N, K] and scales [N]: the recipe's, or symmetric 8 bits for an 8-bit MAC array."""
-        generator = torch.Generator().manual_seed(self.seed)
-        weight = torch.randn(self.channels, self.inner, generator=generator)
-        if isinstance(config.array, MacConfig) and config.array.weight_bits == 8:
-            codes, scales = quantize_activations(weight)  # the same rule, per channel
-            return codes.numpy(), scales.numpy()
-        packed = quantize(weight, recipe=self.recipe)
-        return packed.codes().numpy(), packed.scales.numpy()
-
-    def activations(self) -> tuple[np.ndarray, np.ndarray]:
-        """int8 [M, K] and float32 [M]."""
-        generator = torch.Generator().manual_seed(self.seed + 1)
-        integers, scales = quantize_activations(torch.randn(self.tokens, self.inner, generator=generator))
-        return integers.numpy(), scales.numpy()
-
-    @property
-    def output_scale(self) -> float:
-        """One step of an int8 result: four standard deviations make the range."""
-        return 4 * self.inner**0.5 / 127
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""Sub-commands of `fineq` that simulate."""
+"""Sub-commands of `fineq` that come with the simulation; they import inside their functions."""

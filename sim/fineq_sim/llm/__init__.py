@@ -3,17 +3,3 @@
 Activations are quantized to int8 per token (`fineq.quantize_activations`), the machine makes the integer sums, and
 the host multiplies with both scales in float32. Every result is compared with the integer reference.
 """
-
-from fineq_sim.llm.executors import AcceleratorExecutor, LayerMismatch, SoftwareExecutor
-from fineq_sim.llm.model import generate, greedy, install, quantize_layers, sampler
-
-__all__ = [
-    "AcceleratorExecutor",
-    "LayerMismatch",
-    "SoftwareExecutor",
-    "generate",
-    "greedy",
-    "install",
-    "quantize_layers",
-    "sampler",
-]

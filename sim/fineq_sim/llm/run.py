@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.evaluation.perplexity import tokenize
@@ -18,46 +17,13 @@ from fineq_hw.config import AcceleratorConfig
 from fineq_sim.driver import Accelerator, FunctionalTransport, VerilatedTransport
 from fineq_sim.driver.transport import find_accelerator
 from fineq_sim.llm.executors import AcceleratorExecutor, QuantizedLayer, SoftwareExecutor, Statistics
-from fineq_sim.llm.model import generate, greedy, install, quantize_layers, sampler
+from fineq_sim.llm.model import generate, install, quantize_layers
+from fineq_sim.llm.settings import Settings
 
 TRANSPORTS = {"verilated": VerilatedTransport, "functional": FunctionalTransport}
 
 _SPARE_MEMORY = 1 << 24
 """Bytes of device memory beside the weights: activations, results, descriptors."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to run.
-
-    Attributes:
-        recipe: of the quantizer.
-        accelerator: name.
-        transport: one of `TRANSPORTS`.
-        output: `sums`, or `fixed` for results scaled by the machine's vector unit.
-        prefill: tokens of the prompt.
-        tokens: to generate.
-        temperature: 0: always the most likely token.
-        seed: of the sampling.
-        early_termination: of the array.
-        latency: of the simulated memory, cycles.
-    """
-
-    recipe: str = "paper"
-    accelerator: str = "accelerator_64x64"
-    transport: str = "verilated"
-    output: str = "sums"
-    prefill: int = 32
-    tokens: int = 48
-    temperature: float = 0.0
-    seed: int = 0
-    early_termination: bool = True
-    latency: int = 1
-
-    @property
-    def choose(self) -> Callable[[Tensor], int]:
-        """A fresh chooser of tokens."""
-        return sampler(self.temperature, self.seed) if self.temperature else greedy
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,8 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
+from fineq.common.errors import FineqError
 from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.reference.golden import make_golden
 from fineq_sim.reference.payloads import find_config
@@ -26,7 +28,8 @@ class GoldenShape:
 
     def make(self, directory: Path) -> Path:
         """Write them under `directory` unless they are there."""
-        target = directory / f"golden-{self.channels}x{self.inner}x{self.tokens}"
+        key = cache_key("fineq_sim.reference.golden", inputs=self)
+        target = directory / f"golden-{self.channels}x{self.inner}x{self.tokens}-{key}"
         if not (target / "manifest.json").is_file():
             make_golden(target, self.channels, self.inner, self.tokens)
         return target
@@ -274,11 +277,11 @@ def select(simulator: str, pattern: str | None = None, quick: bool = False) -> l
     """Runs for a simulator whose name matches a pattern (shell style, or a plain part of the name).
 
     Raises:
-        ValueError: nothing matches.
+        FineqError: nothing matches.
     """
     runs = [run for run in all_runs() if simulator in run.simulators and (run.quick or not quick)]
     if pattern is not None:
         runs = [run for run in runs if fnmatch(run.name, pattern) or pattern in run.name]
         if not runs:
-            raise ValueError(f"no testbench matches {pattern!r} on {simulator}: --list shows their names")
+            raise FineqError(f"no testbench matches {pattern!r} on {simulator}: --list shows their names")
     return runs

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fineq.common.errors import UserError
+from fineq.common.markdown import table
 from fineq_sim.runs.runner import default_cache
 
 COPIED = ("sw", "hw", "sim", "scripts", "tests", "docs", "pyproject.toml")
@@ -197,16 +198,12 @@ def mutate(
 def markdown(verdicts: Sequence[Verdict], simulator: str) -> str:
     """The report."""
     caught = sum(verdict.caught_by is not None for verdict in verdicts)
-    lines = [
-        "# Mutation check",
-        "",
-        f"{caught} of {len(verdicts)} planted faults are caught. Command: `make mutate` (simulator: {simulator}).",
-        "",
-        "| fault | what is wrong | where | caught by | first failing test |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for verdict in verdicts:
         fault = verdict.fault
         result = f"`{verdict.caught_by}`" if verdict.caught_by is not None else "**survives**"
-        lines.append(f"| {fault.name} | {fault.meaning} | `{fault.file}` | `{fault.check}` | {result} |")
-    return "\n".join(lines) + "\n"
+        rows.append((fault.name, fault.meaning, f"`{fault.file}`", f"`{fault.check}`", result))
+    return (
+        f"# Mutation check\n\n{caught} of {len(verdicts)} planted faults are caught. "
+        f"Command: `make mutate` (simulator: {simulator}).\n\n"
+    ) + table(("fault", "what is wrong", "where", "caught by", "first failing test"), rows)

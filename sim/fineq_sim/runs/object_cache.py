@@ -6,7 +6,8 @@ Verilator's makefile puts `$(OBJCACHE)` in front of the compiler, so this file i
     python object_cache.py g++ <options> -c -o <object> <source>
 
 A library source is compiled once for each set of options into `FINEQ_OBJECT_CACHE`; everything else is passed
-on unchanged. It is run as a script, so it imports nothing of the package.
+on unchanged. The name of that directory tells Verilator and compiler apart (`simulators.object_directory`), so what
+is left here is the command. It is run as a script for every file, so it imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -27,11 +28,8 @@ def cached_object(command: list[str], cache: Path, library: Path) -> Path | None
     if library not in source.parents or source.suffix != ".cpp":
         return None
     output = command[command.index("-o") + 1]
-    status = source.stat()
-    key = "\0".join(
-        [*(word for word in command if word != output), str(status.st_size), str(status.st_mtime_ns)],
-    )
-    return cache / f"{source.stem}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.o"
+    key = "\0".join(word for word in command if word != output).encode() + b"\0" + source.read_bytes()
+    return cache / f"{source.stem}-{hashlib.sha256(key).hexdigest()[:24]}.o"
 
 
 def main() -> int:

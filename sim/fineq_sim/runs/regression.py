@@ -1,26 +1,16 @@
-"""The co-simulation regression: every testbench in every configuration, on one simulator.
-
-fineq sim --simulator verilator --output build/sim-verilator
-"""
+"""The co-simulation regression: every testbench in every configuration, on one simulator (`fineq sim`)."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.console import Console
-
-from fineq_sim.runs import regression_report as report
 from fineq_sim.runs import simulators
-from fineq_sim.runs.catalog import Run, select
+from fineq_sim.runs.catalog import Run
 from fineq_sim.runs.runner import RunResult, default_cache, run
-from fineq_sim.runs.simulators import SimulatorError
 
 
 def execute(
@@ -91,63 +81,3 @@ def regress(
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
-
-
-def main(
-    output: Annotated[Path, typer.Option(help="Directory for results, logs and waveforms.")] = Path("build/sim"),
-    simulator: Annotated[str, typer.Option(help="verilator or icarus.")] = "verilator",
-    only: Annotated[str | None, typer.Option(help="Only testbenches whose name matches.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Only the small part that `make test` runs.")] = False,
-    waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (VCD, with Icarus FST).")] = False,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
-    jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Directory of built simulations.")] = None,
-    show: Annotated[bool, typer.Option("--list", help="List the testbenches and stop.")] = False,
-) -> None:
-    """Run the cocotb regression."""
-    console = Console()
-    try:
-        if simulator not in simulators.SIMULATORS:
-            simulators.require(simulator)
-        entries = select(simulator, only, quick)
-        if show:
-            for entry in entries:
-                console.print(entry.name, highlight=False)
-            return
-        simulators.require(simulator)
-        started = time.monotonic()
-        results: list[RunResult] = []
-        for result in regress(entries, simulator, output, cache=cache, seed=seed, waves=waves, jobs=jobs):
-            results.append(result)
-            verdict = "pass" if result.passed else "FAIL"
-            console.print(
-                f"[{len(results):2}/{len(entries)}] {time.monotonic() - started:6.1f} s  {verdict}  {result.name}",
-                markup=False,
-                highlight=False,
-            )
-        order = {entry.name: number for number, entry in enumerate(entries)}
-        results.sort(key=lambda result: order[result.name])
-        report.write_text(output / "results.xml", report.junit(results))
-        report.write_text(output / "summary.md", report.markdown(results))
-    except (SimulatorError, ValueError) as error:
-        _fail(str(error))
-    except OSError as error:
-        _fail(f"cannot write to {error.filename or output}: {error.strerror}")
-    report.print_table(results, console)
-    failed = [result for result in results if not result.passed]
-    for result in failed:
-        command = f"fineq sim --simulator {simulator} --only '{result.name}' --seed {seed}"
-        print("\n".join(report.failures(result, f"{command} --output {output} --waves")), file=sys.stderr)
-    waves_written = [path for result in results for path in result.waves]
-    if waves_written:
-        print(f"waveforms: {len(waves_written)} files under {output}")
-    if failed:
-        _fail(f"{len(failed)} of {len(results)} testbench runs failed on {simulator}")
-    tests = sum(len(result.tests) for result in results)
-    seconds = time.monotonic() - started
-    print(f"{len(results)} testbench runs, {tests} tests, all pass on {simulator} in {seconds:.0f} s")
-
-
-def _fail(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(1)

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from fineq.common.markdown import table
 from fineq_sim.runs.runner import RunResult
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file aside and put it in place with a rename."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def junit(results: Sequence[RunResult]) -> str:
@@ -59,26 +51,19 @@ def markdown(results: Sequence[RunResult]) -> str:
     simulator = results[0].simulator if results else "none"
     passed = sum(result.passed for result in results)
     tests = sum(len(result.tests) for result in results)
-    lines = [
-        f"# Simulation on {simulator}",
-        "",
-        f"{passed} of {len(results)} testbench runs pass; {tests} tests in all.",
-        "",
-        "| testbench/configuration | tests | result |",
-        "|---|---:|---|",
-    ]
-    lines += [f"| {result.name} | {len(result.tests)} | {_verdict(result)} |" for result in results]
-    return "\n".join(lines) + "\n"
+    rows = [(result.name, len(result.tests), _verdict(result)) for result in results]
+    head = f"# Simulation on {simulator}\n\n{passed} of {len(results)} testbench runs pass; {tests} tests in all.\n\n"
+    return head + table(("testbench/configuration", "tests", "result"), rows, "lrl")
 
 
 def print_table(results: Sequence[RunResult], console: Console) -> None:
-    table = Table(title=f"Simulation on {results[0].simulator}")
+    shown = Table(title=f"Simulation on {results[0].simulator}")
     for heading, justify in (("testbench/configuration", "left"), ("tests", "right"), ("build s", "right")):
-        table.add_column(heading, justify=justify)
-    table.add_column("run s", justify="right")
-    table.add_column("result")
+        shown.add_column(heading, justify=justify)
+    shown.add_column("run s", justify="right")
+    shown.add_column("result")
     for result in results:
-        table.add_row(
+        shown.add_row(
             result.name,
             str(len(result.tests)),
             f"{result.build_seconds:.1f}",
@@ -86,7 +71,7 @@ def print_table(results: Sequence[RunResult], console: Console) -> None:
             _verdict(result),
             style=None if result.passed else "bold red",
         )
-    console.print(table)
+    console.print(shown)
 
 
 def failures(result: RunResult, command: str) -> list[str]:

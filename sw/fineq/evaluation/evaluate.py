@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from fineq.common import files
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
-from fineq.evaluation.methods import Method
+from fineq.evaluation.method import Method
 from fineq.evaluation.perplexity import Perplexity, Text, perplexity, tokenize
 from fineq.huggingface.loading import load_model, load_tokenizer
 from fineq.models.directory import model_fingerprint

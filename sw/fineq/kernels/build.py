@@ -19,9 +19,13 @@ import tempfile
 from pathlib import Path
 
 from fineq import format as block_format
+from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
 
 SOURCES = Path(__file__).parent
+
+CODE_FILES = ("*.cpp", "*.h")
+"""What decides the compiled kernels beside this module (`fineq.common.cache_keys`)."""
 
 COMPILERS = ("c++", "g++", "clang++")
 """Tried in this order if the environment does not name one in CXX."""
@@ -93,9 +97,7 @@ def cache_directory() -> Path:
 
 def fingerprint(name: str, compiler: list[str], flags: list[str]) -> str:
     """Hash of everything that the compiled file depends on."""
-    parts = [file.read_bytes() for file in (SOURCES / f"{name}.cpp", *sorted(SOURCES.glob("*.h")))]
-    parts += [" ".join([*compiler, *flags]).encode(), run([*compiler, "--version"]).encode(), processor().encode()]
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:24]
+    return cache_key(__name__, inputs=[name, compiler, flags, run([*compiler, "--version"]), processor()])
 
 
 def processor() -> str:

@@ -10,22 +10,23 @@ import torch
 from tiny_models import make_model
 
 from fineq.cli import main
+from fineq.common.cache_keys import deciding_files
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate, measure, prepare
 from fineq.evaluation.methods import find_method, method_names
 from fineq.evaluation.perplexity import Text
+from fineq.evaluation.recipe_methods import recipe_method
 from fineq.huggingface.loading import load_model
 from fineq.models.language_model import block_linears, get_weight
 from fineq.quantizer.recipes import RECIPES, Recipe
 from fineq.quantizer.vectorised import quantize
 from fineq_reports.accuracy import cells as cells_module
-from fineq_reports.accuracy.cells import Plan, code_digest, measure_cells
+from fineq_reports.accuracy.cells import Plan, deciding_modules, measure_cells
 from fineq_reports.accuracy.cluster_size import ClusterSize
 from fineq_reports.accuracy.decisions import (
     cluster_method,
     code_shares,
     decisions,
-    recipe_method,
     rule_statistics,
     switch_recipes,
 )
@@ -136,7 +137,7 @@ def test_whatever_decides_a_value_makes_a_new_cell(model, tmp_path, monkeypatch,
         plan["models"] = [make_model("llama", tmp_path / "elsewhere" / "tiny", torch.bfloat16)]
         before.add(tmp_path / "elsewhere")
     elif change == "code":
-        monkeypatch.setattr(cells_module, "code_digest", lambda method: "other")
+        monkeypatch.setattr(cells_module, "deciding_modules", lambda method: ["fineq.format"])
     else:
         plan |= {"text": dict(texts=[OTHER]), "length": dict(sequence_lengths=(16,)), "windows": dict(max_windows=1),
                  "calibration": dict(calibration=TEXT)}[change]  # fmt: skip
@@ -144,11 +145,20 @@ def test_whatever_decides_a_value_makes_a_new_cell(model, tmp_path, monkeypatch,
     assert len(set(tmp_path.iterdir()) - before) == 1
 
 
-def test_code_digests_tell_kinds_apart():
-    digests = [code_digest(find_method(name)) for name in ("none", "paper", "calibrated", "gptq")]
-    assert len(set(digests)) == 4
-    assert code_digest(find_method("mse")) == digests[1] == code_digest(recipe_method(RECIPES["paper-column"]))
-    assert code_digest(find_method("rtn-4bit")) == digests[3]
+def test_keys_tell_kinds_apart():
+    """A change in one kind of method leaves the measurements of the others valid."""
+    files = {
+        name: {"/".join(file.parts[-2:]) for file in deciding_files(*deciding_modules(find_method(name)))}
+        for name in ("none", "paper", "calibrated", "gptq", "rtn-4bit")
+    }
+    assert all("evaluation/perplexity.py" in each and "models/language_model.py" in each for each in files.values())
+    assert [name for name, each in files.items() if "baselines/gptq.py" in each] == ["gptq", "rtn-4bit"]
+    assert {"calibrated/solver.py", "quantizer/vectorised.py"} <= files["calibrated"]
+    assert "quantizer/vectorised.py" in files["paper"] and "calibrated/solver.py" not in files["paper"]
+    assert "quantizer/vectorised.py" not in files["none"]
+    changed = deciding_modules(recipe_method(RECIPES["paper-column"]))
+    assert deciding_modules(find_method("mse")) == deciding_modules(find_method("paper")) == changed
+    assert "fineq_reports.accuracy.cluster_size" in deciding_modules(cluster_method(ClusterSize(2)))
 
 
 def test_names_must_differ(model, tmp_path):

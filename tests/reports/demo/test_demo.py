@@ -7,7 +7,7 @@ from tiny_models import make_model
 
 from fineq.evaluation.perplexity import Text
 from fineq_reports.demo import accuracy
-from fineq_reports.demo.report import Section, Table, bar_plot, stacked_plot, write_report
+from fineq_reports.demo.page import Section, Table, bar_plot, stacked_plot, write_page
 
 
 def test_report_holds_every_part_and_escapes_text(tmp_path):
@@ -18,7 +18,7 @@ def test_report_holds_every_part_and_escapes_text(tmp_path):
         [bar_plot(["a", "b"], [1.0, 2.0], ylabel="height", caption="Two bars.", ours=[1])],
         [("A sample:", "Once upon a time")],
     )
-    write_report(tmp_path / "report.html", "Title", "Lead.", [section])
+    write_page(tmp_path / "report.html", "Title", "Lead.", [section])
     page = (tmp_path / "report.html").read_text()
     for part in ("Title", "Lead.", "A section", "&lt;angle&gt;", "A note.", "Two bars.", "Once upon a time"):
         assert part in page
@@ -38,7 +38,7 @@ def test_plots_are_the_same_bytes_every_time():
 
 def test_report_to_a_missing_directory_leaves_nothing(tmp_path):
     with pytest.raises(OSError):
-        write_report(tmp_path / "missing" / "report.html", "Title", "Lead.", [])
+        write_page(tmp_path / "missing" / "report.html", "Title", "Lead.", [])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,8 @@ from fineq.models.locations import shipped_model_path
 from fineq_reports.commands.sim_llm import main
 from fineq_reports.machine.llm_report import as_markdown, write_report
 from fineq_sim.driver import Accelerator, FunctionalTransport
-from fineq_sim.llm import AcceleratorExecutor, LayerMismatch, generate, install, quantize_layers, sampler
+from fineq_sim.llm.executors import AcceleratorExecutor, LayerMismatch
+from fineq_sim.llm.model import generate, install, quantize_layers, sampler
 from fineq_sim.llm.run import Settings, prompt_tokens, run
 
 TEXT = "a b c d e f g h i j k l m n o p"

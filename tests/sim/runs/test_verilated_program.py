@@ -6,7 +6,7 @@ import pytest
 
 from fineq_sim.runs import verilated_program
 from fineq_sim.runs.runner import Design, default_cache
-from fineq_sim.runs.simulators import SimulatorError
+from fineq_sim.runs.simulators import SimulatorError, object_directory
 from fineq_sim.runs.verilated_program import build_program
 
 HARNESS = """
@@ -41,10 +41,10 @@ def harness(tmp_path):
 @pytest.fixture
 def cache(tmp_path):
     """Empty but for the objects of Verilator's library, which take long to compile."""
-    directory, objects = tmp_path / "cache", default_cache() / "objects"
+    directory, objects = tmp_path / "cache", object_directory(default_cache())
     directory.mkdir()
     objects.mkdir(parents=True, exist_ok=True)
-    (directory / "objects").symlink_to(objects)
+    (directory / objects.name).symlink_to(objects)
     return directory
 
 
@@ -53,7 +53,7 @@ def test_built_once(rows, harness, cache, monkeypatch):
     """16 rows are a build in two parts."""
     program = build_program("chain", chain(rows), harness, cache)
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == str(5 + rows)
-    assert {file.name for file in cache.iterdir()} == {program.name, "objects"}
+    assert {file.name for file in cache.iterdir()} == {program.name, object_directory(cache).name}
 
     monkeypatch.setattr(verilated_program.tempfile, "mkdtemp", lambda **_: pytest.fail("built again"))
     assert build_program("chain", chain(rows), harness, cache) == program
@@ -79,4 +79,4 @@ def test_failure(harness, cache):
     with pytest.raises(SimulatorError, match="^Verilator could not build chain:\n") as error:
         build_program("chain", chain(2), harness, cache)
     assert "no_such_port" in str(error.value)
-    assert {file.name for file in cache.iterdir()} == {"objects"}
+    assert {file.name for file in cache.iterdir()} == {object_directory(cache).name}

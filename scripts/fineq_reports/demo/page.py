@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +122,7 @@ def stacked_plot(
     return Plot(figure_png(figure), caption)
 
 
-def write_report(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
+def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """Render the page; it appears whole or not at all.
 
     Raises:
@@ -132,7 +131,5 @@ def write_report(path: Path, title: str, lead: str, sections: Sequence[Section])
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    page = environment.get_template("report.html.j2").render(title=title, lead=lead, sections=sections)
-    aside = path.with_name(f".{path.name}.new")
-    aside.write_text(page, encoding="utf-8")
-    os.replace(aside, path)
+    page = environment.get_template("page.html.j2").render(title=title, lead=lead, sections=sections)
+    write_text(path, page)

@@ -1,0 +1,65 @@
+"""A method of quantization as the evaluation sees it: a name, and a function that changes a model.
+
+The kinds of methods stand in modules of their own beside this one (`recipe_methods`, `calibrated_methods`,
+`baseline_methods`), so that a kept measurement depends on the code of its own kind alone (`Method.module`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from fineq.common.errors import FineqError
+from fineq.common.progress import Progress
+from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
+from fineq.models.language_model import LayerReport, fake_quantize_model
+
+FORMAT_BITS = BLOCK_BYTES * 8 / BLOCK_WEIGHTS
+"""Bits per weight of the codes and their index, scales and padding not counted."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to quantize a model, by name."""
+
+    name: str
+    title: str
+    nominal_bits: float | None
+    """Bits of the codes and indices alone, as the paper's 'Avg. Bits'; None: not quantized."""
+    quantize: Callable[[Tensor, str], tuple[Tensor, float]] | None = field(default=None, repr=False)
+    """Data-free methods: weight, float [out, in], and name -> dequantized weight and true bits per weight."""
+    calibrate: Callable[[PreTrainedModel, Tensor, Progress | None], list[LayerReport]] | None = field(
+        default=None, repr=False
+    )
+    """Calibrated methods: model, token ids int64 [tokens] and progress -> reports; the model is changed in place."""
+
+    @property
+    def module(self) -> str | None:
+        """The module that decides what the method does, where its function stands; None: not quantized."""
+        function = self.quantize or self.calibrate
+        return function.__module__ if function else None
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether `apply` must be given token ids."""
+        return self.calibrate is not None
+
+    def apply(
+        self, model: PreTrainedModel, token_ids: Tensor | None = None, progress: Progress | None = None
+    ) -> list[LayerReport]:
+        """Replace the weights of the block linears by what their quantized form stands for, in place.
+
+        Args:
+            token_ids: int64 [tokens], calibration text without special tokens; ignored by data-free methods.
+
+        Raises:
+            FineqError: calibration text is needed and absent or too short, or a weight is not finite.
+        """
+        if self.calibrate:
+            if token_ids is None:
+                raise FineqError(f"method {self.name} needs a text to calibrate with: give one")
+            return self.calibrate(model, token_ids, progress)
+        return fake_quantize_model(model, self.quantize) if self.quantize else []
