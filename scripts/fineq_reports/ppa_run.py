@@ -1,14 +1,13 @@
-"""`make ppa`: the steps that draw every hardware table and plot of docs/results, each kept once it is done.
+"""`fineq ppa`: the steps that draw every hardware table and plot of docs/results, each kept once it is done.
 
 A step is done if the files it wrote are still there, byte for byte, and nothing it depends on has changed since:
-its command, the sources, the tools, the models that it sees. So a run that was stopped goes on where it was.
+its command and the code behind it, the tools, the models that it sees. So a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +15,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from fineq.cli import commands
+from fineq.common.cache_keys import cache_key
+from fineq.common.files import write_bytes, write_text
+from fineq.common.markdown import table
 from fineq.models.locations import MODELS_VARIABLE, further_models, shipped_model_path
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.other_power_tools import find_power_tools
@@ -24,12 +27,9 @@ from fineq_asic.layout.tool import find_openroad, openroad_version
 from fineq_asic.mapping.closure import find_tools
 from fineq_reports.layout.report import read_layout_report, write_summary
 
-ROOT = Path(__file__).parents[2]
 SIZES = ("16x16", "64x64")
 PROVEN = ("5x7", "64x64")
 REPORTS = (".md", ".json", ".png", ".csv")
-_SOURCES = ("hw", "sim", "sw", "scripts")
-_SOURCE_SUFFIXES = (".py", ".cpp", ".c", ".h", ".hpp", ".tcl")
 
 Progress = Callable[[str], None]
 
@@ -102,22 +102,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def sources_digest(root: Path = ROOT) -> str:
-    """Checksum of everything in the repository that a report can depend on."""
-    digest = hashlib.sha256()
-    files = [path for folder in _SOURCES for path in (root / folder).rglob("*") if path.suffix in _SOURCE_SUFFIXES]
-    for path in sorted([*files, root / "requirements.lock"]):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def key(step: Step, sources: str, tools: dict[str, str]) -> str:
-    """What a step depends on, as one checksum; places on the disk are no part of it."""
-    command = [Path(word).name if Path(word).is_absolute() else word for word in step.command]
+def key(step: Step, tools: dict[str, str]) -> str:
+    """What a step depends on: its command's code, the tools, the models; places on the disk are no part of it."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in step.command]
     models = [path.name for path in further_models()]
-    text = json.dumps([command, sources, sorted(tools.items()), models])
-    return hashlib.sha256(text.encode()).hexdigest()
+    return cache_key(commands()[step.command[0]].module, inputs=[words, tools, models])
 
 
 def run(chosen: Sequence[Step], output: Path, progress: Progress, fresh: bool = False) -> list[str]:
@@ -132,26 +121,25 @@ def run(chosen: Sequence[Step], output: Path, progress: Progress, fresh: bool = 
     Returns:
         Names of the steps that failed.
     """
-    tools, sources = versions(), sources_digest()
+    tools = versions()
     failed = []
     for step in chosen:
         if step.missing:
             progress(f"# {step.name}: left as it is: {step.missing}")
             continue
         note = output / "done" / f"{step.name}.json"
-        wanted = key(step, sources, tools)
+        wanted = key(step, tools)
         if not fresh and _is_done(note, wanted, output):
             progress(f"# {step.name}: done already")
             continue
         progress(f"# {step.name}: {step.shown()}")
         command = [sys.executable, "-m", "fineq", *(word.replace("{output}", str(output)) for word in step.command)]
         note.unlink(missing_ok=True)
-        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+        if subprocess.run(command, check=False).returncode:
             failed.append(step.name)
             continue
         files = {path.name: _checksum(path) for path in reports(output) if _writes(step, path.name)}
-        note.parent.mkdir(parents=True, exist_ok=True)
-        _write(note, json.dumps({"key": wanted, "files": files}, indent=1).encode())
+        write_text(note, json.dumps({"key": wanted, "files": files}, indent=1))
     return failed
 
 
@@ -192,34 +180,22 @@ def publish(output: Path, results: Path, failed: Sequence[Step]) -> list[Path]:
     copied = []
     for source in reports(output):
         if not any(_writes(step, source.name) for step in failed):
-            _write(results / source.name, source.read_bytes())
-            copied.append(results / source.name)
+            copied.append(write_bytes(results / source.name, source.read_bytes()))
     return copied
 
 
 def summary(chosen: Sequence[Step], output: Path) -> Path:
     """Write ppa.md: which command drew which file, with which tools."""
     models = ", ".join(path.name for path in further_models())
-    lines = [
-        "# All hardware tables and plots, from one run\n",
-        "Made by `make ppa`. " + (f"`{MODELS_VARIABLE}` held {models}.\n" if models else "Shipped model only.\n"),
-        "| step | command | files |\n|---|---|---|",
-    ]
+    rows = []
     for step in chosen:
         files = [f"[{path.name}]({path.name})" for path in reports(output) if _writes(step, path.name)]
         drawn = "left as committed: its tool is not there" if step.missing else ", ".join(files)
-        lines.append(f"| {step.name} | `{step.shown()}` | {drawn} |")
-    lines += [
-        "",
-        "| tool | version |\n|---|---:|",
-        *(f"| {tool} | {version} |" for tool, version in versions().items()),
+        rows.append((step.name, f"`{step.shown()}`", drawn))
+    text = [
+        "# All hardware tables and plots, from one run\n",
+        "Made by `make ppa`. " + (f"`{MODELS_VARIABLE}` held {models}.\n" if models else "Shipped model only.\n"),
+        table(("step", "command", "files"), rows),
+        table(("tool", "version"), versions().items(), "lr"),
     ]
-    path = output / "ppa.md"
-    _write(path, ("\n".join(lines) + "\n").encode())
-    return path
-
-
-def _write(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    return write_text(output / "ppa.md", "\n".join(text))

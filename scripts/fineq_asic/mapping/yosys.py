@@ -206,6 +206,10 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
     return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
+CODE_PACKAGES = ("pyosys",)
+"""What the program of `run_yosys` imports (`fineq.common.cache_keys`)."""
+
+
 def run_yosys(commands: Sequence[str], work: Path, limit_s: float | None = None) -> str:
     """Run Yosys commands in a process of its own; returns the log.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fineq.common.errors import FineqError
+from fineq.common.files import write_bytes
+from fineq.common.markdown import table
 from fineq_reports.accuracy.cells import Cell
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ class Report:
         if self.draw:
             parts.append(f"![{self.title}]({self.name}.png)")
         for section in self.sections:
-            rows = [section.header, ["---"] * len(section.header), *section.rows]
-            table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-            parts += [f"## {section.title}", table]
+            parts += [f"## {section.title}", table(section.header, section.rows).rstrip()]
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
@@ -83,13 +82,8 @@ def write_report(report: Report, directory: Path) -> list[Path]:
         contents["png"] = _picture(report.draw)
     paths = []
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
         for suffix, content in contents.items():
-            path = Path(directory) / f"{report.name}.{suffix}"
-            aside = path.with_name(f".{path.name}.new")
-            aside.write_bytes(content)
-            os.replace(aside, path)
-            paths.append(path)
+            paths.append(write_bytes(Path(directory) / f"{report.name}.{suffix}", content))
     except OSError as error:
         raise FineqError(f"cannot write to {directory}: {error.strerror}") from error
     return paths
@@ -97,17 +91,14 @@ def write_report(report: Report, directory: Path) -> list[Path]:
 
 def _picture(draw: Callable[[Figure], None]) -> bytes:
     import matplotlib
+    from matplotlib.figure import Figure
+
+    from fineq_reports.plotting import png_bytes
 
     with matplotlib.rc_context({"font.size": 8, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "fineq"}):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
         figure = Figure(dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
         draw(figure)
-        stream = io.BytesIO()
-        figure.savefig(stream, format="png", metadata={"Software": None})
-    return stream.getvalue()
+        return png_bytes(figure, dpi=None)
 
 
 def show_report(report: Report) -> None:

@@ -8,13 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from fineq_reports.architecture.structure import OUTSIDE, Structure, read_structure
+from fineq_reports.plotting import save_png
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,8 @@ def draw(modules: Mapping[str, str], top: str, title: str, file: Path) -> Struct
     if set(structure.instances) != set(PLACES):
         difference = sorted(set(structure.instances) ^ set(PLACES))
         raise ValueError(f"the picture and the machine differ in {', '.join(difference)}: give the block a place")
-    figure, axes = pyplot.subplots(figsize=(13.2, 9.6))
+    figure = Figure(figsize=(13.2, 9.6))
+    axes = figure.subplots()
     for name, place in PLACES.items():
         corner = (place.x - _WIDTH / 2, place.y - _HEIGHT / 2)
         colour = _STAGE_COLOUR if place.stage else _BLOCK_COLOUR
@@ -143,8 +142,7 @@ def draw(modules: Mapping[str, str], top: str, title: str, file: Path) -> Struct
     axes.set_aspect("equal")
     axes.axis("off")
     figure.tight_layout()
-    figure.savefig(file, dpi=130, metadata={"Software": None})
-    pyplot.close(figure)
+    save_png(figure, file)
     return structure
 
 

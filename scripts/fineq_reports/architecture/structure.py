@@ -16,6 +16,9 @@ from pathlib import Path
 
 from fineq.common.tools import ToolError
 
+CODE_PACKAGES = ("pyosys",)
+"""What the program of `read_structure` imports (`fineq.common.cache_keys`)."""
+
 OUTSIDE = ""
 """Stands for the ports of the top module itself, in the place of an instance."""
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
-
-matplotlib.use("Agg")
 from amaranth.lib import data
-from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.structs import counter_events_layout
 from fineq_reports.architecture.waveform import read_signals, runs
+from fineq_reports.plotting import save_png
 
 STAGES: tuple[tuple[str, str], ...] = (
     ("memory_access", "1 memory access"),
@@ -64,7 +62,8 @@ def draw(busy: dict[str, np.ndarray], title: str, file: Path) -> dict[str, float
     if not any_busy.size:
         raise ValueError("no stage is ever busy in this waveform: record a run that computes a layer")
     first, last = int(any_busy[0]), int(any_busy[-1]) + 1
-    figure, axes = pyplot.subplots(figsize=(13, 3.6))
+    figure = Figure(figsize=(13, 3.6))
+    axes = figure.subplots()
     shares = {}
     for row, ((stage, _), colour) in enumerate(zip(STAGES, _COLOURS, strict=True)):
         levels = busy[stage][first:last]
@@ -77,6 +76,5 @@ def draw(busy: dict[str, np.ndarray], title: str, file: Path) -> dict[str, float
     axes.set_title(title, fontsize=11)
     axes.grid(axis="x", alpha=0.3)
     figure.tight_layout()
-    figure.savefig(file, dpi=130, metadata={"Software": None})
-    pyplot.close(figure)
+    save_png(figure, file)
     return shares

@@ -19,7 +19,7 @@ def ablation(
     import torch
 
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
-    from fineq.models.language_model import shipped_model_path
+    from fineq.models.locations import shipped_model_path
     from fineq_reports.accuracy.ablation import lines
 
     torch.set_num_threads(1)  # the same table on every machine

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import jinja2
 import matplotlib
+from matplotlib.figure import Figure
 
-matplotlib.use("Agg")
-
-import jinja2  # noqa: E402  (the plot back end must be chosen first)
-from matplotlib.figure import Figure  # noqa: E402
+from fineq.common.files import write_text
+from fineq_reports.plotting import ACCENT, QUIET, png_bytes
 
 TEMPLATES = Path(__file__).parent
-
-ACCENT, QUIET = "#1f5fa8", "#9aa5b1"
-"""Colours of ours and of what is compared with it, in all plots."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +51,6 @@ class Section:
     samples: list[tuple[str, str]] = field(default_factory=list)
 
 
-def figure_png(figure: Figure) -> bytes:
-    """PNG bytes without date or software version, so that equal plots are equal bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def bar_plot(
     labels: Sequence[str],
     values: Sequence[float],
@@ -93,7 +82,7 @@ def bar_plot(
     else:
         axes.set_ylim(0, max(values) * 1.15)
     axes.spines[["top", "right"]].set_visible(False)
-    return Plot(figure_png(figure), caption)
+    return Plot(png_bytes(figure, bbox_inches="tight"), caption)
 
 
 def stacked_plot(
@@ -119,7 +108,7 @@ def stacked_plot(
     axes.set_ylim(0, max(bottom) * 1.15)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return Plot(figure_png(figure), caption)
+    return Plot(png_bytes(figure, bbox_inches="tight"), caption)
 
 
 def write_page(path: Path, title: str, lead: str, sections: Sequence[Section]) -> None:

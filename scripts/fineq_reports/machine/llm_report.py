@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
+from fineq.common.files import write_text
+from fineq.common.markdown import table
 from fineq_hw.interface.registers import STAGES
 from fineq_sim.llm.executors import PHASES, Share
 from fineq_sim.llm.run import Outcome
@@ -36,11 +37,6 @@ def _row(title: str, share: Share, phase: Share) -> list[str]:
         f"{counters['bytes_read']:,}",
         f"{counters['bytes_written']:,}",
     ]
-
-
-def _table(headers: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(headers) + " |", "|---" + "|--:" * (len(headers) - 1) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 _HEADERS = [
@@ -113,7 +109,7 @@ def as_markdown(outcome: Outcome) -> str:
         "# A language model on the accelerator",
         f"Made by `{command(outcome)}`. Every linear layer of every block ran on the machine; attention, norms, the "
         "gating function and the choice of tokens on the host. docs/driver.md says how.",
-        _table(["", ""], [[name, value] for name, value in rows.items()]).replace("--:", "---"),
+        table(("", ""), rows.items()).rstrip(),
         "## The text",
         f"> {outcome.prompt}**{outcome.text}**".replace("\n", "\n> "),
         f"The first {len(outcome.prompt_tokens)} tokens are the prompt; {len(outcome.generated)} were generated. "
@@ -124,20 +120,15 @@ def as_markdown(outcome: Outcome) -> str:
         if not tokens:
             continue
         per_token = cycles_per_token(outcome, phase)
+        rows_of_kinds = [
+            _row(kind, outcome.statistics.total(phase, kind), total)
+            for kind in outcome.statistics.kinds
+            if (phase, kind) in outcome.statistics.shares
+        ]
         parts += [
             f"## {phase.capitalize()}: {tokens} tokens, {'all at once' if phase == PHASES[0] else 'one at a time'}",
             f"{per_token:,.0f} cycles a token." if per_token else "This machine has no time: no cycles.",
-            _table(
-                _HEADERS,
-                [
-                    *(
-                        _row(kind, outcome.statistics.total(phase, kind), total)
-                        for kind in outcome.statistics.kinds
-                        if (phase, kind) in outcome.statistics.shares
-                    ),
-                    _row("all", total, total),
-                ],
-            ),
+            table(_HEADERS, [*rows_of_kinds, _row("all", total, total)], "lr").rstrip(),
         ]
     if outcome.statistics.total().counters.cycles:
         parts += ["## Stages", _stages(outcome)]
@@ -154,7 +145,8 @@ def _stages(outcome: Outcome) -> str:
                 row.append(_share(counters[f"{stage}_{what}"], counters.cycles) if counters else _NO_TIME)
         rows.append(row)
     headers = ["stage", *(f"{phase}, {what}" for phase in PHASES for what in ("busy", "stalled"))]
-    return "Share of the cycles; docs/registers.md says what counts as busy and as stalled.\n\n" + _table(headers, rows)
+    lead = "Share of the cycles; docs/registers.md says what counts as busy and as stalled."
+    return f"{lead}\n\n{table(headers, rows, 'lr')}".rstrip()
 
 
 def command(outcome: Outcome) -> str:
@@ -200,13 +192,5 @@ def write_report(outcome: Outcome, directory: Path) -> list[Path]:
     Raises:
         OSError: the place cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     contents = {"md": as_markdown(outcome), "json": json.dumps(as_dict(outcome), indent=1) + "\n"}
-    paths = []
-    for suffix, content in contents.items():
-        path = directory / f"{NAME}.{suffix}"
-        aside = path.with_name(f".{path.name}.new")
-        aside.write_text(content, encoding="utf-8")
-        os.replace(aside, path)
-        paths.append(path)
-    return paths
+    return [write_text(directory / f"{NAME}.{suffix}", content) for suffix, content in contents.items()]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from fineq.common.errors import UserError
+from fineq.common.files import write_bytes
+from fineq.common.markdown import table
 from fineq_hw.interface.registers import STAGES
 from fineq_reports.machine.layer import Layer
 from fineq_sim.driver import Accelerator, Counters, FunctionalTransport, VerilatedTransport
@@ -93,19 +93,33 @@ def measure(
 # -- report ----------------------------------------------------------------------------------------------------
 
 
-def _stage_rows(measurements: list[Measurement]) -> list[str]:
-    lines = [
-        "| stage | " + " | ".join(f"`{m.machine}`" for m in measurements) + " |",
-        "|---" + "|--:" * len(measurements) + "|",
-    ]
+def _row(each: Measurement) -> tuple[object, ...]:
+    counters = each.counters
+    steps = counters["multiply_busy"]
+    return (
+        f"`{each.machine}`",
+        each.output,
+        f"{counters.cycles:,}",
+        f"{each.busy:.1%}",
+        f"{steps:,}",
+        f"{each.array.total:,}",
+        f"{steps / counters['weight_vectors']:.3f}",
+        f"{each.array.products / counters.cycles:,.0f}",
+        f"{counters['bytes_read'] / 1e6:.2f}",
+        f"{counters['bytes_written'] / 1e6:.2f}",
+    )
+
+
+def _stages(measurements: list[Measurement]) -> str:
+    rows = []
     for stage in STAGES:
         cells = []
         for each in measurements:
             cycles = each.counters.cycles
             busy, stall = (each.counters[f"{stage}_{what}"] / cycles for what in ("busy", "stall"))
             cells.append(f"{busy:.1%} / {stall:.1%}")
-        lines.append(f"| {stage.replace('_', ' ')} | " + " | ".join(cells) + " |")
-    return lines
+        rows.append((stage.replace("_", " "), *cells))
+    return table(("stage", *(f"`{each.machine}`" for each in measurements)), rows, "lr")
 
 
 def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, picture: str) -> str:
@@ -123,27 +137,19 @@ def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, pic
         "`array alone` is what the cycle model says of the array when nothing ever waits, `steps` the part of it that "
         "computes.",
         "",
-        "| machine | results | cycles | array busy | steps | array alone | steps a vector | MACs a cycle | MB read | "
-        "MB written |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for each in measurements:
-        counters = each.counters
-        steps = counters["multiply_busy"]
-        lines.append(
-            f"| `{each.machine}` | {each.output} | {counters.cycles:,} | {each.busy:.1%} | "
-            f"{steps:,} | {each.array.total:,} | {steps / counters['weight_vectors']:.3f} | "
-            f"{each.array.products / counters.cycles:,.0f} | "
-            f"{counters['bytes_read'] / 1e6:.2f} | {counters['bytes_written'] / 1e6:.2f} |"
-        )
-    lines += [
-        "",
+        table(
+            (
+                *("machine", "results", "cycles", "array busy", "steps", "array alone", "steps a vector"),
+                *("MACs a cycle", "MB read", "MB written"),
+            ),
+            [_row(each) for each in measurements],
+            "llr",
+        ),
         f"## Stages, {first[0].output} results",
         "",
         "Busy / stalled, share of the cycles; docs/registers.md says what counts as either.",
         "",
-        *_stage_rows(first),
-        "",
+        _stages(first),
         f"![stages]({picture})",
     ]
     return "\n".join(lines) + "\n"
@@ -160,10 +166,9 @@ def command(layer: Layer, latency: int) -> str:
 
 def picture_png(measurements: list[Measurement]) -> bytes:
     """Bars of every stage: busy, stalled, nothing to do."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
+
+    from fineq_reports.plotting import ACCENT, png_bytes
 
     first = [each for each in measurements if each.output == measurements[0].output]
     figure = Figure(figsize=(3.4 * len(first), 2.8))
@@ -172,7 +177,7 @@ def picture_png(measurements: list[Measurement]) -> bytes:
         names = [stage.replace("_", " ") for stage in STAGES]
         busy = [each.counters[f"{stage}_busy"] / cycles for stage in STAGES]
         stall = [each.counters[f"{stage}_stall"] / cycles for stage in STAGES]
-        axes.barh(names, busy, color="#1f5fa8", label="busy")
+        axes.barh(names, busy, color=ACCENT, label="busy")
         axes.barh(names, stall, left=busy, color="#e0a458", label="stalled")
         axes.set_xlim(0, 1)
         axes.invert_yaxis() if axes is figure.axes[0] else None
@@ -181,9 +186,7 @@ def picture_png(measurements: list[Measurement]) -> bytes:
         axes.tick_params(labelsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[-1].legend(fontsize=8, frameon=False, loc="lower right")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
-    return buffer.getvalue()
+    return png_bytes(figure, bbox_inches="tight")
 
 
 def as_dict(layer: Layer, measurements: list[Measurement], latency: int) -> dict:
@@ -210,17 +213,9 @@ def write_report(layer: Layer, measurements: list[Measurement], latency: int, di
     Raises:
         OSError: the place cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     contents = {
         "md": as_markdown(layer, measurements, latency, f"{NAME}.png").encode(),
         "json": (json.dumps(as_dict(layer, measurements, latency), indent=1) + "\n").encode(),
         "png": picture_png(measurements),
     }
-    paths = []
-    for suffix, content in contents.items():
-        path = directory / f"{NAME}.{suffix}"
-        aside = path.with_name(f".{path.name}.new")
-        aside.write_bytes(content)
-        os.replace(aside, path)
-        paths.append(path)
-    return paths
+    return [write_bytes(directory / f"{NAME}.{suffix}", content) for suffix, content in contents.items()]

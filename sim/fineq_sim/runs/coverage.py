@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fineq.common.markdown import table
 from fineq_sim.runs.simulators import SimulatorError
 
 REQUIRED_SHARE = 0.95
@@ -146,8 +147,14 @@ def _share(part: int, whole: int) -> str:
 
 def markdown(modules: Mapping[str, ModuleCoverage], command: str) -> str:
     """The report: a table by component, and every gap with its reason."""
-    table = by_component(modules)
-    total = [sum(column) for column in zip(*table.values(), strict=True)] if table else [0, 0, 0, 0]
+    found = by_component(modules)
+    total = [sum(column) for column in zip(*found.values(), strict=True)] if found else [0, 0, 0, 0]
+    rows = []
+    for component, counts in (*found.items(), ("**all**", total)):
+        reached, count, taken, sides = counts
+        variants = len(modules) if counts is total else sum(component_of(name) == component for name in modules)
+        share = _share(reached, count), f"{taken} of {sides}", _share(taken, sides)
+        rows.append((component, variants, reached, count, *share))
     lines = [
         "# Line coverage of the generated Verilog",
         "",
@@ -156,29 +163,16 @@ def markdown(modules: Mapping[str, ModuleCoverage], command: str) -> str:
         "have no lines to count; their logic is compared with references in every test.",
         f"Bar: {100 * REQUIRED_SHARE:.0f} % of the lines of every component.",
         "",
-        "| component | modules | lines reached | lines | share | branch sides | share |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        table(("component", "modules", "lines reached", "lines", "share", "branch sides", "share"), rows, "lr"),
     ]
-    for component, (reached, count, taken, sides) in table.items():
-        variants = sum(component_of(name) == component for name in modules)
-        lines.append(
-            f"| {component} | {variants} | {reached} | {count} | {_share(reached, count)} | {taken} of {sides} "
-            f"| {_share(taken, sides)} |"
-        )
-    reached, count, taken, sides = total
-    lines.append(
-        f"| **all** | {len(modules)} | {reached} | {count} | {_share(reached, count)} | {taken} of {sides} "
-        f"| {_share(taken, sides)} |"
-    )
     missing = gaps(modules)
-    lines += ["", "## Gaps", ""]
+    lines += ["## Gaps", ""]
     if not missing:
-        lines.append("Every line was reached.")
+        lines.append("Every line was reached.\n")
     else:
-        lines += ["| module | line | source | why |", "|---|---:|---|---|"]
-        for gap in missing:
-            lines.append(f"| {gap.module} | {gap.line} | `{gap.text}` | {gap.explanation or 'not explained'} |")
-    return "\n".join(lines) + "\n"
+        rows = [(gap.module, gap.line, f"`{gap.text}`", gap.explanation or "not explained") for gap in missing]
+        lines.append(table(("module", "line", "source", "why"), rows, "lrll"))
+    return "\n".join(lines)
 
 
 def below_bar(modules: Mapping[str, ModuleCoverage]) -> list[str]:

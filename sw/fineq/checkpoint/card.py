@@ -10,6 +10,7 @@ from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.pack import LayerResult
 from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
+from fineq.common.markdown import table
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,8 @@ def mean_error(results: list[LayerResult]) -> float:
 
 def layer_table(results: list[LayerResult]) -> str:
     """The per-layer table as Markdown."""
-    lines = ["| tensor | shape | bits | error | 3-bit clusters | disagreeing pairs |", "|---|---|---|---|---|---|"]
-    lines += ["| " + " | ".join(table_row(result)) + " |" for result in results]
-    return "\n".join(lines)
+    headers = ("tensor", "shape", "bits", "error", "3-bit clusters", "disagreeing pairs")
+    return table(headers, map(table_row, results)).rstrip()
 
 
 def table_row(result: LayerResult) -> list[str]:

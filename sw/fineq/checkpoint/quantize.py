@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
+from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.quantizer.recipes import Recipe, find_recipe, is_recipe
@@ -138,7 +138,7 @@ def _fingerprint(source: Source, options: Options) -> dict[str, str]:
     return {
         "model": source.fingerprint(),
         "options": hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest(),
-        "version": metadata.version("fineq"),
+        "version": cache_key(__name__),
     }
 
 

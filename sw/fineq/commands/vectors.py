@@ -32,8 +32,9 @@ def vectors(
     """
     import torch
 
-    from fineq import quantize, quantize_activations
+    from fineq.quantizer.activations import quantize_activations
     from fineq.quantizer.golden_vectors import write_vectors
+    from fineq.quantizer.vectorised import quantize
 
     name, weight = read_matrix(weights, tensor)
     packed = quantize(weight if rows is None else weight[:rows], recipe, name=name)
