@@ -1,33 +1,12 @@
 """Fixtures for the tests of the command line."""
 
-import sys
-
 import pytest
+from command_line import run_fineq
 from tiny_models import make_model
 
-from fineq.cli import main
-
 
 @pytest.fixture
-def run_fineq(capsys, monkeypatch):
-    """`fineq` with arguments: exit code, standard output and standard error."""
-
-    def call(*arguments) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["fineq", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as exit:
-            code = exit.code or 0
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
-
-
-@pytest.fixture
-def quantize(run_fineq):
+def quantize():
     return lambda *arguments: run_fineq("quantize", *arguments)
 
 

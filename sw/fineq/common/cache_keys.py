@@ -50,7 +50,7 @@ def cache_key(*modules: str, inputs: Any = None, files: Iterable[str | os.PathLi
             whose values cannot be told apart for certain.
     """
     digest = hashlib.sha256(code_digest(*modules).encode())
-    digest.update(json.dumps(_plain(inputs), sort_keys=True).encode())
+    digest.update(json.dumps([modules, _plain(inputs)], sort_keys=True).encode())
     for file in map(Path, files):
         digest.update(b"\0" + file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:LENGTH]

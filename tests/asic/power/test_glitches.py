@@ -84,7 +84,7 @@ def test_empty_trace(library):
 def test_missing_compiler(library, monkeypatch, tmp_path):
     monkeypatch.setenv("FINEQ_SIM_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SynthesisError, match=r"g\+\+ was not found: install a C\+\+ compiler"):
+    with pytest.raises(SynthesisError, match=r"g\+\+ is missing \(no g\+\+ on the PATH\): install a C\+\+ compiler"):
         play(library, hazard(2), [{"a": 0}, {"a": 1}])
     monkeypatch.undo()
     monkeypatch.setenv("FINEQ_SIM_CACHE", str(tmp_path / "cache"))

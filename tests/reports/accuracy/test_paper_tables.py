@@ -3,13 +3,12 @@
 import csv
 import json
 import math
-import sys
 
 import pytest
 import torch
+from command_line import run_fineq
 from tiny_models import make_model
 
-from fineq.cli import main
 from fineq.common.cache_keys import deciding_files
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate, measure, prepare
@@ -338,26 +337,22 @@ def test_decisions(model, tmp_path, monkeypatch):
 # -- commands --------------------------------------------------------------------------------------------------
 
 
-def run(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fineq", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-        raise SystemExit(0)
-    return ended.value.code or 0, capsys.readouterr()
-
-
-def test_commands(model, cache, tmp_path, monkeypatch, capsys):
+def test_commands(model, cache, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(TEXT.content)
     options = ["--text", text, "--calibration", text, "--cache", cache, "-o", tmp_path / "out", "--windows", "2"]
-    code, printed = run(monkeypatch, capsys, "table", "1", model, "--recipe", "rtn", "--recipe", "gptq", *options)
-    assert code == 0 and "Perplexity, text.txt" in printed.out and "0/3  tiny, not quantized" in printed.err
+    printed = run_fineq("table", "1", model, "--recipe", "rtn", "--recipe", "gptq", *options)
+    assert (
+        printed.code == 0 and "Perplexity, text.txt" in printed.stdout and "0/3  tiny, not quantized" in printed.stderr
+    )
     assert (tmp_path / "out" / "accuracy-table-1.md").exists()
-    code, printed = run(monkeypatch, capsys, "figure", "3b", model, "--recipe", "uniform", *options)
-    assert code == 0 and "where they lie" in printed.out
-    code, printed = run(monkeypatch, capsys, "eval", model, "--text", text, "--recipe", "gptq", "--calibration", text,
+    printed = run_fineq("figure", "3b", model, "--recipe", "uniform", *options)
+    assert printed.code == 0 and "where they lie" in printed.stdout
+    printed = run_fineq("eval", model, "--text", text, "--recipe", "gptq", "--calibration", text,
                         "-o", tmp_path / "e.json")  # fmt: skip
-    assert code == 0 and json.loads((tmp_path / "e.json").read_text())["results"][0]["calibration"] == "text.txt"
+    assert (
+        printed.code == 0 and json.loads((tmp_path / "e.json").read_text())["results"][0]["calibration"] == "text.txt"
+    )
 
 
 @pytest.mark.parametrize(
@@ -369,6 +364,6 @@ def test_commands(model, cache, tmp_path, monkeypatch, capsys):
         (["table", "1", "--recipe", "best"], "unknown recipe 'best'"),
     ],
 )
-def test_bad_input_is_one_sentence(tmp_path, monkeypatch, capsys, arguments, text):
-    code, printed = run(monkeypatch, capsys, *arguments, "--cache", tmp_path)
-    assert code == 1 and printed.err.startswith(f"error: {text}") and printed.err.count("\n") == 1
+def test_bad_input_is_one_sentence(tmp_path, arguments, text):
+    printed = run_fineq(*arguments, "--cache", tmp_path)
+    assert printed.code == 1 and printed.stderr.startswith(f"error: {text}") and printed.stderr.count("\n") == 1

@@ -1,13 +1,13 @@
 """`fineq ppa`, `fineq power-check` and `fineq equivalence` at the smallest size."""
 
-import importlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_line import run_fineq
 
+from fineq.cli import commands
+from fineq.common.cache_keys import deciding_files
 from fineq_asic.activity.switching import Activity
 from fineq_asic.activity.workload import DataSet
 from fineq_asic.equivalence import whole as equivalence_run
@@ -24,23 +24,10 @@ from fineq_reports import ppa_run
 ROOT = Path(__file__).parents[3]
 
 
-def load(name):
-    return importlib.import_module(f"fineq_reports.commands.{name}")
-
-
-def call(name, *arguments, **environment):
-    app = typer.Typer()
-    app.command()(load(name).main)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
-
-
 def test_power_check_skips_without_a_tool(tmp_path, monkeypatch):
-    script = load("power_check")
-    monkeypatch.setattr(script, "find_power_tools", dict)
-    app = typer.Typer()
-    app.command()(script.main)
-    result = CliRunner().invoke(app, ["--output", str(tmp_path / "out")])
-    assert result.exit_code == 0
+    monkeypatch.setattr("fineq_asic.flows.other_power_tools.find_power_tools", dict)
+    result = run_fineq("power-check", "--output", tmp_path / "out")
+    assert result.code == 0
     assert "power check skipped: no OpenSTA or OpenROAD that can read activity" in result.stdout
     assert not (tmp_path / "out").exists()
 
@@ -60,8 +47,8 @@ def test_power_check_covers_rows_and_latches():
 
 def test_equivalence_of_a_small_design(tmp_path):
     arguments = ["--size", "5x7", "--design", "mac8x3_5x7_broadcast", "--cache", tmp_path / "cache"]
-    first = call("equivalence", *arguments, "--output", tmp_path / "first")
-    assert first.exit_code == 0, first.stderr
+    first = run_fineq("equivalence", *arguments, "--output", tmp_path / "first")
+    assert first.code == 0, first.stderr
     text = (tmp_path / "first" / "equivalence.md").read_text()
     assert "`fineq_mac_row_8x3_7_broadcast`" in text
     assert ", 0 with unproven pairs, 0 not decided within the limit, 0 left for the next run." in text
@@ -69,21 +56,18 @@ def test_equivalence_of_a_small_design(tmp_path):
     assert str(tmp_path) not in text
     first_verdict = sorted((tmp_path / "cache").glob("verdict-*"))[0]
     first_verdict.unlink()
-    stopped = call("equivalence", *arguments, "--minutes", 0, "--output", tmp_path / "second")
-    assert stopped.exit_code == 0 and not first_verdict.exists()
+    stopped = run_fineq("equivalence", *arguments, "--minutes", 0, "--output", tmp_path / "second")
+    assert stopped.code == 0 and not first_verdict.exists()
     assert ", 1 left for the next run." in (tmp_path / "second" / "equivalence.md").read_text()
-    again = call("equivalence", *arguments, "--output", tmp_path / "second")
-    assert again.exit_code == 0 and (tmp_path / "second" / "equivalence.md").read_text() == text
+    again = run_fineq("equivalence", *arguments, "--output", tmp_path / "second")
+    assert again.code == 0 and (tmp_path / "second" / "equivalence.md").read_text() == text
 
 
 def test_equivalence_fails_on_an_unproven_pair(tmp_path, monkeypatch):
-    script = load("equivalence")
     wrong = [Proof("core", "row", False, Verdict("row", False, 9, 2, "sum<3>"))]
-    monkeypatch.setattr(script, "prove_all", lambda *a, **k: wrong)
-    app = typer.Typer()
-    app.command()(script.main)
-    result = CliRunner().invoke(app, ["--output", str(tmp_path)])
-    assert result.exit_code == 1 and "error: row of core is not proven equal to its RTL" in result.stderr
+    monkeypatch.setattr("fineq_asic.equivalence.whole.prove_all", lambda *a, **k: wrong)
+    result = run_fineq("equivalence", "--output", tmp_path)
+    assert result.code == 1 and "error: row of core is not proven equal to its RTL" in result.stderr
     assert "**2 pairs unproven**: sum<3>" in (tmp_path / "equivalence.md").read_text()
 
 
@@ -99,13 +83,13 @@ def test_undecided_proofs_are_said_to_be_so():
     [
         ("equivalence", ["--size", "3x3"], "error: unknown size '3x3'"),
         ("equivalence", ["--design", "alu"], "error: no such design of size 5x7: alu"),
-        ("equivalence", ["--output", "/proc/none"], "error: cannot write to /proc/none"),
+        ("equivalence", ["--output", "/proc/none"], "error: cannot read or write /proc/none"),
     ],
 )
 def test_bad_arguments(name, arguments, message, tmp_path):
     output = [] if "--output" in arguments else ["--output", tmp_path]
-    result = call(name, *arguments, *output)
-    assert result.exit_code == 1 and message in result.stderr
+    result = run_fineq(name, *arguments, *output)
+    assert result.code == 1 and message in result.stderr
 
 
 WRITTEN = {
@@ -120,7 +104,7 @@ def fake_steps(monkeypatch):
     """Steps that write one report each, in an instant; those named in the list given fail."""
     ran, failing = [], []
 
-    def run(command, cwd, check):
+    def run(command, check):
         name = command[3]
         ran.append([name, *command[4:]])
         option = next(option for option in ("--output", "--report", "-o") if option in command)
@@ -131,7 +115,6 @@ def fake_steps(monkeypatch):
 
     monkeypatch.setattr(ppa_run.subprocess, "run", run)
     monkeypatch.setattr(ppa_run, "versions", lambda: {"Yosys": "1"})
-    monkeypatch.setattr(ppa_run, "sources_digest", lambda: "sources")
     monkeypatch.setattr(ppa_run, "find_power_tools", lambda: {"sta": Path("sta")})
     monkeypatch.setattr(ppa_run, "find_openroad", missing)
     monkeypatch.delenv("FINEQ_MODELS", raising=False)
@@ -144,7 +127,7 @@ def missing():
 
 def ppa(tmp_path, *arguments):
     folders = ["--output", tmp_path / "run", "--results", tmp_path / "docs", "--size", "5x7"]
-    return call("ppa", *folders, *arguments)
+    return run_fineq("ppa", *folders, *arguments)
 
 
 def test_ppa_runs_everything_and_publishes(tmp_path, fake_steps):
@@ -155,7 +138,7 @@ def test_ppa_runs_everything_and_publishes(tmp_path, fake_steps):
     assert ["--limit", "9"] == ran[2][ran[2].index("--limit") :][:2]
     published = sorted(path.name for path in (tmp_path / "docs").iterdir())
     assert published == sorted({*WRITTEN.values(), "ppa.md"} - {"equivalence.md"})
-    assert result.exit_code == 1 and "error: equivalence failed: see above" in result.stderr
+    assert result.code == 1 and "error: equivalence failed: see above" in result.stderr
     assert "# layout: left as it is: OpenROAD is missing" in result.stdout
     assert "FINEQ_MODELS is not set: tables by model show the shipped model alone" in result.stdout
     text = (tmp_path / "docs" / "ppa.md").read_text()
@@ -166,40 +149,36 @@ def test_ppa_runs_everything_and_publishes(tmp_path, fake_steps):
 def test_ppa_goes_on_where_it_was(tmp_path, fake_steps, monkeypatch):
     ran, failing = fake_steps
     failing.append("throughput")
-    assert ppa(tmp_path).exit_code == 1
+    assert ppa(tmp_path).code == 1
     failing.clear()
     ran.clear()
-    assert ppa(tmp_path).exit_code == 0 and [command[0] for command in ran] == ["throughput"]
+    assert ppa(tmp_path).code == 0 and [command[0] for command in ran] == ["throughput"]
     (tmp_path / "run" / "power-check.md").write_text("something else\n")  # no longer what the step has written
     (tmp_path / "run" / "equivalence.md").unlink()
     ran.clear()
-    assert ppa(tmp_path).exit_code == 0 and [command[0] for command in ran] == ["power-check", "equivalence"]
+    assert ppa(tmp_path).code == 0 and [command[0] for command in ran] == ["power-check", "equivalence"]
     ran.clear()
-    assert ppa(tmp_path).exit_code == 0 and not ran
-    assert ppa(tmp_path, "--step", "synth-5x7", "--fresh").exit_code == 0 and len(ran) == 1
+    assert ppa(tmp_path).code == 0 and not ran
+    assert ppa(tmp_path, "--step", "synth-5x7", "--fresh").code == 0 and len(ran) == 1
     ran.clear()
-    monkeypatch.setattr(ppa_run, "sources_digest", lambda: "other sources")
-    assert ppa(tmp_path).exit_code == 0 and len(ran) == len(WRITTEN)
+    monkeypatch.setattr(ppa_run, "cache_key", lambda module, inputs: "another")
+    assert ppa(tmp_path).code == 0 and len(ran) == len(WRITTEN)
 
 
-def test_the_checksum_of_the_sources_sees_every_change(tmp_path):
-    (tmp_path / "hw").mkdir()
-    source = tmp_path / "hw" / "row.py"
-    found = set()
-    for text in ("a = 1\n", "a = 2\n"):
-        source.write_text(text)
-        found.add(ppa_run.sources_digest(tmp_path))
-    source.rename(tmp_path / "hw" / "column.py")
-    found.add(ppa_run.sources_digest(tmp_path))
-    (tmp_path / "hw" / "notes.txt").write_text("no source\n")
-    assert len(found) == 3 and ppa_run.sources_digest(tmp_path) in found
+def test_a_step_depends_on_the_code_of_its_command_alone(fake_steps):
+    """A change of the layouts' report leaves the synthesis as it is, and draws the layouts again."""
+    for step, decides in (("synth-16x16", False), ("layout", True)):
+        command = next(each for each in ppa_run.steps() if each.name == step).command[0]
+        files = deciding_files(commands()[command].module)
+        assert any("fineq_asic/mapping/closure.py" in str(file) for file in files)
+        assert any("fineq_reports/layout/" in str(file) for file in files) == decides
 
 
 def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):
     result = ppa(tmp_path, "--step", "routing")
-    assert result.exit_code == 1 and "error: no step 'routing': choose from synth-5x7, power-check" in result.stderr
-    result = call("ppa", "--output", "/proc/none")
-    assert result.exit_code == 1 and "error: cannot write to /proc/none: No such file or directory" in result.stderr
+    assert result.code == 1 and "error: no step 'routing': choose from synth-5x7, power-check" in result.stderr
+    result = run_fineq("ppa", "--output", "/proc/none")
+    assert result.code == 1 and "error: cannot read or write /proc/none: No such file or directory" in result.stderr
 
 
 def test_an_instance_keeps_its_activity_when_cut_out():

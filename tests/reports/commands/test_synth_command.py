@@ -5,10 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_line import run_fineq
 
-from fineq_reports.commands.synth import command_line, main
+from fineq_reports.commands.synth import command_line
 from fineq_reports.synthesis import picture
 
 ROOT = Path(__file__).parents[3]
@@ -16,9 +15,7 @@ DESIGNS = ("fineq_5x7_column_packed", "mac8x3_5x7_broadcast")
 
 
 def synth(*arguments, **environment):
-    app = typer.Typer()
-    app.command()(main)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
+    return run_fineq("synth", *arguments, environment=environment)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +24,7 @@ def report(tmp_path_factory):
     designs = [word for name in DESIGNS for word in ("--design", name)]
     with contextlib.chdir(output.parent):  # a relative path, as `make synth` gives it
         result = synth("--size", "5x7", "--output", output.name, "--gaussian", "--activity-only", *designs)
-    assert result.exit_code == 0, result.stderr
+    assert result.code == 0, result.stderr
     return result, output
 
 
@@ -82,7 +79,7 @@ def test_the_command_says_what_decides(report, tmp_path):
 def test_redraw_gives_the_same_picture(report, tmp_path):
     _, output = report
     result = synth("--redraw", output / "synth-5x7.json", "--output", tmp_path / "again")
-    assert result.exit_code == 0 and [path.name for path in (tmp_path / "again").iterdir()] == ["synth-5x7.png"]
+    assert result.code == 0 and [path.name for path in (tmp_path / "again").iterdir()] == ["synth-5x7.png"]
     assert (tmp_path / "again" / "synth-5x7.png").read_bytes() == (output / "synth-5x7.png").read_bytes()
 
 
@@ -112,7 +109,7 @@ def test_redraw_of_something_else(text, message, tmp_path):
     if text is not None:
         file.write_text(text)
     result = synth("--redraw", file, "--output", tmp_path / "out")
-    assert result.exit_code == 1 and message.format(file=file) in result.stderr and not (tmp_path / "out").exists()
+    assert result.code == 1 and message.format(file=file) in result.stderr and not (tmp_path / "out").exists()
 
 
 def test_bars_are_computed(report):
@@ -133,7 +130,7 @@ def test_same_report_twice_from_kept_netlists(report, tmp_path):
     arguments = ["--size", "5x7", "--gaussian", "--activity-only", "--cache", cache, *designs]
     for run, kept in (("first", False), ("second", True)):
         result = synth(*arguments, "--output", tmp_path / run)
-        assert result.exit_code == 0 and ("netlist from netlists" in result.stdout) == kept
+        assert result.code == 0 and ("netlist from netlists" in result.stdout) == kept
         for name in ("synth-5x7.md", "synth-5x7.json", "synth-5x7.png"):
             assert (tmp_path / run / name).read_bytes() == (output / name).read_bytes()
 
@@ -142,7 +139,7 @@ def test_same_report_twice_from_kept_netlists(report, tmp_path):
 def test_same_report_twice(report, tmp_path):
     _, output = report
     designs = [word for name in DESIGNS for word in ("--design", name)]
-    assert synth("--size", "5x7", "--output", tmp_path, "--gaussian", "--activity-only", *designs).exit_code == 0
+    assert synth("--size", "5x7", "--output", tmp_path, "--gaussian", "--activity-only", *designs).code == 0
     for name in ("synth-5x7.md", "synth-5x7.json", "synth-5x7.png"):
         assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
 
@@ -151,7 +148,7 @@ def test_missed_clock_is_reported(tmp_path):
     arguments = ["--size", "5x7", "--output", tmp_path, "--gaussian", "--activity-only"]
     arguments += ["--design", DESIGNS[0], "--clock-ns", "0.5"]
     result = synth(*arguments, "--strict")
-    assert result.exit_code == 1
+    assert result.code == 1
     assert "clock not met: fineq_5x7_column_packed: a clock of 0.5 ns is missed by" in result.stderr
     assert "## Clock not met" in (tmp_path / "synth-5x7.md").read_text()
 
@@ -162,21 +159,20 @@ def test_missed_clock_is_reported(tmp_path):
         (["--size", "3x3"], "error: unknown size '3x3': choose one of 64x64, 16x16, 5x7"),
         (["--size", "5x7", "--design", "alu"], "error: unknown design 'alu': choose from fineq_5x7_packed"),
         (["--size", "5x7", "--clock-ns", "-1"], "error: the clock period is -1 ns: it must be positive"),
-        (["--size", "5x7", "--output", "/proc/none"], "error: cannot write to /proc/none/work"),
+        (["--size", "5x7", "--output", "/proc/none"], "error: cannot read or write /proc/none/work"),
     ],
 )
 def test_bad_arguments(arguments, message, tmp_path):
     output = [] if "--output" in arguments else ["--output", tmp_path]
     result = synth(*arguments, "--gaussian", *output)
-    assert result.exit_code == 1
+    assert result.code == 1
     assert message in result.stderr
-    assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
 def test_missing_tools(tmp_path):
     result = synth("--size", "5x7", "--gaussian", "--output", tmp_path, OPENSTA_EXE="/nowhere/sta")
-    assert result.exit_code == 1 and "error: OpenSTA is missing" in result.stderr
+    assert result.code == 1 and "error: OpenSTA is missing" in result.stderr
     result = synth("--size", "5x7", "--gaussian", "--output", tmp_path, FINEQ_PDK=str(tmp_path))
-    assert result.exit_code == 1 and "error: no stdcells.lib in" in result.stderr
+    assert result.code == 1 and "error: no stdcells.lib in" in result.stderr
     result = synth("--size", "5x7", "--output", tmp_path, FINEQ_MODELS=str(tmp_path))
-    assert result.exit_code == 1 and "there is no model directory in it" in result.stderr
+    assert result.code == 1 and "there is no model directory in it" in result.stderr

@@ -4,13 +4,12 @@ import json
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_line import run_fineq
 
 from fineq_hw.config import ACCELERATORS
-from fineq_reports.commands.throughput import main
 from fineq_reports.machine import throughput
-from fineq_reports.machine.throughput import Layer, WrongResult, as_markdown, command, measure, write_report
+from fineq_reports.machine.layer import Layer
+from fineq_reports.machine.throughput import WrongResult, as_markdown, command, measure, write_report
 from fineq_sim.driver import FunctionalTransport
 from fineq_sim.reference.core_cycles import layer_cycles
 
@@ -65,9 +64,7 @@ def test_wrong_results_are_noticed(monkeypatch):
     ],
 )
 def test_bad_command_lines(arguments, text, tmp_path):
-    app = typer.Typer()
-    app.command()(main)
-    outcome = CliRunner().invoke(app, [*arguments, "--report", str(tmp_path / "report")])
-    assert outcome.exit_code == 1
-    assert text in outcome.output
+    outcome = run_fineq("throughput", *arguments, "--report", tmp_path / "report")
+    assert outcome.code == 1
+    assert text in outcome.stderr and outcome.stderr.count("\n") == 1
     assert not (tmp_path / "report").exists()

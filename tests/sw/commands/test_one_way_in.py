@@ -1,0 +1,106 @@
+"""`fineq` as a whole: quick help, errors as sentences, sub-commands whose packages are missing."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from command_line import run_fineq
+
+from fineq import cli
+from fineq.common.errors import FineqError
+
+HEAVY = ("torch", "transformers", "numpy", "amaranth", "pyosys", "matplotlib", "jinja2", "cocotb", "klayout")
+
+
+def stub(monkeypatch, function):
+    """One more sub-command, `fineq stub`, that calls a function."""
+
+    class Entry:
+        name = "stub"
+
+        @staticmethod
+        def load():
+            return function
+
+    known = cli.commands()
+    monkeypatch.setattr(cli, "commands", lambda: known | {"stub": Entry})
+
+
+def test_help_loads_nothing_heavy():
+    """Of any command: all of them are asked for their first line."""
+    program = f"""
+import sys
+sys.argv = ["fineq", "--help"]
+from fineq.cli import main
+try:
+    main()
+finally:
+    print("loaded:", [name for name in {HEAVY} if name in sys.modules])
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.endswith("loaded: []\n"), result
+    assert all(f"│ {name} " in result.stdout for name in cli.commands())
+    assert "Not available" not in result.stdout
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands()))
+def test_every_command_has_help(name):
+    outcome = run_fineq(name, "--help")
+    assert outcome.code == 0 and f"fineq {name} " in outcome.stdout
+
+
+def test_unknown_command():
+    outcome = run_fineq("nothing")
+    assert outcome.code == 2 and "No such command 'nothing'" in outcome.stderr
+
+
+def test_a_missing_package_is_one_sentence(monkeypatch):
+    def command() -> None:
+        raise ModuleNotFoundError("No module named 'amaranth.hdl'", name="amaranth.hdl")
+
+    sentence = "this needs the package amaranth: run `pip install 'fineq[hw]'`"
+    stub(monkeypatch, command)
+    assert run_fineq("stub") == (1, "", f"error: {sentence}\n")
+
+    class Unloadable:
+        name = "stub"
+        load = staticmethod(command)
+
+    known = cli.commands()
+    monkeypatch.setattr(cli, "commands", lambda: known | {"stub": Unloadable})
+    assert run_fineq("stub") == (1, "", f"error: {sentence}\n")
+    assert f"Not available: {sentence}"[:40] in run_fineq("--help").stdout
+
+
+def test_a_fault_of_ours_is_no_missing_package(monkeypatch):
+    def command() -> None:
+        raise ModuleNotFoundError("No module named 'fineq.nothing'", name="fineq.nothing")
+
+    stub(monkeypatch, command)
+    with pytest.raises(ModuleNotFoundError):
+        run_fineq("stub")
+
+
+def test_extras_are_those_of_the_package():
+    found = metadata.requires("fineq")
+    for package, extra in cli.EXTRAS.items():
+        home = {"cocotb_tools": "cocotb", "cocotbext": "cocotbext-axi"}.get(package, package.replace("_", "-"))
+        assert any(line.startswith(home) and f'extra == "{extra}"' in line for line in found), package
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (FineqError("the weight is bad"), "the weight is bad"),
+        (PermissionError(13, "Permission denied", "/a/b"), "cannot read or write /a/b: Permission denied"),
+        (FileExistsError(17, "File exists", "/a/.c", None, "/a/c"), "cannot read or write /a/c: File exists"),
+        (OSError(28, "No space left on device"), "the system refuses: No space left on device"),
+    ],
+)
+def test_errors_are_one_sentence(monkeypatch, error, sentence):
+    def command() -> None:
+        raise error
+
+    stub(monkeypatch, command)
+    assert run_fineq("stub") == (1, "", f"error: {sentence}\n")
