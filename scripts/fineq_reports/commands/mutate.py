@@ -30,6 +30,11 @@ def mutate(
     # Icarus builds a small design in a fraction of a second.
     simulator = simulator or ("icarus" if shutil.which("iverilog") else "verilator")
     known = mutation.load_faults(faults)
+    absent = [name for name in mutation.COPIED if not (repository / name).exists()]
+    if absent:
+        raise FineqError(
+            f"{repository.resolve()} is no clone of the project ({absent[0]} is missing): use --repository"
+        )
     chosen = [fault for fault in known if only is None or only in fault.name]
     if not chosen:
         raise FineqError(f"no fault matches {only!r}: the names are {', '.join(fault.name for fault in known)}")

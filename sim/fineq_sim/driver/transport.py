@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from fineq.common.errors import FineqError
 from fineq_hw.config import ACCELERATORS, AcceleratorConfig
 
 DEFAULT_MEMORY = 1 << 26
@@ -72,5 +73,5 @@ def find_accelerator(which: str | AcceleratorConfig) -> AcceleratorConfig:
     if isinstance(which, AcceleratorConfig):
         return which
     if which not in ACCELERATORS:
-        raise ValueError(f"unknown accelerator {which!r}: choose one of {', '.join(ACCELERATORS)}")
+        raise FineqError(f"unknown accelerator {which!r}: choose one of {', '.join(ACCELERATORS)}")
     return ACCELERATORS[which]

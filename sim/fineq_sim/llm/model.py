@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
+from fineq.common.errors import FineqError
 from fineq.models.language_model import block_linears, get_weight
 from fineq.quantizer.activations import quantize_activations
 from fineq.quantizer.vectorised import quantize
@@ -72,7 +73,7 @@ def quantize_layers(
     for name in block_linears(model):
         module = dict(model.named_modules()).get(name)
         if not isinstance(module, nn.Linear):
-            raise ValueError(
+            raise FineqError(
                 f"{name} is no plain linear layer: the accelerator runs LLaMA-style models, whose blocks have "
                 "nothing else"
             )

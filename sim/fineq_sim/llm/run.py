@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fineq.common.errors import FineqError
 from fineq.evaluation.perplexity import tokenize
 from fineq.huggingface.linear import FineqLinear
 from fineq.huggingface.loading import load_model, load_tokenizer
@@ -87,7 +88,7 @@ def prompt_tokens(tokenizer: PreTrainedTokenizerBase, text: str, count: int) -> 
     ids = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     ids += tokenize(tokenizer, text).tolist()
     if len(ids) < count:
-        raise ValueError(f"the prompt has {len(ids)} tokens: give a longer one, or --prefill {len(ids)}")
+        raise FineqError(f"the prompt has {len(ids)} tokens: give a longer one, or --prefill {len(ids)}")
     return ids[:count]
 
 

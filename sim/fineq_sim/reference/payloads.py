@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from fineq.common.errors import FineqError
 from fineq.format import OUTLIER_BITS
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.reference.bits import join, pack, unpack
@@ -25,7 +26,7 @@ def find_config(which: str | Mapping[str, object]) -> ArrayConfig | MacConfig | 
         return (MacConfig if "weight_bits" in which else ArrayConfig)(**which)
     known: dict[str, ArrayConfig | MacConfig | AcceleratorConfig] = {**ARRAYS, **MACS, **ACCELERATORS}
     if which not in known:
-        raise ValueError(f"unknown configuration {which!r}: choose one of {', '.join(known)}")
+        raise FineqError(f"unknown configuration {which!r}: choose one of {', '.join(known)}")
     return known[which]
 
 

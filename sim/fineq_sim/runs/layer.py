@@ -18,6 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
+from fineq.common.errors import FineqError
 from fineq_hw.config import ARRAYS, ArrayConfig
 from fineq_sim.reference.layer_partition import Tile, inner_tiles, tile_inputs, tiles, weight_lines
 from fineq_sim.reference.payloads import Payloads
@@ -169,7 +170,7 @@ def run_layer(
     """
     if isinstance(config, str):
         if config not in ARRAYS:
-            raise ValueError(f"unknown array {config!r}: choose one of {', '.join(ARRAYS)}")
+            raise FineqError(f"unknown array {config!r}: choose one of {', '.join(ARRAYS)}")
         config = ARRAYS[config]
     if adder_tree is not None:
         config = replace(config, adder_tree=adder_tree)

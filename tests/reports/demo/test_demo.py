@@ -36,10 +36,11 @@ def test_plots_are_the_same_bytes_every_time():
     assert draw() == draw()
 
 
-def test_report_to_a_missing_directory_leaves_nothing(tmp_path):
+def test_report_that_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "file").touch()
     with pytest.raises(OSError):
-        write_page(tmp_path / "missing" / "report.html", "Title", "Lead.", [])
-    assert list(tmp_path.iterdir()) == []
+        write_page(tmp_path / "file" / "report.html", "Title", "Lead.", [])
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
 def test_methods_of_every_kind_are_measured(tmp_path):

@@ -91,6 +91,6 @@ def test_resume_of_another_model_is_refused(tmp_path, monkeypatch):
     (source / "model.safetensors").write_bytes(weights)
     with pytest.raises(FineqError, match="q.unfinished was begun with another model: repeat that run exactly"):
         quantize_checkpoint(open_source(source), tmp_path / "q", Options(), resume=True)
-    monkeypatch.setattr("fineq.checkpoint.quantize.metadata.version", lambda name: "0.0")
+    monkeypatch.setattr("fineq.checkpoint.quantize.cache_key", lambda module: "another")
     with pytest.raises(FineqError, match="was begun with another model and version"):
         quantize_checkpoint(open_source(source), tmp_path / "q", Options(), resume=True)
