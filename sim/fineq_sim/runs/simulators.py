@@ -62,10 +62,15 @@ def version(simulator: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
 
 
-def object_directory(cache: Path) -> Path:
+@cache
+def _compiler_version() -> str:
+    return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def object_directory(cache_directory: Path) -> Path:
     """Where `object_cache` keeps objects of this Verilator, compiled by this g++."""
-    compiler = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
-    return cache / f"objects-{cache_key('fineq_sim.runs.object_cache', inputs=[version('verilator'), compiler])}"
+    key = cache_key("fineq_sim.runs.object_cache", inputs=[version("verilator"), _compiler_version()])
+    return cache_directory / f"objects-{key}"
 
 
 def _environment(simulator: str) -> dict[str, str]:

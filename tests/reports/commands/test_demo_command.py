@@ -23,7 +23,7 @@ def test_unwritable_output_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     outcome = run_demo("--output", str(tmp_path / "file"))
     assert outcome.returncode == 1
-    assert "error: cannot write to" in outcome.stdout
+    assert "error: cannot read or write" in outcome.stderr
 
 
 @pytest.mark.regress
