@@ -15,7 +15,7 @@ def run_demo(*arguments: str) -> subprocess.CompletedProcess:
 def test_missing_model_is_named(tmp_path):
     outcome = run_demo("--model", str(tmp_path / "nothing"), "--output", str(tmp_path / "out"))
     assert outcome.returncode == 1
-    assert "error:" in outcome.stdout and "nothing" in outcome.stdout
+    assert outcome.stderr.startswith("error: ") and "nothing" in outcome.stderr
     assert not (tmp_path / "out").exists()
 
 
