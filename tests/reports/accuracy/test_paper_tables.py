@@ -154,7 +154,6 @@ def test_keys_tell_kinds_apart():
     assert [name for name, each in files.items() if "baselines/gptq.py" in each] == ["gptq", "rtn-4bit"]
     assert {"calibrated/solver.py", "quantizer/vectorised.py"} <= files["calibrated"]
     assert "quantizer/vectorised.py" in files["paper"] and "calibrated/solver.py" not in files["paper"]
-    assert "quantizer/vectorised.py" not in files["none"]
     changed = deciding_modules(recipe_method(RECIPES["paper-column"]))
     assert deciding_modules(find_method("mse")) == deciding_modules(find_method("paper")) == changed
     assert "fineq_reports.accuracy.cluster_size" in deciding_modules(cluster_method(ClusterSize(2)))
