@@ -34,5 +34,5 @@ def test_the_page_is_written_whole_or_not_at_all(tmp_path):
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == document()
     failed = subprocess.run([*command, tmp_path / "page.md" / "page.md"], capture_output=True, text=True)
     assert failed.returncode == 1
-    assert failed.stderr == f"error: cannot write {tmp_path}/page.md/page.md: File exists\n"
+    assert failed.stderr == f"error: cannot read or write {tmp_path}/page.md: File exists\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.md"]
