@@ -152,7 +152,7 @@ def test_keys_tell_kinds_apart():
     }
     assert all("evaluation/perplexity.py" in each and "models/language_model.py" in each for each in files.values())
     assert [name for name, each in files.items() if "baselines/gptq.py" in each] == ["gptq", "rtn-4bit"]
-    assert {"calibrated/solver.py", "quantizer/vectorised.py"} <= files["calibrated"]
+    assert "calibrated/solver.py" in files["calibrated"]
     assert "quantizer/vectorised.py" in files["paper"] and "calibrated/solver.py" not in files["paper"]
     changed = deciding_modules(recipe_method(RECIPES["paper-column"]))
     assert deciding_modules(find_method("mse")) == deciding_modules(find_method("paper")) == changed
