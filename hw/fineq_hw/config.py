@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
-from fineq.format.temporal import ENCODINGS, line_order
+from fineq.format.temporal import ENCODINGS, STEP_BITS, line_order
 
 SIGN_HANDLING: tuple[str, ...] = ("row", "column")
 """Where the sign of a weight is applied.
@@ -20,8 +20,14 @@ SIGN_HANDLING: tuple[str, ...] = ("row", "column")
 element then selects the activation, its complement or zero.
 """
 
-ROW_SIGN_ENCODINGS: tuple[str, ...] = ("unary", "bitplane")
+ROW_SIGN_ENCODINGS: tuple[str, ...] = tuple(encoding for encoding in ENCODINGS if STEP_BITS[encoding] == 1)
 """Encodings that know sign handling `row`; the others apply the sign before they multiply by two."""
+
+
+def encoding_name_part(encoding: str) -> str:
+    """An encoding in the name of a configuration or of a module: Verilog knows no hyphens in names."""
+    return encoding.replace("-", "_")
+
 
 ADDER_TREES: tuple[str, ...] = ("structural", "behavioural")
 """`structural`: explicit full and half adders, for synthesis. `behavioural`: `+`, for fast simulation."""
@@ -201,13 +207,13 @@ _VARIANTS: dict[str, dict[str, str]] = {
     "_column": {"sign_handling": "column"},
     "_column_latch": {"sign_handling": "column", "activation_storage": "latch"},
 } | {
-    "_" + encoding.replace("-", "_"): {
+    "_" + encoding_name_part(encoding): {
         "encoding": encoding,
         "sign_handling": "column",
         "activation_storage": "latch",
     }
     for encoding in ENCODINGS
-    if encoding != "unary"
+    if encoding != ArrayConfig.encoding
 }
 """Ends of names: the paper's array, then each encoding at its smallest."""
 
