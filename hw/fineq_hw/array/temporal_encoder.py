@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike
 from amaranth.lib import data, wiring
@@ -22,7 +22,7 @@ def digits_layout(encoding: Encoding) -> data.StructLayout:
     return data.StructLayout({name: 1 for name in DIGIT_NAMES[: len(encoding.digits)]} | {"negative": 1})
 
 
-class TemporalEncoder(wiring.Component):
+class TemporalEncoder(wiring.Component, ABC):
     """Encoder of one group: what is due in the next step, in front of registered select lines.
 
     The paper's encoder compares a value with a counter. Here the comparison is made when the weight comes in, so
@@ -82,7 +82,10 @@ class TemporalEncoder(wiring.Component):
 
 
 class PulseEncoder(TemporalEncoder):
-    """Encoder of one column whose pulses stand in `fineq.format.temporal.PULSES`: a shift register of what is due."""
+    """Encoder of one column whose pulses stand in `fineq.format.temporal.PULSES`: a shift register of what is due.
+
+    An encoding adds the select lines that its pulses go to (the paper's: `encodings.one_digit.OneDigitEncoder`).
+    """
 
     def elaborate_digits(self, m: Module) -> None:
         weight, following = self.weights[0], self.following[0]

@@ -11,6 +11,26 @@ from fineq_hw.config import ArrayConfig
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+@pytest.mark.parametrize(
+    ("encoding", "sign_handling", "full", "half"),
+    [
+        ("unary", "row", 505, 7),
+        ("unary", "column", 512, 0),
+        ("bitplane", "column", 524, 10),
+        ("2s-unary", "column", 575, 2),
+        ("cluster", "column", 582, 2),
+        ("parallel", "column", 1023, 2),
+    ],
+)
+def test_row_tree_has_the_cells_that_the_documents_give(encoding, sign_handling, full, half):
+    tree = Accumulator(ArrayConfig(encoding=encoding, sign_handling=sign_handling)).adder_tree()
+    compression = tree.compression()
+    assert (compression.count("full"), compression.count("half")) == (full, half)
+    del tree
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 @pytest.mark.parametrize("sign_handling", ["row", "column"])
 def test_row_tree_has_the_fewest_full_adders(sign_handling):
     config = ArrayConfig(sign_handling=sign_handling)

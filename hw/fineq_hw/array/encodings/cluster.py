@@ -37,6 +37,7 @@ class Loan(NamedTuple):
 
 
 LOANS: tuple[Loan, ...] = tuple(Loan(column, slot) for column, slot in permutations(COLUMNS, 2))
+"""All that the select network knows."""
 
 
 class Cluster(Encoding):
@@ -98,6 +99,9 @@ class ClusterEncoder(TemporalEncoder):
     a is 2, b is 3        z                a
     both are 3            z                a, in a second step
     ====================  ===============  ===============
+
+    Attributes:
+        following_loans: for each of `LOANS`, whether it is made in the step that begins at the next clock edge.
     """
 
     def __init__(self, group: Group) -> None:
@@ -140,7 +144,9 @@ class ClusterEncoder(TemporalEncoder):
 
 
 def _first_zero(magnitudes: list[Signal]) -> list[Value]:
-    """For each column: its magnitude is the first zero of the three. Where none is zero, the last column is chosen; as
-    no weight has a high bit then, nothing comes of it."""
+    """For each column: its magnitude is the first zero of the three.
+
+    Where none is zero, it is the last column's turn; no weight has a high bit then, so nothing comes of it.
+    """
     first, second = magnitudes[0] == 0, (magnitudes[0] != 0) & (magnitudes[1] == 0)
     return [first, second, ~first & ~second]

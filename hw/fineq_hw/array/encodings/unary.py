@@ -6,6 +6,10 @@ from fineq_hw.array.encodings.one_digit import OneDigit
 
 
 class Unary(OneDigit):
-    """A step with a pulse adds the activation once. A vector takes as many steps as its largest magnitude says."""
+    """A step with a pulse adds the activation once. A vector takes as many steps as its largest magnitude says.
+
+    All of it is what `OneDigit` and `Encoding` have: the shift register of `PulseEncoder`, a selector for one operand,
+    one adder input a column, and a sum that every step adds to.
+    """
 
     name = "unary"
