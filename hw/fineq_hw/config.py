@@ -6,7 +6,7 @@ from this file, so a size is changed in one place.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import lcm
 
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
@@ -201,26 +201,24 @@ class MacConfig:
         return ((1 << (self.accumulator_bits - 1)) - 1) // self.max_product_magnitude
 
 
-_VARIANTS: dict[str, dict[str, str]] = {
-    "": {},
-    "_latch": {"activation_storage": "latch"},
-    "_column": {"sign_handling": "column"},
-    "_column_latch": {"sign_handling": "column", "activation_storage": "latch"},
+_VARIANTS: dict[str, ArrayConfig] = {
+    "": ArrayConfig(),
+    "_latch": ArrayConfig(activation_storage="latch"),
+    "_column": ArrayConfig(sign_handling="column"),
+    "_column_latch": ArrayConfig(sign_handling="column", activation_storage="latch"),
 } | {
-    "_" + encoding_name_part(encoding): {
-        "encoding": encoding,
-        "sign_handling": "column",
-        "activation_storage": "latch",
-    }
+    "_" + encoding_name_part(encoding): ArrayConfig(
+        encoding=encoding, sign_handling="column", activation_storage="latch"
+    )
     for encoding in ENCODINGS
     if encoding != ArrayConfig.encoding
 }
 """Ends of names: the paper's array, then each encoding at its smallest."""
 
 ARRAYS: dict[str, ArrayConfig] = {
-    f"fineq_{rows}x{columns}{suffix}": ArrayConfig(rows=rows, columns=columns, **parameters)
+    f"fineq_{rows}x{columns}{suffix}": replace(variant, rows=rows, columns=columns)
     for rows, columns in ((64, 64), (16, 16), (5, 7))
-    for suffix, parameters in _VARIANTS.items()
+    for suffix, variant in _VARIANTS.items()
 } | {"fineq_8x24": ArrayConfig(rows=8, columns=24)}
 """Temporal-coding arrays by name."""
 
