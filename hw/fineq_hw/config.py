@@ -24,9 +24,9 @@ ROW_SIGN_ENCODINGS: tuple[str, ...] = tuple(encoding for encoding in ENCODINGS i
 """Encodings that know sign handling `row`; the others apply the sign before they multiply by two."""
 
 
-def encoding_name_part(encoding: str) -> str:
-    """An encoding in the name of a configuration or of a module: Verilog knows no hyphens in names."""
-    return encoding.replace("-", "_")
+def name_part(text: str) -> str:
+    """A text, such as the name of an encoding, in the names of configurations and modules: without hyphens."""
+    return text.replace("-", "_")
 
 
 ADDER_TREES: tuple[str, ...] = ("structural", "behavioural")
@@ -207,9 +207,7 @@ _VARIANTS: dict[str, ArrayConfig] = {
     "_column": ArrayConfig(sign_handling="column"),
     "_column_latch": ArrayConfig(sign_handling="column", activation_storage="latch"),
 } | {
-    "_" + encoding_name_part(encoding): ArrayConfig(
-        encoding=encoding, sign_handling="column", activation_storage="latch"
-    )
+    "_" + name_part(encoding): ArrayConfig(encoding=encoding, sign_handling="column", activation_storage="latch")
     for encoding in ENCODINGS
     if encoding != ArrayConfig.encoding
 }

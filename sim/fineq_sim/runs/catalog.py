@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from fineq.format.temporal import ENCODINGS
-from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig, encoding_name_part
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig, name_part
 from fineq_sim.reference.golden import make_golden
 from fineq_sim.reference.payloads import find_config
 from fineq_sim.runs import duts as designs
@@ -148,7 +148,7 @@ def _machine(name: str, bench: str, **options) -> Run:
     )
 
 
-_ENCODED = tuple(encoding_name_part(encoding) for encoding in ENCODINGS if encoding != ArrayConfig.encoding)
+_ENCODED = tuple(name_part(encoding) for encoding in ENCODINGS if encoding != ArrayConfig.encoding)
 """Ends of the names of arrays with other encodings than the paper's."""
 
 _VERILATOR = ("verilator",)

@@ -16,7 +16,7 @@ from amaranth.lib import data
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import STEP_BITS, vector_cycles
-from fineq_hw.config import ArrayConfig, encoding_name_part
+from fineq_hw.config import ArrayConfig, name_part
 
 if TYPE_CHECKING:
     from fineq_hw.array.temporal_encoder import TemporalEncoder
@@ -100,7 +100,7 @@ class Encoding(ABC):
     @property
     def name_part(self) -> str:
         """The encoding in module names."""
-        return encoding_name_part(self.name)
+        return name_part(self.name)
 
     @property
     def digits(self) -> tuple[int, ...]:
