@@ -9,7 +9,7 @@ BUILD  ?= build
 SIM    ?= verilator
 # Demo model: empty means the model that the repository carries.
 MODEL  ?=
-# Array that `make synth` reports on: see ARRAYS in hw/fineq_hw/config.py.
+# Array that `make synth` reports on: see ARRAYS in hw/fineq_hw/config/named.py.
 SYNTH_SIZE ?= 64x64
 # Blocks that `make pnr` lays out: see TARGETS in scripts/fineq_asic/layout/targets.py. Empty: all published ones.
 PNR_DESIGN ?=

@@ -18,10 +18,11 @@ from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.control.csr import ControlStatusRegisters
 from fineq_hw.control.descriptor_unit import DescriptorUnit
 from fineq_hw.control.job_control import JobControl
+from fineq_hw.control.structs import counter_events_layout
 from fineq_hw.control.write_back import WriteBack
 from fineq_hw.dma.read_dma import ReadDma
 from fineq_hw.dma.write_dma import WriteDma
-from fineq_hw.interface.registers import ADDRESS_BITS, counter_events_layout
+from fineq_hw.interface.registers import ADDRESS_BITS
 from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports, axi_read_ports, axi_write_ports, connect_ports
 from fineq_hw.lib.hierarchy import place
 from fineq_hw.vector.vector_unit import VectorUnit

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from fineq.models.language_model import shipped_model_path
-from fineq.models.locations import MODELS_VARIABLE, further_models
+from fineq.models.locations import MODELS_VARIABLE, further_models, shipped_model_path
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.other_power_tools import find_power_tools
 from fineq_asic.flows.power_comparison import tool_versions

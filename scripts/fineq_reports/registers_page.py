@@ -5,23 +5,32 @@ fineq registers --output docs/registers.md
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fineq.common.errors import UserError
+from fineq.common.files import write_text
 from fineq_hw.config import ACCELERATORS, ALIGNMENT
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_FIELDS
 from fineq_hw.interface.error_codes import ERROR_TEXTS
-from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, STAGES, Field, Register, counter_offset
+from fineq_hw.interface.registers import (
+    ADDRESS_BITS,
+    COUNTERS,
+    REGISTERS,
+    STAGES,
+    Register,
+    RegisterField,
+    counter_offset,
+)
 
 _HEAD = f"""# Registers, descriptors and error codes
 
 This page is generated: `fineq registers --output docs/registers.md`.
-Its sources, `hw/fineq_hw/interface/registers.py`, `descriptors.py` and `errors.py`, also make the RTL and the driver.
+Its sources in `hw/fineq_hw/interface`, `registers/`, `descriptors.py` and `error_codes.py`, also make the RTL and the
+driver.
 
 ## Registers
 
@@ -68,7 +77,7 @@ def _bits(offset: int, width: int) -> str:
     return str(offset) if width == 1 else f"{offset + width - 1}:{offset}"
 
 
-def _value(field: Field) -> str:
+def _value(field: RegisterField) -> str:
     if callable(field.value):
         return "see below" if field.width < 64 else "all ones"
     return f"0x{field.value:X}" if field.value > 9 else str(field.value)
@@ -124,12 +133,7 @@ def document() -> str:
 
 def main(output: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/registers.md")) -> None:
     """Write the register map, the descriptor format and the error codes as Markdown."""
-    temporary = output.with_name(f".{output.name}.part")
     try:
-        temporary.write_text(document(), encoding="utf-8")
-        os.replace(temporary, output)
+        write_text(output, document())
     except OSError as error:
-        print(f"error: cannot write {output}: {error.strerror}", file=sys.stderr)
-        raise SystemExit(1) from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise UserError(f"cannot write {output}: {error.strerror}") from error

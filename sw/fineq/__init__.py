@@ -4,12 +4,31 @@
     packed.codes(), packed.scales, packed.dequantize()
 
 Names are loaded on first use, so that tools which need the format's constants alone do not wait for torch.
+`import fineq.huggingface` makes transformers load quantized models.
 """
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fineq.common.errors import FineqError
+    from fineq.quantizer.activations import quantize_activations
+    from fineq.quantizer.packed import PackedWeight, normalised_error
+    from fineq.quantizer.recipes import RECIPES, Recipe
+    from fineq.quantizer.vectorised import quantize
+
+__all__ = [
+    "FineqError",
+    "PackedWeight",
+    "RECIPES",
+    "Recipe",
+    "normalised_error",
+    "quantize",
+    "quantize_activations",
+]
 
 _HOME = {
     "FineqError": "fineq.common.errors",
@@ -20,8 +39,6 @@ _HOME = {
     "quantize": "fineq.quantizer.vectorised",
     "quantize_activations": "fineq.quantizer.activations",
 }
-
-__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +51,22 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME])
 
 
-import_module("fineq.huggingface").register()
+def _is_imported_for_itself() -> bool:
+    """Whether a plain `import fineq` runs this file, and not the import of one of its modules.
+
+    Model cards of the first release say `import fineq` where they mean `import fineq.huggingface`. Those checkpoints
+    must go on loading, and yet `import fineq.format` has no business with transformers. Python runs this file in
+    both cases and does not tell them apart; only the frames of its import machinery know the name that was asked
+    for. A second import does not run it at all: after `import fineq.format` a plain `import fineq` does not
+    register, and transformers refuses the checkpoint (docs/models.md).
+    """
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        if str(frame.f_locals.get("name", "")).startswith(f"{__name__}."):
+            return False
+        frame = frame.f_back
+    return True
+
+
+if _is_imported_for_itself():
+    import_module("fineq.huggingface")

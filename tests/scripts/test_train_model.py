@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 
 from fineq.evaluation.perplexity import shipped_text_path
-from fineq.models.language_model import load_model, load_tokenizer
+from fineq.huggingface.loading import load_model, load_tokenizer
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_model.py"
 specification = importlib.util.spec_from_file_location("train_model", SCRIPT)

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
-from fineq_hw.interface.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_hw.lib.core_ports import activations_payload
 from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 
 
 class InputBuffer(wiring.Component):

@@ -11,9 +11,9 @@ from amaranth.utils import exact_log2
 from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
-from fineq_hw.interface.machine_streams import job_layout, sums_group_layout
 from fineq_hw.lib.core_ports import results_payload, sums_layout
 from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import job_layout, sums_group_layout
 
 
 class OutputBuffer(wiring.Component):

@@ -11,8 +11,9 @@ from amaranth.utils import exact_log2
 from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
-from fineq_hw.interface.machine_streams import (
-    OutputFormat,
+from fineq_hw.interface.jobs import OutputFormat
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import (
     channel_parameters_layout,
     job_layout,
     read_word_layout,
@@ -21,7 +22,6 @@ from fineq_hw.interface.machine_streams import (
     token_parameters_layout,
     transfer_layout,
 )
-from fineq_hw.lib.hierarchy import place
 
 CHANNEL_BYTES = Shape.cast(channel_parameters_layout).width // 8
 TOKEN_BYTES = Shape.cast(token_parameters_layout).width // 8

@@ -12,9 +12,9 @@ from fineq_hw.buffers.gearbox import Gearbox
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.decode.line_decoder import LineDecoder
-from fineq_hw.interface.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_hw.lib.core_ports import weights_payload
 from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 
 
 def decode_line(m: Module, config: AcceleratorConfig, line: Value) -> Value:

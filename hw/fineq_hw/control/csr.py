@@ -2,62 +2,30 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.error_codes import ErrorCode
+from fineq_hw.control.event_counter import EventCounter
+from fineq_hw.control.register_words import NUMBER_BITS, composed, readable_words, word_numbers
+from fineq_hw.control.structs import counter_events_layout, fault_layout
+from fineq_hw.interface.bus import Response
+from fineq_hw.interface.error_codes import ERROR_CODE_BITS, ErrorCode
+from fineq_hw.interface.jobs import POINTER_BITS, TAG_BITS
 from fineq_hw.interface.registers import (
     ADDRESS_BITS,
     COUNTERS,
     REGISTERS,
+    WORD_BITS,
     WORD_BYTES,
     Access,
     Register,
-    counter_events_layout,
     counter_offset,
 )
-from fineq_hw.lib.axi import Response, axi_lite_slave_ports
+from fineq_hw.lib.axi import axi_lite_slave_ports
 from fineq_hw.lib.hierarchy import place
-
-POINTER_BITS = 64
-WORD_BITS = 8 * WORD_BYTES
-
-fault_layout = data.StructLayout({"code": ErrorCode, "detail": 8, "address": POINTER_BITS})
-"""Why a chain ended: contents of the registers ERROR and ERROR_ADDRESS."""
-
-
-class EventCounter(wiring.Component):
-    """Counter of two halves. The carry between them takes a cycle, which keeps the adders short.
-
-    Ports:
-        event: by how much to count in this cycle.
-        clear: start again from zero.
-        low, high: halves of the count; `high` belongs to the `low` of the cycle before, also when it is cleared.
-    """
-
-    def __init__(self, event: Shape, half_bits: int = WORD_BITS) -> None:
-        self.half_bits = half_bits
-        super().__init__({"event": In(event), "clear": In(1), "low": Out(half_bits), "high": Out(half_bits)})
-
-    @staticmethod
-    def module_name(event: Shape) -> str:
-        return f"fineq_event_counter_{event.width}"
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        carry, cleared = Signal(), Signal()
-        m.d.sync += [
-            Cat(self.low, carry).eq(self.low + self.event),
-            self.high.eq(self.high + carry),
-            cleared.eq(self.clear),
-        ]
-        with m.If(self.clear):
-            m.d.sync += [self.low.eq(0), carry.eq(0)]
-        with m.If(cleared):
-            m.d.sync += self.high.eq(0)
-        return m
 
 
 class ControlStatusRegisters(wiring.Component):
@@ -91,7 +59,7 @@ class ControlStatusRegisters(wiring.Component):
                 "memory_limit": Out(config.address_bits),
                 "busy": In(1),
                 "job_done": In(1),
-                "job_tag": In(32),
+                "job_tag": In(TAG_BITS),
                 "job_interrupt": In(1),
                 "chain_done": In(1),
                 "fault_valid": In(1),
@@ -101,6 +69,17 @@ class ControlStatusRegisters(wiring.Component):
                 "irq": Out(1),
             }
         )
+        # A write: for one cycle when its address and its data are both there; word, data, bits whose strobe is set,
+        # and why it is refused, or NONE.
+        self._write = Signal()
+        self._write_word = Signal(NUMBER_BITS)
+        self._write_data = Signal(WORD_BITS)
+        self._write_bits = Signal(WORD_BITS)
+        self._refusal = Signal(ERROR_CODE_BITS)
+        # A read: for one cycle whether there is no such word, and the number of the word.
+        self._read_refused, self._read_word = Signal(), Signal(NUMBER_BITS)
+        # Commands beside those that are ports.
+        self._clear_counters = Signal()
 
     @staticmethod
     def module_name(config: AcceleratorConfig) -> str:
@@ -114,30 +93,26 @@ class ControlStatusRegisters(wiring.Component):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        self._values: dict[str, Value] = {
-            register.name: Const(register.reset(self.config), register.bits)
-            for register in REGISTERS.values()
-            if not register.writable
-        }
-        self._elaborate_write_channels(m)
-        self._elaborate_write_checks(m)
-        self._elaborate_stored(m)
-        self._elaborate_commands(m)
-        self._elaborate_flags(m)
-        self._elaborate_job_results(m)
-        self._elaborate_counters(m)
-        self._elaborate_read(m)
+        self._take_writes(m)
+        self._check_writes(m)
+        values = self._constants()
+        values |= self._stored(m)
+        m.d.comb += [
+            self.descriptor.eq(values["DESCRIPTOR"]),
+            self.memory_base.eq(values["MEMORY_BASE"]),
+            self.memory_limit.eq(values["MEMORY_LIMIT"]),
+        ]
+        self._commands(m)
+        values |= self._flags(m)
+        m.d.comb += self.irq.eq((values["STATUS"] & values["INTERRUPT_ENABLE"]).any())
+        values |= self._job_results(m)
+        self._answer_reads(m, values, self._counters(m))
         return m
 
     # -- writing ---------------------------------------------------------------------------------------------
 
-    def _elaborate_write_channels(self, m: Module) -> None:
-        """Collect address and data, whichever comes first; `_write` is high for a cycle when both are there."""
-        self._write = Signal()
-        self._write_word = Signal(ADDRESS_BITS - 2)  # number of the word
-        self._write_data = Signal(WORD_BITS)
-        self._write_bits = Signal(WORD_BITS)  # bits whose strobe is set
-        self._refusal = Signal(ErrorCode)
+    def _take_writes(self, m: Module) -> None:
+        """Collect address and data, whichever comes first, and answer when both have been there."""
         has_address, has_data = Signal(), Signal()
         strobe = Signal(WORD_BYTES)
         m.d.comb += [
@@ -147,7 +122,7 @@ class ControlStatusRegisters(wiring.Component):
             self._write_bits.eq(Cat(bit.replicate(8) for bit in strobe)),
         ]
         with m.If(self.s_axil_awvalid & self.s_axil_awready):
-            m.d.sync += [has_address.eq(1), self._write_word.eq(self.s_axil_awaddr[2:])]
+            m.d.sync += [has_address.eq(1), self._write_word.eq(self.s_axil_awaddr[-NUMBER_BITS:])]
         with m.If(self.s_axil_wvalid & self.s_axil_wready):
             m.d.sync += [has_data.eq(1), self._write_data.eq(self.s_axil_wdata), strobe.eq(self.s_axil_wstrb)]
         with m.If(self.s_axil_bready):
@@ -161,16 +136,12 @@ class ControlStatusRegisters(wiring.Component):
                 self.s_axil_bresp.eq(response),
             ]
 
-    def _writes(self, register: Register, word: int = 0) -> Value:
-        """Whether a word of a register is being written, without refusal."""
-        accepted = self._write & (self._refusal == ErrorCode.NONE)
-        return accepted & (self._write_word == register.offset // WORD_BYTES + word)
-
-    def _elaborate_write_checks(self, m: Module) -> None:
+    def _check_writes(self, m: Module) -> None:
+        """Why the write is refused, if it is."""
         start = REGISTERS["CONTROL"].field("start")
         with m.Switch(self._write_word):
             for register in REGISTERS.values():
-                with m.Case(*range(register.offset // WORD_BYTES, register.offset // WORD_BYTES + register.words)):
+                with m.Case(*word_numbers(register)):
                     if not register.writable:
                         m.d.comb += self._refusal.eq(ErrorCode.READ_ONLY)
                     elif register.locked:
@@ -182,10 +153,28 @@ class ControlStatusRegisters(wiring.Component):
             with m.Default():
                 m.d.comb += self._refusal.eq(ErrorCode.UNMAPPED_WRITE)
 
-    # -- registers -------------------------------------------------------------------------------------------
+    def _writes(self, register: Register, word: int = 0) -> Value:
+        """Whether a word of a register is being written, without refusal."""
+        accepted = self._write & (self._refusal == ErrorCode.NONE)
+        return accepted & (self._write_word == word_numbers(register)[word])
 
-    def _elaborate_stored(self, m: Module) -> None:
+    def _written_ones(self, register: Register) -> Value:
+        """Bits of a one-word register that are being written with 1."""
+        return Mux(self._writes(register), self._write_data & self._write_bits, 0)
+
+    # -- registers: each method gives the values of some of them by name ---------------------------------------
+
+    def _constants(self) -> dict[str, Value]:
+        """Registers that always read the same: the identification, and CONTROL, whose commands read as zero."""
+        return {
+            register.name: Const(register.reset(self.config), register.bits)
+            for register in REGISTERS.values()
+            if not register.writable or register.name == "CONTROL"
+        }
+
+    def _stored(self, m: Module) -> dict[str, Value]:
         """Registers that keep what is written."""
+        values = {}
         for register in REGISTERS.values():
             fields = [field for field in register.fields if field.access is Access.RW]
             if not fields:
@@ -199,34 +188,28 @@ class ControlStatusRegisters(wiring.Component):
                 new = (old & ~self._write_bits) | (self._write_data & self._write_bits)
                 with m.If(self._writes(register, word)):
                     m.d.sync += old.eq(new & (kept >> word * WORD_BITS & (1 << WORD_BITS) - 1))
-            self._values[register.name] = stored
-        m.d.comb += [
-            self.descriptor.eq(self._values["DESCRIPTOR"]),
-            self.memory_base.eq(self._values["MEMORY_BASE"]),
-            self.memory_limit.eq(self._values["MEMORY_LIMIT"]),
-        ]
+            values[register.name] = stored
+        return values
 
-    def _elaborate_commands(self, m: Module) -> None:
+    def _commands(self, m: Module) -> None:
+        """What a write to CONTROL starts."""
         control = REGISTERS["CONTROL"]
-        self._clear_counters = Signal()
-        written = Mux(self._writes(control), self._write_data & self._write_bits, 0)
+        written = self._written_ones(control)
         for name, command in (
             ("start", self.start),
             ("soft_reset", self.soft_reset),
             ("clear_counters", self._clear_counters),
         ):
             m.d.comb += command.eq(written[control.field(name).offset])
-        self._values["CONTROL"] = Const(0, control.bits)
 
-    def _elaborate_flags(self, m: Module) -> None:
-        """STATUS, ERROR, ACCESS_ERROR and the interrupt. What is set in the cycle in which it is cleared stays set."""
-        status, access_error = REGISTERS["STATUS"], REGISTERS["ACCESS_ERROR"]
+    def _flags(self, m: Module) -> dict[str, Value]:
+        """STATUS, ERROR and ACCESS_ERROR. What is set in the cycle in which it is cleared stays set."""
+        status = REGISTERS["STATUS"]
         flags = {field.name: Signal(name=field.name) for field in status.fields if field.access is Access.W1C}
         cleared = Signal(WORD_BITS)
-        m.d.comb += cleared.eq(Mux(self._writes(status), self._write_data & self._write_bits, 0))
-        fault, access_fault = Signal(fault_layout), Signal(Shape.cast(ErrorCode))
+        m.d.comb += cleared.eq(self._written_ones(status))
+        fault, access_fault = Signal(fault_layout), Signal(ERROR_CODE_BITS)
         access_word = Signal.like(self._write_word)
-        self._read_refused, self._read_word = Signal(), Signal(ADDRESS_BITS - 2)
 
         clear = {name: cleared[status.field(name).offset] | (self.start & (name != "access_error")) for name in flags}
         for name, flag in flags.items():
@@ -249,44 +232,38 @@ class ControlStatusRegisters(wiring.Component):
                 access_fault.eq(Mux(write_refused, self._refusal, ErrorCode.UNMAPPED_READ)),
                 access_word.eq(Mux(write_refused, self._write_word, self._read_word)),
             ]
+        access_address = access_word << exact_log2(WORD_BYTES)
+        return {
+            "STATUS": composed(status, {"busy": self.busy, **flags}),
+            "ACCESS_ERROR": composed(REGISTERS["ACCESS_ERROR"], {"code": access_fault, "register": access_address}),
+            "ERROR": composed(REGISTERS["ERROR"], {"code": fault.code, "detail": fault.detail}),
+            "ERROR_ADDRESS": fault.address,
+        }
 
-        self._values["STATUS"] = self._compose(status, {"busy": self.busy, **flags})
-        address = access_word << 2
-        self._values["ACCESS_ERROR"] = self._compose(access_error, {"code": access_fault, "register": address})
-        self._values["ERROR"] = self._compose(REGISTERS["ERROR"], {"code": fault.code, "detail": fault.detail})
-        self._values["ERROR_ADDRESS"] = fault.address
-        m.d.comb += self.irq.eq((self._values["STATUS"] & self._values["INTERRUPT_ENABLE"]).any())
-
-    @staticmethod
-    def _compose(register: Register, values: dict[str, Value]) -> Value:
-        """Value of a register from the values of its fields."""
-        word = Const(0, register.bits)
-        for name, value in values.items():
-            word = word | (Value.cast(value) << register.field(name).offset)
-        return word[: register.bits]
-
-    def _elaborate_job_results(self, m: Module) -> None:
-        jobs, tag = Signal(32), Signal(32)
+    def _job_results(self, m: Module) -> dict[str, Value]:
+        """What the jobs leave."""
+        jobs, tag = Signal(32), Signal(TAG_BITS)
         with m.If(self.job_done):
             m.d.sync += [jobs.eq(jobs + 1), tag.eq(self.job_tag)]
-        self._values |= {"JOBS_DONE": jobs, "TAG": tag, "CURRENT_DESCRIPTOR": self.current_descriptor}
+        return {"JOBS_DONE": jobs, "TAG": tag, "CURRENT_DESCRIPTOR": self.current_descriptor}
 
-    def _elaborate_counters(self, m: Module) -> None:
-        """Events are registered first, so that nothing in the machine waits for an adder here."""
-        self._counters: dict[int, tuple[Signal, Signal]] = {}  # low and high word by the number of the low one
+    def _counters(self, m: Module) -> dict[int, EventCounter]:
+        """Counters by the number of their low word. Events are registered first: nobody waits for an adder here."""
+        counters = {}
         own = {"cycles": self.busy, "jobs": self.job_done}
         for counter in COUNTERS:
-            shape = counter.event(self.config)
+            shape = unsigned(counter.event_bits(self.config))
             event = Signal(shape, name=f"{counter.name}_event")
-            m.d.sync += event.eq(own.get(counter.name, self.events[counter.name] if counter.name not in own else 0))
+            m.d.sync += event.eq(own[counter.name] if counter.name in own else self.events[counter.name])
             component = EventCounter(shape)
             place(m, f"count_{counter.name}", component, EventCounter.module_name(shape))
             m.d.comb += [component.event.eq(event), component.clear.eq(self._clear_counters)]
-            self._counters[counter_offset(counter.name) // WORD_BYTES] = component.low, component.high
+            counters[counter_offset(counter.name) // WORD_BYTES] = component
+        return counters
 
     # -- reading ---------------------------------------------------------------------------------------------
 
-    def _elaborate_read(self, m: Module) -> None:
+    def _answer_reads(self, m: Module, values: dict[str, Value], counters: dict[int, EventCounter]) -> None:
         """Address, then the word out of a register. Reading a counter's low word keeps its high word."""
         reading = Signal()  # the address is there
         answered = Signal()  # first cycle of the answer
@@ -294,13 +271,13 @@ class ControlStatusRegisters(wiring.Component):
         m.d.comb += self.s_axil_arready.eq(~reading & ~self.s_axil_rvalid)
         m.d.sync += answered.eq(reading)
         with m.If(self.s_axil_arvalid & self.s_axil_arready):
-            m.d.sync += [reading.eq(1), self._read_word.eq(self.s_axil_araddr[2:])]
+            m.d.sync += [reading.eq(1), self._read_word.eq(self.s_axil_araddr[-NUMBER_BITS:])]
         with m.If(reading):
             m.d.sync += [reading.eq(0), self.s_axil_rvalid.eq(1), self.s_axil_rresp.eq(Response.OKAY)]
             with m.Switch(self._read_word):
-                for word, value in self._words(held_high).items():
-                    with m.Case(word):
-                        m.d.sync += self.s_axil_rdata.eq(value)
+                for number, word in readable_words(values, counters, held_high).items():
+                    with m.Case(number):
+                        m.d.sync += self.s_axil_rdata.eq(word)
                 with m.Default():
                     m.d.comb += self._read_refused.eq(1)
                     m.d.sync += [self.s_axil_rdata.eq(0), self.s_axil_rresp.eq(Response.SLVERR)]
@@ -308,19 +285,6 @@ class ControlStatusRegisters(wiring.Component):
             m.d.sync += self.s_axil_rvalid.eq(0)
         with m.If(answered):
             with m.Switch(self._read_word):
-                for word, (_, high) in self._counters.items():
-                    with m.Case(word):
-                        m.d.sync += held_high.eq(high)
-
-    def _words(self, held_high: Value) -> dict[int, Value]:
-        """Every word that can be read, by its number."""
-        words = {}
-        for register in REGISTERS.values():
-            number = register.offset // WORD_BYTES
-            if number in self._counters:
-                words |= {number: self._counters[number][0], number + 1: held_high}
-                continue
-            value = Value.cast(self._values[register.name])
-            for word in range(register.words):
-                words[number + word] = value[word * WORD_BITS : (word + 1) * WORD_BITS]
-        return words
+                for number, counter in counters.items():
+                    with m.Case(number):
+                        m.d.sync += held_high.eq(counter.high)

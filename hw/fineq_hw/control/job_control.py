@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.control.csr import POINTER_BITS, fault_layout
-from fineq_hw.control.descriptor_unit import checked_job_layout
+from fineq_hw.control.structs import checked_job_layout, fault_layout
 from fineq_hw.interface.error_codes import READ_FAULT, WRITE_FAULT, ErrorCode
+from fineq_hw.interface.jobs import POINTER_BITS
 from fineq_hw.lib.axi import bus_error_layout
 
 _BUS_ERRORS = READ_FAULT >> 3
@@ -133,7 +133,7 @@ class JobControl(wiring.Component):
         with m.If((state == State.NEXT) | (state == State.WORK)):
             with m.If(broken):
                 m.d.sync += [
-                    Value.cast(reason.code).eq(Cat(error.response, ~self.read_error.valid, Const(_BUS_ERRORS))),
+                    reason.code.eq(Cat(error.response, ~self.read_error.valid, Const(_BUS_ERRORS))),
                     reason.address.eq(error.address),
                 ]
             with m.Else():

@@ -19,7 +19,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.machine_streams import SIZE_BITS
+from fineq_hw.interface.jobs import SIZE_BITS
 
 
 class TileWalk(wiring.Component):

@@ -8,11 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
-from fineq_hw.interface.machine_streams import OutputFormat, job_layout, transfer_layout
+from fineq_hw.interface.jobs import OutputFormat, result_bytes
 from fineq_hw.lib.hierarchy import place
-
-RESULT_BYTES = {OutputFormat.SUMS: 4, OutputFormat.FIXED: 4, OutputFormat.INT8: 1}
-"""Bytes of one result in memory."""
+from fineq_hw.lib.machine_streams import job_layout, transfer_layout
 
 
 class WriteBack(wiring.Component):
@@ -48,7 +46,7 @@ class WriteBack(wiring.Component):
         address = Signal(config.address_bits)
         row_bytes = Signal.like(self.commands.payload.row_bytes)
         next_tokens = Signal(config.address_bits)
-        wide, narrow = RESULT_BYTES[OutputFormat.FIXED], RESULT_BYTES[OutputFormat.INT8]
+        wide, narrow = result_bytes(OutputFormat.FIXED), result_bytes(OutputFormat.INT8)
         small = job.output_format == OutputFormat.INT8
         asked = self.commands.valid & self.commands.ready
         walk.follow(m, self.start, job, 1)

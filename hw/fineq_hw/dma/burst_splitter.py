@@ -7,8 +7,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.machine_streams import transfer_layout
 from fineq_hw.lib.axi import LENGTH_BITS, PAGE_BYTES
+from fineq_hw.lib.machine_streams import transfer_layout
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:

@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
-from fineq_hw.interface.machine_streams import read_word_layout, transfer_layout
 from fineq_hw.lib.axi import PAGE_BYTES, address_constants, axi_read_ports, bus_error_layout
 from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import read_word_layout, transfer_layout
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 
@@ -143,7 +143,7 @@ class ReadDma(wiring.Component):
         m.d.comb += [
             self.m_axi_rready.eq(tickets.output.valid & (stopped | ~valid | taken)),
             beat.eq(self.m_axi_rvalid & self.m_axi_rready),
-            wrong.eq(self.m_axi_rresp.as_value()[1]),
+            wrong.eq(self.m_axi_rresp[1]),
             tickets.output.ready.eq(beat & self.m_axi_rlast),
         ]
         with m.If(beat & ~halt & ~wrong):

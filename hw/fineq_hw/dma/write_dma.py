@@ -8,9 +8,9 @@ from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
-from fineq_hw.interface.machine_streams import transfer_layout, write_word_layout
 from fineq_hw.lib.axi import LENGTH_BITS, address_constants, axi_write_ports, bus_error_layout
 from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.machine_streams import transfer_layout, write_word_layout
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 OUTSTANDING_WRITES = 8
@@ -129,7 +129,7 @@ class WriteDma(wiring.Component):
             unanswered.output.ready.eq(self.m_axi_bvalid),
             self.idle.eq(~unanswered.output.valid & (stopped | ~splitter.busy)),
         ]
-        wrong = self.m_axi_bvalid & self.m_axi_bready & self.m_axi_bresp.as_value()[1]
+        wrong = self.m_axi_bvalid & self.m_axi_bready & self.m_axi_bresp[1]
         with m.If(wrong & ~self.error.valid):
             m.d.sync += [
                 stopped.eq(1),

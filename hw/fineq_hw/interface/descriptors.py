@@ -6,86 +6,73 @@ descriptor unit compares the RTL with it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig, aligned
+from fineq_hw.interface.bit_fields import BitField
 from fineq_hw.interface.error_codes import MISALIGNED, OUTSIDE, OVERLAPPED, REGIONS, ErrorCode
-from fineq_hw.interface.machine_streams import (
+from fineq_hw.interface.jobs import (
     MULTIPLIER_BITS,
+    POINTER_BITS,
     SHIFT_BITS,
     STRIDE_BITS,
+    TAG_BITS,
     ActivationFunction,
     OutputFormat,
+    result_bytes,
 )
+from fineq_hw.interface.records import CHANNEL_PARAMETERS, record_bytes
 
 DESCRIPTOR_BYTES = 128
 WORD_BITS = 32
 OPERATION_LINEAR = 1
 """The one operation: Y = X W^T. Zero is none, so that empty memory is no job."""
 
-_POINTER_BITS = 64
 _SIZE_FIELD_BITS = 32
-
-
-@dataclass(frozen=True)
-class DescriptorField:
-    """Some bits of the descriptor; `offset` and `width` in bits, the descriptor read as one little-endian number."""
-
-    name: str
-    offset: int
-    width: int
-    text: str
-
-    @property
-    def mask(self) -> int:
-        return ((1 << self.width) - 1) << self.offset
 
 
 def _at(byte: int, bit: int = 0) -> int:
     return 8 * byte + bit
 
 
-DESCRIPTOR_FIELDS: tuple[DescriptorField, ...] = (
-    DescriptorField("operation", _at(0x00), 8, "1: linear layer Y[M,N] = X[M,K] W[N,K]^T."),
-    DescriptorField(
+DESCRIPTOR_FIELDS: tuple[BitField, ...] = (
+    BitField("operation", _at(0x00), 8, "1: linear layer Y[M,N] = X[M,K] W[N,K]^T."),
+    BitField(
         "output_format",
         _at(0x00, 8),
         4,
         "What is written for a sum: " + ", ".join(f"{each.value} {each.name}" for each in OutputFormat) + ".",
     ),
-    DescriptorField(
+    BitField(
         "function",
         _at(0x00, 12),
         4,
         "Activation function: " + ", ".join(f"{each.value} {each.name}" for each in ActivationFunction) + ".",
     ),
-    DescriptorField("early_termination", _at(0x00, 16), 1, "Stop each weight vector after its largest magnitude."),
-    DescriptorField("interrupt", _at(0x00, 17), 1, "Set the flag `job_done` when this job is finished."),
-    DescriptorField("last", _at(0x00, 18), 1, "The chain ends here; `next` is ignored."),
-    DescriptorField("tag", _at(0x04), 32, "Any number; the register TAG shows it when the job is finished."),
-    DescriptorField("next", _at(0x08), _POINTER_BITS, "Address of the next descriptor of the chain."),
-    DescriptorField("tokens", _at(0x10), _SIZE_FIELD_BITS, "M, number of tokens."),
-    DescriptorField("channels", _at(0x14), _SIZE_FIELD_BITS, "N, number of output channels."),
-    DescriptorField("inner", _at(0x18), _SIZE_FIELD_BITS, "K, number of inputs."),
-    DescriptorField("requantize_multiplier", _at(0x1C), MULTIPLIER_BITS, "INT8 results are multiplied with it."),
-    DescriptorField(
+    BitField("early_termination", _at(0x00, 16), 1, "Stop each weight vector after its largest magnitude."),
+    BitField("interrupt", _at(0x00, 17), 1, "Set the flag `job_done` when this job is finished."),
+    BitField("last", _at(0x00, 18), 1, "The chain ends here; `next` is ignored."),
+    BitField("tag", _at(0x04), TAG_BITS, "Any number; the register TAG shows it when the job is finished."),
+    BitField("next", _at(0x08), POINTER_BITS, "Address of the next descriptor of the chain."),
+    BitField("tokens", _at(0x10), _SIZE_FIELD_BITS, "M, number of tokens."),
+    BitField("channels", _at(0x14), _SIZE_FIELD_BITS, "N, number of output channels."),
+    BitField("inner", _at(0x18), _SIZE_FIELD_BITS, "K, number of inputs."),
+    BitField("requantize_multiplier", _at(0x1C), MULTIPLIER_BITS, "INT8 results are multiplied with it."),
+    BitField(
         "requantize_shift", _at(0x1C, 16), SHIFT_BITS, "INT8 results are divided by 2 to this power, then rounded."
     ),
-    DescriptorField("activations", _at(0x20), _POINTER_BITS, "Address of the first token's activations."),
-    DescriptorField("weights", _at(0x28), _POINTER_BITS, "Address of the weight image."),
-    DescriptorField(
-        "channel_parameters", _at(0x30), _POINTER_BITS, "Address of the channels' records; ignored with SUMS."
-    ),
-    DescriptorField("token_parameters", _at(0x38), _POINTER_BITS, "Address of the tokens' records; ignored with SUMS."),
-    DescriptorField("destination", _at(0x40), _POINTER_BITS, "Address of the first token's results."),
-    DescriptorField("activation_stride", _at(0x48), STRIDE_BITS, "Bytes from one token's activations to the next's."),
-    DescriptorField("destination_stride", _at(0x4C), STRIDE_BITS, "Bytes from one token's results to the next's."),
+    BitField("activations", _at(0x20), POINTER_BITS, "Address of the first token's activations."),
+    BitField("weights", _at(0x28), POINTER_BITS, "Address of the weight image."),
+    BitField("channel_parameters", _at(0x30), POINTER_BITS, "Address of the channels' records; ignored with SUMS."),
+    BitField("token_parameters", _at(0x38), POINTER_BITS, "Address of the tokens' records; ignored with SUMS."),
+    BitField("destination", _at(0x40), POINTER_BITS, "Address of the first token's results."),
+    BitField("activation_stride", _at(0x48), STRIDE_BITS, "Bytes from one token's activations to the next's."),
+    BitField("destination_stride", _at(0x4C), STRIDE_BITS, "Bytes from one token's results to the next's."),
 )
 """Fields in the order of their offsets; all other bits are reserved and must be zero."""
 
-FIELDS: dict[str, DescriptorField] = {field.name: field for field in DESCRIPTOR_FIELDS}
+FIELDS: dict[str, BitField] = {field.name: field for field in DESCRIPTOR_FIELDS}
 
 RESERVED_MASK = ((1 << 8 * DESCRIPTOR_BYTES) - 1) & ~sum(field.mask for field in DESCRIPTOR_FIELDS)
 """Bits that must be zero, the descriptor read as one little-endian number."""
@@ -118,12 +105,7 @@ def decode_descriptor(descriptor: bytes) -> dict[str, int]:
     if len(descriptor) != DESCRIPTOR_BYTES:
         raise ValueError(f"a descriptor has {DESCRIPTOR_BYTES} bytes, not {len(descriptor)}")
     number = int.from_bytes(descriptor, "little")
-    return {field.name: (number & field.mask) >> field.offset for field in DESCRIPTOR_FIELDS}
-
-
-def result_bytes(output_format: int | OutputFormat) -> int:
-    """Bytes of one result."""
-    return 1 if OutputFormat(output_format) is OutputFormat.INT8 else 4
+    return {field.name: field.read(number) for field in DESCRIPTOR_FIELDS}
 
 
 def inner_tiles(inner: int, config: AcceleratorConfig) -> int:
@@ -156,7 +138,7 @@ def region_bytes(fields: dict[str, int], config: AcceleratorConfig) -> dict[str,
         "weights": line_groups(inner, config) * config.weight_chunk_bytes(channels),
     }
     if fields["output_format"] != OutputFormat.SUMS.value:
-        sizes["channel_parameters"] = aligned(8 * channels)
+        sizes["channel_parameters"] = aligned(record_bytes(CHANNEL_PARAMETERS) * channels)
         sizes["token_parameters"] = token_tiles * config.token_tile_bytes
     sizes["descriptor"] = DESCRIPTOR_BYTES
     if not fields["last"]:

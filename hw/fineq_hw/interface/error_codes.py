@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth.lib import enum
+from enum import IntEnum
 
 REGIONS: tuple[str, ...] = (
     "destination",
@@ -16,7 +16,11 @@ REGIONS: tuple[str, ...] = (
 """Parts of memory that a job touches, in the order in which they are checked; their position is in the codes."""
 
 
-class ErrorCode(enum.IntEnum, shape=8):
+ERROR_CODE_BITS = 8
+"""Width of a code in registers."""
+
+
+class ErrorCode(IntEnum):
     """Codes by kind: 0x01 contents of a descriptor, 0x20 + region misaligned, 0x30 + region outside the memory window,
     0x40 + region overlapped by the destination, 0x50 memory bus (bit 2: write; bits 1-0: response), 0x60 registers.
     """

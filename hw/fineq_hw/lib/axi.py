@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from amaranth.hdl import Module, unsigned
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
+from fineq_hw.interface.bus import Response
 
 Ports = dict[str, wiring.Member]
 
@@ -38,17 +39,6 @@ CACHEABLE = 0b0011
 
 UNPRIVILEGED = 0b000
 """AxPROT: unprivileged secure data access."""
-
-
-class Response(enum.Enum, shape=2):
-    """RRESP and BRESP."""
-
-    OKAY = 0
-    EXOKAY = 1
-    SLVERR = 2
-    """The device at the address reports an error."""
-    DECERR = 3
-    """No device at the address."""
 
 
 def bus_error_layout(config: AcceleratorConfig) -> data.StructLayout:

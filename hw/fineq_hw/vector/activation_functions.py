@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import erfc, exp, sqrt
 
-from fineq_hw.interface.machine_streams import FRACTION_BITS, ActivationFunction
+from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction
 
 INDEX_BITS = 9
 """Segments of a table: 512."""
@@ -35,7 +35,7 @@ def _gelu_rest(x: float) -> float:
 
 
 @dataclass(frozen=True)
-class Table:
+class PiecewiseTable:
     """Piecewise linear g.
 
     Attributes:
@@ -72,7 +72,7 @@ MAX_ERRORS: dict[ActivationFunction, float] = {
 
 
 @cache
-def table(function: ActivationFunction) -> Table:
+def table(function: ActivationFunction) -> PiecewiseTable:
     """The table of a function.
 
     Raises:
@@ -84,10 +84,10 @@ def table(function: ActivationFunction) -> Table:
     step = 2.0 ** (segment_bits - FRACTION_BITS)
     points = [round(rest(index * step) * 2 ** (FRACTION_BITS + GUARD_BITS)) for index in range((1 << INDEX_BITS) + 1)]
     deltas = tuple(after - before for before, after in zip(points, points[1:], strict=False))
-    return Table(segment_bits, tuple(points[:-1]), deltas)
+    return PiecewiseTable(segment_bits, tuple(points[:-1]), deltas)
 
 
-def _all_tables() -> list[Table]:
+def _all_tables() -> list[PiecewiseTable]:
     return [table(function) for function in TABLE_FUNCTIONS]
 
 

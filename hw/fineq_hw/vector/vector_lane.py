@@ -9,16 +9,17 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from fineq_hw.interface.machine_streams import (
+from fineq_hw.interface.jobs import (
     FRACTION_BITS,
+    MAX_INT8,
     MULTIPLIER_BITS,
+    RESULT_BITS,
     SHIFT_BITS,
     ActivationFunction,
     OutputFormat,
-    channel_parameters_layout,
-    token_parameters_layout,
 )
 from fineq_hw.latencies import VECTOR_LANE_LATENCY
+from fineq_hw.lib.machine_streams import channel_parameters_layout, token_parameters_layout
 from fineq_hw.vector.activation_functions import (
     FRACTION_IN_SEGMENT_BITS,
     GUARD_BITS,
@@ -28,10 +29,6 @@ from fineq_hw.vector.activation_functions import (
     delta_bits,
     table,
 )
-
-RESULT_BITS = 32
-MAX_INT8 = 127
-"""Largest magnitude of a requantized result; -128 does not occur."""
 
 vector_settings_layout = data.StructLayout(
     {
@@ -105,7 +102,7 @@ def _saturated(value: Value) -> Value:
 
 
 class VectorLane(wiring.Component):
-    """result = requantized(function(sum * scales + bias)), `timing.VECTOR_LANE_LATENCY` cycles later.
+    """result = requantized(function(sum * scales + bias)), `latencies.VECTOR_LANE_LATENCY` cycles later.
 
     The arithmetic is that of `fineq_sim.reference.vector_unit`. Sums that are written as they are take the same way,
     with multipliers of 1, no shift, no bias and no function.

@@ -7,10 +7,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.machine_streams import OutputFormat, job_layout, scaled_group_layout, write_word_layout
+from fineq_hw.interface.jobs import RESULT_BITS, OutputFormat
 from fineq_hw.latencies import VECTOR_LANE_LATENCY
 from fineq_hw.lib.hierarchy import place
-from fineq_hw.vector.vector_lane import RESULT_BITS, VectorLane
+from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_word_layout
+from fineq_hw.vector.vector_lane import VectorLane
 
 _NARROW_GROUPS = RESULT_BITS // 8
 """So many groups of 8-bit results take the room of one of 32-bit results."""
@@ -20,7 +21,7 @@ class VectorUnit(wiring.Component):
     """Turns groups of sums into bus words of results.
 
     One group a cycle, unless its 32-bit results take several words (`vector_words`). A word is offered
-    `timing.VECTOR_UNIT_LATENCY` cycles after the group that completes it was accepted, further words of the same
+    `latencies.VECTOR_UNIT_LATENCY` cycles after the group that completes it was accepted, further words of the same
     group after it: every group gives words for 32-bit results; for 8-bit results the last one of a row and all that
     complete a word. A word that is not taken freezes the whole pipeline.
 

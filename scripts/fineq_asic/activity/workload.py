@@ -77,7 +77,9 @@ def model_data(directory: Path, text: Path | None = None, recipe: str = "paper")
         recipe: quantizer recipe.
     """
     from fineq.evaluation.perplexity import read_text, shipped_text_path, tokenize
-    from fineq.models.language_model import block_linears, capture_activations, get_weight, load_model, load_tokenizer
+    from fineq.huggingface.loading import load_model, load_tokenizer
+    from fineq.models.activations import capture_activations
+    from fineq.models.language_model import block_linears, get_weight
 
     model = load_model(directory)
     content = read_text(text or shipped_text_path()).content
@@ -94,7 +96,7 @@ def model_data(directory: Path, text: Path | None = None, recipe: str = "paper")
 
 def default_data(model: Path | None = None, recipe: str = "paper") -> DataSet:
     """The model given, else the one the repository carries, else Gaussian rows: the same on every machine."""
-    from fineq.models.language_model import shipped_model_path
+    from fineq.models.locations import shipped_model_path
 
     if model is not None:
         return model_data(model, recipe=recipe)
@@ -114,7 +116,7 @@ def data_sets(main: DataSet) -> tuple[DataSet, ...]:
 
     The shipped model, every model under `FINEQ_MODELS` and seeded Gaussian rows, by each of `CYCLE_RECIPES`.
     """
-    from fineq.models.language_model import shipped_model_path
+    from fineq.models.locations import shipped_model_path
 
     models = further_models()
     with contextlib.suppress(FileNotFoundError):

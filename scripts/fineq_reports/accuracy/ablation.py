@@ -19,7 +19,8 @@ from transformers import PreTrainedModel
 from fineq.calibrated.model import RECIPES, CalibratedRecipe, quantize_model
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import perplexity, read_text, shipped_calibration_path, shipped_text_path, tokenize
-from fineq.models.language_model import load_model, load_tokenizer, shipped_model_path
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.locations import shipped_model_path
 
 CALIBRATED = RECIPES["calibrated"]
 

@@ -22,9 +22,10 @@ from fineq.baselines import find_baseline
 from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
+from fineq.evaluation.evaluate import Evaluation, measure, prepare
 from fineq.evaluation.methods import Method, find_method
-from fineq.evaluation.perplexity import Evaluation, Text, measure, perplexity, prepare, tokenize
-from fineq.models.language_model import check_model_directory, model_fingerprint
+from fineq.evaluation.perplexity import Text, perplexity, tokenize
+from fineq.models.directory import check_model_directory, model_fingerprint
 
 MEASUREMENT = (perplexity, tokenize, measure, prepare)
 RECIPE_CODE = (

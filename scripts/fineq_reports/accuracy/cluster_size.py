@@ -16,7 +16,8 @@ from torch import Tensor
 
 from fineq.common.errors import FineqError
 from fineq.format import MAX_MAGNITUDE, MAX_NORMAL
-from fineq.quantizer.vectorised import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE, float_matrix
+from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+from fineq.quantizer.checks import float_matrix
 
 SCALE_BITS = 32
 

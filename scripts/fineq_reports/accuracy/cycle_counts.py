@@ -13,11 +13,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated import find_calibrated_recipe, quantize_model
+from fineq.evaluation.evaluate import Subject, measure
 from fineq.evaluation.methods import find_method
-from fineq.evaluation.perplexity import Subject, Text, measure, tokenize
+from fineq.evaluation.perplexity import Text, tokenize
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import ENCODINGS, MAX_CYCLES, PULSES
-from fineq.models.language_model import block_linears, get_weight, load_model, load_tokenizer, set_weight
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.language_model import block_linears, get_weight, set_weight
 from fineq.quantizer.cycle_aware import window_cycles
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.recipes import CYCLE_WEIGHT, RECIPES, Recipe

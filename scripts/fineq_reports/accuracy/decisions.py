@@ -12,9 +12,11 @@ from transformers import PreTrainedModel
 from fineq.common.progress import Progress
 from fineq.evaluation.methods import FORMAT_BITS, Method
 from fineq.format import CLUSTER_WEIGHTS, INDEX_CODES, PAIR_WEIGHTS
-from fineq.models.language_model import block_linears, get_weight, load_model
+from fineq.huggingface.loading import load_model
+from fineq.models.language_model import block_linears, get_weight
+from fineq.quantizer.pairs import own_codes, split_clusters
 from fineq.quantizer.recipes import CHOICES, RECIPES, Recipe
-from fineq.quantizer.vectorised import own_codes, quantize, split_clusters
+from fineq.quantizer.vectorised import quantize
 from fineq_reports.accuracy.cells import Plan, measure_cells
 from fineq_reports.accuracy.cluster_size import ClusterSize
 from fineq_reports.accuracy.perplexities import Results, protocol_notes

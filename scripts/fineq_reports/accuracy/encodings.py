@@ -20,7 +20,8 @@ from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.evaluation.perplexity import Text
 from fineq.format.temporal import ENCODINGS
-from fineq.models.language_model import block_linears, get_weight, load_model
+from fineq.huggingface.loading import load_model
+from fineq.models.language_model import block_linears, get_weight
 from fineq.quantizer.recipes import CYCLE_WEIGHT
 from fineq_reports.accuracy.cycle_counts import (
     CALIBRATED,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
-from fineq.models.language_model import check_model_directory
+from fineq.models.directory import check_model_directory
 from fineq_reports.accuracy.cells import Cell, Plan, measure_cells
 from fineq_reports.accuracy.tables import Report, Section, cell_records, number
 

@@ -12,7 +12,7 @@ from amaranth.lib import data
 from matplotlib import pyplot
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.registers import counter_events_layout
+from fineq_hw.control.structs import counter_events_layout
 from fineq_reports.architecture.waveform import read_signals, runs
 
 STAGES: tuple[tuple[str, str], ...] = (

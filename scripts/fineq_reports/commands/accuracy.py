@@ -97,7 +97,7 @@ def encodings(
 ) -> None:
     """Error, perplexity and cycles of every encoding of the array under every recipe, cycle-aware ones included."""
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
-    from fineq.models.language_model import shipped_model_path
+    from fineq.models.locations import shipped_model_path
     from fineq_reports.accuracy.encodings import encodings as make
 
     texts = read_text(text or shipped_text_path()), read_text(calibration or shipped_calibration_path())
@@ -131,7 +131,7 @@ def make_plan(
 ) -> Plan:
     """A plan from options, with what is shipped in place of what is absent."""
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
-    from fineq.models.language_model import shipped_model_path
+    from fineq.models.locations import shipped_model_path
     from fineq_reports.accuracy.cells import Plan
 
     return Plan(

@@ -21,7 +21,8 @@ from rich.table import Table as TextTable
 from fineq.common.errors import FineqError
 from fineq.common.tools import ToolError
 from fineq.evaluation.perplexity import read_text, shipped_text_path
-from fineq.models.language_model import check_model_directory, shipped_model_path
+from fineq.models.directory import check_model_directory
+from fineq.models.locations import shipped_model_path
 from fineq_asic.activity.workload import default_data
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.synthesis import synthesise_size

@@ -19,7 +19,7 @@ import typer
 from fineq.common.errors import FineqError
 from fineq.common.tools import ToolError
 from fineq.evaluation.perplexity import read_text, shipped_text_path
-from fineq.models.language_model import check_model_directory
+from fineq.models.directory import check_model_directory
 from fineq.models.locations import find_model
 from fineq_hw.config import ACCELERATORS
 from fineq_reports.machine.llm_report import as_markdown, write_report

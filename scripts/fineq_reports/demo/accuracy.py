@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fineq.evaluation import perplexity as evaluate
-from fineq.evaluation.perplexity import Perplexity, Text, find_method, prepare, read_text, shipped_calibration_path
+from fineq.evaluation import evaluate
+from fineq.evaluation.methods import find_method
+from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_calibration_path
 from fineq.models.language_model import LayerReport, block_linears, get_weight
 
 METHODS = ("none", "rtn", "paper", "mse")
@@ -58,7 +59,7 @@ def measure(
     for name in methods:
         method = find_method(name)
         progress(method.title)
-        subject = prepare(model_path, method, calibration)
+        subject = evaluate.prepare(model_path, method, calibration)
         model, layers = subject.model, subject.layers
         weights = [get_weight(model, layer).numel() for layer in block_linears(model)]
         bits = [layer.bits_per_weight for layer in layers] or [FULL_PRECISION_BITS] * len(weights)

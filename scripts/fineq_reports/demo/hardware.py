@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from fineq.evaluation.perplexity import Text, tokenize
-from fineq.models.language_model import block_linears, capture_activations, get_weight, load_model, load_tokenizer
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.activations import capture_activations
+from fineq.models.language_model import block_linears, get_weight
 from fineq.quantizer.activations import quantize_activations
 from fineq.quantizer.golden_vectors import GoldenVectors, read_vectors, write_vectors
 from fineq.quantizer.vectorised import quantize

@@ -14,19 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fineq import format as block_format
+import fineq.format as block_format
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import MacConfig
-from fineq_hw.interface.descriptors import (
-    DESCRIPTOR_BYTES,
-    FIELDS,
-    decode_descriptor,
-    encode_descriptor,
-    inner_tiles,
-    result_bytes,
-)
+from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, FIELDS, decode_descriptor, encode_descriptor, inner_tiles
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.interface.machine_streams import FRACTION_BITS, ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat, result_bytes
 from fineq_hw.interface.registers import STAGES
 from fineq_sim.driver import images
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout

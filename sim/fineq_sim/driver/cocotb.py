@@ -19,7 +19,8 @@ from cocotb.triggers import ClockCycles, First, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.lib.axi import SLAVE_PREFIX, Response
+from fineq_hw.interface.bus import Response
+from fineq_hw.lib.axi import SLAVE_PREFIX
 from fineq_sim.bench.axi_memory import Memory, read_memory, write_memory
 from fineq_sim.bench.testbench import reset, start_clock
 from fineq_sim.driver.transport import check_range

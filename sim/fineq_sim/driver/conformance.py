@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fineq_hw.interface.bus import Response
 from fineq_hw.interface.descriptors import encode_descriptor
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat
 from fineq_hw.interface.registers import REGISTERS
-from fineq_hw.lib.axi import Response
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
 from fineq_sim.driver.functional import TIMELESS, FunctionalTransport

@@ -10,6 +10,7 @@ import numpy as np
 
 from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.config import AcceleratorConfig, MacConfig
+from fineq_hw.interface.bus import Response
 from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     check_address,
@@ -17,12 +18,10 @@ from fineq_hw.interface.descriptors import (
     decode_descriptor,
     inner_tiles,
     line_groups,
-    result_bytes,
 )
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
 from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
-from fineq_hw.lib.axi import Response
 from fineq_sim.driver import images
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
 from fineq_sim.reference.tile_walk import nest_tiles

@@ -1,45 +1,46 @@
 """The memory image: how activations, weights, scales and results lie in the accelerator's memory (docs/driver.md).
 
 Each `..._image` builds the bytes that the hardware reads, each `read_...` takes bytes apart again. All are whole-array
-numpy operations. Sizes come from `AcceleratorConfig` and records from `fineq_hw.interface.machine_streams`; nothing is
+numpy operations. Sizes come from `AcceleratorConfig` and records from `fineq_hw.interface.records`; nothing is
 repeated here.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from amaranth.lib import data
 
-from fineq import format as block_format
+import fineq.format as block_format
 from fineq.format.temporal import input_order
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.interface.descriptors import inner_tiles
-from fineq_hw.interface.machine_streams import channel_parameters_layout, token_parameters_layout
+from fineq_hw.interface.records import CHANNEL_PARAMETERS, TOKEN_PARAMETERS, Record, record_bytes
 from fineq_sim.reference import layer_partition as tiling
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS
 """Sign bit of a decoded weight, above its magnitude."""
 
 
-def record_type(layout: data.StructLayout) -> np.dtype:
+def record_type(record: Record) -> np.dtype:
     """numpy type of a record in memory.
 
     Raises:
         ValueError: a field is not a whole number of bytes.
     """
-    names, formats, offsets = [], [], []
-    for name, field in layout:
-        width, is_signed = field.width, getattr(field.shape, "signed", False)
-        if width not in (8, 16, 32) or field.offset % 8:
-            raise ValueError(f"field {name} of a record in memory has {width} bits from bit {field.offset}")
-        names.append(name)
-        formats.append(f"<{'i' if is_signed else 'u'}{width // 8}")
-        offsets.append(field.offset // 8)
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": layout.size // 8})
+    for field in record:
+        if field.width not in (8, 16, 32) or field.offset % 8:
+            raise ValueError(f"field {field.name} of a record in memory has {field.width} bits from bit {field.offset}")
+    return np.dtype(
+        {
+            "names": [field.name for field in record],
+            "formats": [f"<{'i' if field.signed else 'u'}{field.width // 8}" for field in record],
+            "offsets": [field.offset // 8 for field in record],
+            "itemsize": record_bytes(record),
+        }
+    )
 
 
-CHANNEL_RECORD = record_type(channel_parameters_layout)
-TOKEN_RECORD = record_type(token_parameters_layout)
+CHANNEL_RECORD = record_type(CHANNEL_PARAMETERS)
+TOKEN_RECORD = record_type(TOKEN_PARAMETERS)
 
 
 def _line_order(config: AcceleratorConfig) -> np.ndarray | None:

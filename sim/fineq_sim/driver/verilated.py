@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_hw.lib.axi import Response
+from fineq_hw.interface.bus import Response
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
 from fineq_sim.runs import duts as designs
 from fineq_sim.runs.simulators import SimulatorError

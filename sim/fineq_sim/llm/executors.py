@@ -11,7 +11,7 @@ import numpy as np
 
 from fineq.common.errors import UserError
 from fineq.quantizer.packed import PackedWeight
-from fineq_hw.interface.machine_streams import OutputFormat
+from fineq_hw.interface.jobs import OutputFormat
 from fineq_sim.driver import Accelerator, Counters, Job, Linear
 from fineq_sim.reference.vector_unit import VectorSettings, fixed_point_scales, to_fixed, vector_unit
 

@@ -11,7 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 from fineq.models.language_model import block_linears, get_weight
 from fineq.quantizer.activations import quantize_activations
 from fineq.quantizer.vectorised import quantize
-from fineq_hw.interface.machine_streams import FRACTION_BITS
+from fineq_hw.interface.jobs import FRACTION_BITS
 from fineq_sim.llm.executors import PHASES, Executor, QuantizedLayer
 
 SAME_INPUT: tuple[tuple[str, ...], ...] = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.evaluation.perplexity import tokenize
 from fineq.huggingface.linear import FineqLinear
-from fineq.models.language_model import load_model, load_tokenizer
+from fineq.huggingface.loading import load_model, load_tokenizer
 from fineq_hw.config import AcceleratorConfig
 from fineq_sim.driver import Accelerator, FunctionalTransport, VerilatedTransport
 from fineq_sim.driver.transport import find_accelerator

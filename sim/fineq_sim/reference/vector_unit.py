@@ -10,16 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fineq_hw.interface.machine_streams import (
+from fineq_hw.interface.jobs import (
     BIAS_BITS,
     FRACTION_BITS,
+    MAX_INT8,
     MULTIPLIER_BITS,
     SHIFT_BITS,
     ActivationFunction,
     OutputFormat,
 )
 from fineq_hw.vector.activation_functions import FRACTION_IN_SEGMENT_BITS, GUARD_BITS, TABLE_FUNCTIONS, table
-from fineq_hw.vector.vector_lane import MAX_INT8
 
 MAX_MULTIPLIER = (1 << MULTIPLIER_BITS) - 1
 MAX_SHIFT = (1 << SHIFT_BITS) - 1

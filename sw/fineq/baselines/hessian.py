@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
 from fineq.common.progress import Progress
 from fineq.models.language_model import LayerReport, get_weight, layer_report, set_weight
-from fineq.quantizer.vectorised import check_finite, check_matrix
+from fineq.quantizer.checks import check_finite, check_matrix
 
 DAMPING = 0.01
 """Added to the diagonal of H, times its mean, as in all three methods."""

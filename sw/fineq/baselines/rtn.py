@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fineq.baselines.grid import ROW_SCALE_BITS, check_bits, min_max_grid
-from fineq.quantizer.vectorised import float_matrix
+from fineq.quantizer.checks import float_matrix
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fineq.baselines.grid import ROW_SCALE_BITS, check_bits
-from fineq.quantizer.vectorised import float_matrix
+from fineq.quantizer.checks import float_matrix
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from fineq.common.errors import FineqError
-from fineq.models.language_model import block_linears, decoder_blocks, watch_activations
+from fineq.models.activations import watch_activations
+from fineq.models.language_model import block_linears, decoder_blocks
 
 BATCH_TOKENS = 4096
 """Tokens that pass a block at once."""

@@ -18,8 +18,8 @@ from fineq.calibrated.solver import SolverOptions, solve
 from fineq.calibrated.training import TrainingOptions, reconstruct_block
 from fineq.common.progress import Progress
 from fineq.models.language_model import get_weight, set_weight
+from fineq.quantizer.checks import check_finite
 from fineq.quantizer.packed import PackedWeight
-from fineq.quantizer.vectorised import check_finite
 
 
 def quantize_layers(

@@ -23,8 +23,8 @@ from torch import Tensor
 from fineq.calibrated.pairs import magnitude_limits, nearest_codes
 from fineq.common.errors import FineqError
 from fineq.format import MAX_MAGNITUDE, PAIR_WEIGHTS, pairs_per_row
+from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 from fineq.quantizer.packed import PackedWeight
-from fineq.quantizer.vectorised import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 
 CHUNK_WEIGHTS = 1 << 21
 """Weights, times scales tried at once, that the solver works on together: bounds its memory."""

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from fineq.checkpoint.layers import TensorNames, skeleton
-from fineq.checkpoint.planning import Options, Plan, Unit
+from fineq.checkpoint.planning import CheckpointPlan, Options, Unit
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.quantizer.packed import PackedWeight
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CalibratedTensors:
     """Results of a calibrated recipe, by tensor name of the source.
 
     Attributes:
@@ -36,7 +36,9 @@ def check_options(options: Options) -> None:
         )
 
 
-def prepare(source: Source, plan: Plan, packed: dict[str, PackedWeight], changed: dict[str, Tensor]) -> Prepared:
+def prepare(
+    source: Source, plan: CheckpointPlan, packed: dict[str, PackedWeight], changed: dict[str, Tensor]
+) -> CalibratedTensors:
     """Bring the results of `fineq.calibrated.quantize_model` under the names of the source's tensors.
 
     Args:
@@ -56,7 +58,7 @@ def prepare(source: Source, plan: Plan, packed: dict[str, PackedWeight], changed
             missing.discard(parameter)
     if missing:
         raise FineqError(f"the recipe changed {sorted(missing)[0]}, which the model's files do not hold as a tensor")
-    return Prepared(matrices, by_tensor)
+    return CalibratedTensors(matrices, by_tensor)
 
 
 def _matrices(unit: Unit, packed: dict[str, PackedWeight], position: int | None) -> list[PackedWeight]:

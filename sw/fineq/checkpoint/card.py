@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.pack import LayerResult
-from fineq.checkpoint.planning import Plan
+from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
 
 
@@ -39,7 +39,7 @@ class Sizes:
         return 8 * self.total_bytes / self.parameters
 
 
-def measure_sizes(source: Source, plan: Plan) -> Sizes:
+def measure_sizes(source: Source, plan: CheckpointPlan) -> Sizes:
     """Sizes, known from the plan alone."""
     weights = packed_bytes = parameters = total_bytes = 0
     for unit in plan.units:
@@ -54,7 +54,7 @@ def measure_sizes(source: Source, plan: Plan) -> Sizes:
     return Sizes(weights, packed_bytes, parameters, total_bytes, source_bytes)
 
 
-def write_card(path: Path, source: Source, plan: Plan, results: list[LayerResult], recipe: str) -> None:
+def write_card(path: Path, source: Source, plan: CheckpointPlan, results: list[LayerResult], recipe: str) -> None:
     """Write README.md."""
     sizes = measure_sizes(source, plan)
     architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
@@ -82,7 +82,7 @@ The weights of {len(results)} tensors are stored in the FineQ format: clusters o
 ## Use
 
 ```python
-import fineq  # before loading: without it transformers refuses these files
+import fineq.huggingface  # without it transformers refuses these files
 from transformers import AutoModelForCausalLM
 
 model = AutoModelForCausalLM.from_pretrained("path/of/this/directory")

@@ -21,7 +21,7 @@ from fineq.models.language_model import block_linears
 
 
 @dataclass(frozen=True)
-class Layer:
+class PackableWeight:
     """A weight of the model that can be quantized.
 
     Attributes:
@@ -40,27 +40,27 @@ class Layer:
     transposed: bool = False
 
 
-def find_layers(model: PreTrainedModel) -> dict[str, Layer]:
+def find_layers(model: PreTrainedModel) -> dict[str, PackableWeight]:
     """All weights that can be quantized, by parameter name: `block_linears`, then input embedding and output head."""
-    found: dict[str, Layer] = {}
+    found: dict[str, PackableWeight] = {}
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name in block_linears(model):
         if f"{name}.weight" in parameters:
             transposed = isinstance(model.get_submodule(name), Conv1D)
-            layer = Layer(f"{name}.weight", "conv1d" if transposed else "linear", "block", (), transposed)
+            layer = PackableWeight(f"{name}.weight", "conv1d" if transposed else "linear", "block", (), transposed)
         else:
             stack = name.rpartition(".")[0]
             transposed = bool(getattr(model.get_submodule(stack.rpartition(".")[0]), "is_transposed", False))
-            layer = Layer(stack, "experts", "block", (), transposed)
+            layer = PackableWeight(stack, "experts", "block", (), transposed)
         found[layer.parameter] = layer
     paths = {id(module): path for path, module in model.named_modules()}
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     if isinstance(embedding, nn.Embedding):
         parameter = f"{paths[id(embedding)]}.weight"
-        found[parameter] = Layer(parameter, "embedding", "embedding", ())
+        found[parameter] = PackableWeight(parameter, "embedding", "embedding", ())
     if isinstance(head, nn.Linear):
         parameter = f"{paths[id(head)]}.weight"
-        found[parameter] = Layer(parameter, "linear", "head", ())
+        found[parameter] = PackableWeight(parameter, "linear", "head", ())
     return {name: replace(layer, shape=tuple(parameters[name].shape)) for name, layer in found.items()}
 
 

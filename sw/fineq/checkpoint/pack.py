@@ -11,9 +11,11 @@ from torch import Tensor
 from fineq import format as block_format
 from fineq.checkpoint.container import Container
 from fineq.checkpoint.planning import Unit
+from fineq.quantizer.checks import check_finite
 from fineq.quantizer.packed import PackedWeight
+from fineq.quantizer.pairs import own_codes, split_clusters
 from fineq.quantizer.recipes import RECIPES, Recipe
-from fineq.quantizer.vectorised import check_finite, own_codes, quantize, split_clusters
+from fineq.quantizer.vectorised import quantize
 
 CHUNK_WEIGHTS = 1 << 22
 """Weights that are read, quantized and measured at once."""

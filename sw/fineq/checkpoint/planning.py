@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry
-from fineq.checkpoint.layers import Layer, TensorNames, find_layers, skeleton, stacks_rows
+from fineq.checkpoint.layers import PackableWeight, TensorNames, find_layers, skeleton, stacks_rows
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.format import CLUSTER_WEIGHTS
@@ -50,13 +50,13 @@ class Unit:
     name: str
     source: str
     file: str
-    layer: Layer | None
+    layer: PackableWeight | None
     packed: PackedEntry | None
     outputs: dict[str, tuple[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class CheckpointPlan:
     """All units in the order of work, and the config.json to write."""
 
     units: list[Unit]
@@ -75,7 +75,7 @@ class Plan:
         return files
 
 
-def make_plan(source: Source, options: Options, axis: str) -> Plan:
+def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     """Decide what is quantized.
 
     Args:
@@ -111,10 +111,10 @@ def make_plan(source: Source, options: Options, axis: str) -> Plan:
         "axis": axis,
         "tensors": packed,
     }
-    return Plan(units, config, [unit.source for unit in units if not unit.packed])
+    return CheckpointPlan(units, config, [unit.source for unit in units if not unit.packed])
 
 
-def _select(source: Source, layers: dict[str, Layer], places: dict[str, Any], options: Options) -> set[str]:
+def _select(source: Source, layers: dict[str, PackableWeight], places: dict[str, Any], options: Options) -> set[str]:
     """Names of the tensors to quantize."""
     candidates = []
     for tensor, (parameter, converter, _) in places.items():
@@ -132,7 +132,7 @@ def _select(source: Source, layers: dict[str, Layer], places: dict[str, Any], op
     return {name for name in chosen if not _matches(name, options.exclude)}
 
 
-def _wanted(layer: Layer, options: Options) -> bool:
+def _wanted(layer: PackableWeight, options: Options) -> bool:
     return {"block": True, "embedding": options.embeddings, "head": options.lm_head}[layer.place]
 
 
@@ -140,7 +140,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _unit(source: Source, tensor: str, name: str, layer: Layer | None, axis: str) -> Unit:
+def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, axis: str) -> Unit:
     entry, file = source.entry(tensor), source.tensors[tensor].path.name
     if layer is None:
         return Unit(name, tensor, file, None, None, {name: (entry.dtype, entry.shape)})
@@ -162,7 +162,7 @@ def _unit(source: Source, tensor: str, name: str, layer: Layer | None, axis: str
 
 
 def _untied(
-    source: Source, layers: dict[str, Layer], places: dict[str, Any], options: Options, axis: str
+    source: Source, layers: dict[str, PackableWeight], places: dict[str, Any], options: Options, axis: str
 ) -> list[Unit]:
     """Of a model that stores one matrix as embedding and output head, the one of the two that is absent: once
     either is quantized, they are tensors of their own."""

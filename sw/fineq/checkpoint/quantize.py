@@ -11,12 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fineq.checkpoint.calibration import Prepared
+from fineq.checkpoint.calibration import CalibratedTensors
 from fineq.checkpoint.card import write_card
 from fineq.checkpoint.container import tensor_digest
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
 from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
-from fineq.checkpoint.planning import Options, Plan, Unit, make_plan
+from fineq.checkpoint.planning import CheckpointPlan, Options, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.common.errors import FineqError
@@ -36,7 +36,7 @@ def quantize_checkpoint(
     options: Options,
     resume: bool = False,
     progress: Progress | None = None,
-    prepared: Prepared | None = None,
+    prepared: CalibratedTensors | None = None,
 ) -> list[LayerResult]:
     """Write the quantized copy of a model directory.
 
@@ -89,7 +89,7 @@ def quantize_checkpoint(
 
 
 def _write_unit(
-    unit: Unit, source: Source, shard: ShardWriter, recipe: Recipe, prepared: Prepared | None
+    unit: Unit, source: Source, shard: ShardWriter, recipe: Recipe, prepared: CalibratedTensors | None
 ) -> LayerResult | None:
     container = source.tensors[unit.source]
     if unit.packed is None:
@@ -181,7 +181,7 @@ def _open_work(output: Path, resume: bool, fingerprint: dict[str, str], data_fre
     return work
 
 
-def _journaled(work: Path, plan: Plan, shards: dict[str, ShardWriter]) -> dict[str, LayerResult | None]:
+def _journaled(work: Path, plan: CheckpointPlan, shards: dict[str, ShardWriter]) -> dict[str, LayerResult | None]:
     """Units that an earlier run finished and whose bytes are still what it wrote."""
     units = {unit.name: unit for unit in plan.units}
     done: dict[str, LayerResult | None] = {}
@@ -204,7 +204,7 @@ def _journaled(work: Path, plan: Plan, shards: dict[str, ShardWriter]) -> dict[s
 
 def _finish(
     source: Source,
-    plan: Plan,
+    plan: CheckpointPlan,
     shards: dict[str, ShardWriter],
     results: list[LayerResult],
     options: Options,

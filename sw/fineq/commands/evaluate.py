@@ -32,15 +32,10 @@ def evaluate(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
 ) -> None:
     """Measure perplexity with the standard protocol and print a table; docs/evaluation.md describes both."""
-    from fineq.evaluation.perplexity import (
-        evaluate,
-        find_method,
-        read_text,
-        shipped_calibration_path,
-        shipped_text_path,
-        write_evaluations,
-    )
-    from fineq.models.language_model import shipped_model_path
+    from fineq.evaluation.evaluate import evaluate, write_evaluations
+    from fineq.evaluation.methods import find_method
+    from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
+    from fineq.models.locations import shipped_model_path
 
     path = model or shipped_model_path()
     content = read_text(text or shipped_text_path())

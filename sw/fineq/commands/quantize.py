@@ -12,10 +12,10 @@ from fineq.common.errors import FineqError
 from fineq.common.progress import progress_display
 
 if TYPE_CHECKING:
-    from fineq.checkpoint.calibration import Prepared
+    from fineq.checkpoint.calibration import CalibratedTensors
     from fineq.checkpoint.card import Sizes
     from fineq.checkpoint.pack import LayerResult
-    from fineq.checkpoint.planning import Plan
+    from fineq.checkpoint.planning import CheckpointPlan
     from fineq.checkpoint.source import Source
 
 
@@ -93,11 +93,11 @@ def check_calibrated(recipe: str, calibration: Path | None) -> None:
         raise FineqError(f"{calibration} does not exist: --calibration needs a text file")
 
 
-def calibrate(source: Source, plan: Plan, recipe: str, calibration: Path) -> Prepared:
+def calibrate(source: Source, plan: CheckpointPlan, recipe: str, calibration: Path) -> CalibratedTensors:
     """Run a calibrated recipe on the whole model in memory."""
     from fineq.calibrated import quantize_model
     from fineq.checkpoint.calibration import prepare
-    from fineq.models.language_model import load_model, load_tokenizer
+    from fineq.huggingface.loading import load_model, load_tokenizer
 
     text = calibration.read_text(encoding="utf-8", errors="replace")
     token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
@@ -118,7 +118,7 @@ def print_table(header: list[str], rows: list[list[str]]) -> None:
         typer.echo("  ".join([row[0].ljust(widths[0]), *numbers]))
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: CheckpointPlan) -> None:
     from fineq.checkpoint.pack import Measures
     from fineq.checkpoint.quantize import layer_result
 

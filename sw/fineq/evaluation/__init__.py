@@ -1,1 +1,1 @@
-"""Perplexity by the usual protocol, and every method that can be measured, by name."""
+"""Perplexity by the usual protocol (`perplexity`), methods by name (`methods`), and both together (`evaluate`)."""

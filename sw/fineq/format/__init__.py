@@ -1,4 +1,4 @@
-"""The block format (`block`, with frozen vectors) and the pace at which the array works it off (`temporal`).
+"""The block format (`block`, `matrix`, with frozen vectors) and the pace at which the array works it off (`temporal`).
 
 This is all that the hardware takes from the software; it needs neither torch nor transformers.
 """
@@ -26,15 +26,10 @@ from fineq.format.block import (
     blocks_per_row,
     bytes_per_row,
     decode_cluster,
-    decode_tables,
     encode_cluster,
-    encode_table,
-    pack,
     pairs_per_row,
-    smallest_index,
-    unpack,
-    unpack_index,
 )
+from fineq.format.matrix import decode_tables, encode_table, pack, smallest_index, unpack, unpack_index
 
 __all__ = [
     "BLOCK_BYTES",

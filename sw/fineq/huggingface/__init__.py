@@ -1,6 +1,6 @@
-"""FineQ inside transformers: `import fineq`, then `AutoModelForCausalLM.from_pretrained` of a quantized model.
+"""FineQ inside transformers: import this, then `AutoModelForCausalLM.from_pretrained` loads a quantized model.
 
-transformers is heavy, and `import fineq` must not load it. So registration waits until transformers itself loads
+transformers is heavy, and this import does not load it. So registration waits until transformers itself loads
 its table of quantization methods, which every `from_pretrained` does before it looks at a model's config.
 """
 
@@ -57,3 +57,6 @@ class _Loader(importlib.abc.Loader):
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._loader, name)
+
+
+register()

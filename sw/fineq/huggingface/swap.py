@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from fineq.checkpoint.fileformat import PackedEntry
-from fineq.checkpoint.layers import Layer, TensorNames, find_layers, stacks_rows
+from fineq.checkpoint.layers import PackableWeight, TensorNames, find_layers, stacks_rows
 from fineq.common.errors import FineqError
 from fineq.huggingface.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule
 
@@ -43,7 +43,7 @@ def swap_layers(model: PreTrainedModel, entries: dict[str, PackedEntry]) -> None
         _swap_experts(model, layers[parameter], len(converter.source_patterns) if converter else 0)
 
 
-def _swap(model: PreTrainedModel, layer: Layer, entry: PackedEntry) -> None:
+def _swap(model: PreTrainedModel, layer: PackableWeight, entry: PackedEntry) -> None:
     path = layer.parameter.rpartition(".")[0]
     old = model.get_submodule(path)
     rows, inputs = layer.shape[::-1] if layer.transposed else layer.shape
@@ -57,7 +57,7 @@ def _swap(model: PreTrainedModel, layer: Layer, entry: PackedEntry) -> None:
     model.set_submodule(path, new.to(old.weight.device))
 
 
-def _swap_experts(model: PreTrainedModel, layer: Layer, sources: int) -> None:
+def _swap_experts(model: PreTrainedModel, layer: PackableWeight, sources: int) -> None:
     path, _, name = layer.parameter.rpartition(".")
     module = model.get_submodule(path)
     old = getattr(module, name)

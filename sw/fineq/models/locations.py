@@ -6,10 +6,16 @@ import os
 from pathlib import Path
 
 from fineq.common.errors import FineqError
-from fineq.models.language_model import shipped_model_path
+
+SHIPPED_MODEL = "storyteller"
 
 MODELS_VARIABLE = "FINEQ_MODELS"
 """Environment variable: a directory of model directories that tables show beside the shipped model."""
+
+
+def shipped_model_path() -> Path:
+    """Directory of the small model that the package carries."""
+    return Path(__file__).parents[1] / "data" / SHIPPED_MODEL
 
 
 def further_models() -> list[Path]:

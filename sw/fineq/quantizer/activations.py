@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from fineq.common.errors import FineqError
-from fineq.quantizer.vectorised import FLOAT_TYPES, SMALLEST_SCALE
+from fineq.quantizer.arithmetic import SMALLEST_SCALE
+from fineq.quantizer.checks import FLOAT_TYPES
 
 ACTIVATION_BITS = 8
 MAX_ACTIVATION = 2 ** (ACTIVATION_BITS - 1) - 1

@@ -10,7 +10,7 @@ For a given scale the minimum is exact. Within a window each pair takes its best
 allowed there. A pair that reaches over the border of two windows has one index code for both, so neighbours cannot
 be decided apart: the best sequence of windows is found by dynamic programming over the row (Viterbi).
 
-The arithmetic is that of `fineq.quantizer.vectorised`, with losses as integers, so results do not depend on threads.
+The arithmetic is that of `fineq.quantizer.arithmetic`, with losses as integers, so results do not depend on threads.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from torch import Tensor
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
 from fineq.format.temporal import array_cycles, input_order, vector_cycles
+from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, in_units
+from fineq.quantizer.pairs import choose_codes, kept_codes
 from fineq.quantizer.recipes import Recipe
-from fineq.quantizer.vectorised import SCALE_GRID, SCALE_GRID_DENOMINATOR, choose_codes, in_units, kept_codes
 
 CYCLE_GRID = (*SCALE_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
 """Scales that the search tries, as `SCALE_GRID`, and beyond it up to absmax / 2: at that scale no weight is 3."""

@@ -49,7 +49,7 @@ class Recipe:
             differ (Section III-B). `argmin`: always (Algorithm 1, line 21).
         loss: error that the choice minimises, summed over the pair.
         scale: `absmax`: largest magnitude of the channel / 3 (Equation 1 with b = 3). `mse`: the multiple of
-            that on the grid `fineq.quantizer.vectorised.SCALE_GRID` with the least loss over the channel.
+            that on the grid `fineq.quantizer.arithmetic.SCALE_GRID` with the least loss over the channel.
         cycle_weight: normalised squared error that one cycle less per weight vector is worth (`quantizer.cycle_aware`);
             0: cycles do not count.
         encoding: how the array represents weights in time, one of `fineq.format.temporal.PULSES`. This and the next

@@ -1,7 +1,7 @@
 """Algorithm 1 of the paper in plain loops: slow, and meant to be read beside the paper.
 
 `fineq.quantize` gives the same bytes and scales for every recipe; tests/sw/quantizer/test_reference.py holds it to
-that. The arithmetic rules (float32, order of operations, ties) stand at the top of `fineq.quantizer.vectorised`.
+that. The arithmetic rules (float32, order of operations, ties) stand at the top of `fineq.quantizer.arithmetic`.
 Comments quote the pseudocode with its line numbers.
 """
 
@@ -30,9 +30,9 @@ from fineq.format import (
     blocks_per_row,
     encode_cluster,
 )
+from fineq.quantizer.arithmetic import LOSS_UNIT, SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.recipes import Recipe, find_recipe
-from fineq.quantizer.vectorised import LOSS_UNIT, SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 
 f32 = np.float32
 Cluster = list[np.float32]

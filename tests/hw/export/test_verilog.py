@@ -18,7 +18,7 @@ from amaranth.lib import wiring
 from fineq.common.tools import ToolError, find_verilator
 from fineq_hw.accelerator import make_accelerator
 from fineq_hw.config import ACCELERATORS
-from fineq_hw.control.csr import EventCounter
+from fineq_hw.control.event_counter import EventCounter
 from fineq_hw.export import verilog
 from fineq_hw.export.verilog import MANIFEST, lint, lint_by_module, top_components, write_verilog
 from fineq_hw.lib.hierarchy import place

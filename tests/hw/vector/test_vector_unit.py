@@ -1,38 +1,24 @@
-"""Vector unit, DMA engines and queue in Amaranth's simulator: a quick look without a build, and the error texts.
+"""The vector unit in Amaranth's simulator: a quick look without a build.
 
-The thorough benches are fineq_sim/benches/{vector_unit,read_dma,write_dma}_bench.py.
+The thorough bench is fineq_sim/benches/vector/vector_unit_bench.py.
 """
 
 from __future__ import annotations
 
-import gc
 import random
 from fractions import Fraction
 
 import pytest
-from amaranth.lib.wiring import In, Out
-from amaranth.sim import Simulator
+from hardware_simulation import simulate
 
 from fineq_hw.config import ACCELERATORS
-from fineq_hw.dma.burst_splitter import BurstSplitter
-from fineq_hw.dma.read_dma import ReadDma
-from fineq_hw.interface.machine_streams import FRACTION_BITS, ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import FRACTION_BITS, MAX_INT8, ActivationFunction, OutputFormat
 from fineq_hw.latencies import VECTOR_LANE_LATENCY, VECTOR_UNIT_LATENCY
-from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports
-from fineq_hw.lib.hierarchy import flat_ports
-from fineq_hw.lib.stream_fifo import StreamFifo
 from fineq_hw.vector.activation_functions import GUARD_BITS, INDEX_BITS, table
-from fineq_hw.vector.vector_lane import MAX_INT8, VectorLane
+from fineq_hw.vector.vector_lane import VectorLane
 from fineq_hw.vector.vector_unit import VectorUnit
 
 LIMIT = 1 << 31
-
-
-def simulate(component, bench) -> None:
-    simulator = Simulator(component)
-    simulator.add_clock(1e-6)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 def saturated(value: int) -> int:
@@ -136,90 +122,3 @@ def test_unit_packs_four_groups_of_bytes_into_a_word(name, lanes):
         assert not ctx.get(unit.busy)
 
     simulate(unit, bench)
-
-
-@pytest.mark.parametrize("depth", [1, 2, 3, 8])
-def test_queue_keeps_the_order(depth):
-    numbers = random.Random(depth)
-    queue = StreamFifo(8, depth)
-    held: list[int] = []
-
-    async def bench(ctx):
-        most = 0
-        for _ in range(400):
-            put, take, value = numbers.random() < 0.6, numbers.random() < 0.5, numbers.randrange(256)
-            ctx.set(queue.input.valid, put)
-            ctx.set(queue.input.payload, value)
-            ctx.set(queue.output.ready, take)
-            assert ctx.get(queue.level) == len(held)
-            assert ctx.get(queue.input.ready) == (len(held) < depth)
-            assert ctx.get(queue.output.valid) == bool(held)
-            room = len(held) < depth
-            if held:
-                assert ctx.get(queue.output.payload) == held[0]
-                if take:
-                    held.pop(0)
-            if put and room:
-                held.append(value)
-            most = max(most, len(held))
-            await ctx.tick()
-        assert most == depth
-
-    simulate(queue, bench)
-
-
-def test_bursts_of_the_largest_row():
-    """Counters hold a row of 2^24 - 1 bytes: rounded up to whole words."""
-    config = ACCELERATORS["accelerator_5x7"]
-    splitter = BurstSplitter(config)
-
-    async def bench(ctx):
-        ctx.set(splitter.commands.payload, {"address": 0, "row_bytes": (1 << 24) - 1, "rows": 1, "stride": 0})
-        ctx.set(splitter.commands.valid, 1)
-        await ctx.tick()
-        ctx.set(splitter.commands.valid, 0)
-        ctx.set(splitter.bursts.ready, 1)
-        await ctx.tick()
-        for number in range(1000):
-            _, _, burst = await ctx.tick().sample(splitter.bursts.payload)
-            assert (burst.address, burst.length, burst.last) == (number * 32, 3, 0)
-        assert ctx.get(splitter.busy)
-
-    simulate(splitter, bench)
-
-
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_bus_ports_have_their_usual_names():
-    config = ACCELERATORS["accelerator_16x16"]
-    names = [name for name, _, _ in flat_ports(ReadDma(config))]
-    assert {"m_axi_araddr", "m_axi_rready", "commands_3__payload", "words_0__valid"} <= set(names)
-    gc.collect()
-    address = "id addr len size burst cache prot valid ready".split()
-    names = [f"{channel}{name}" for channel in ("aw", "ar") for name in address]
-    names += "wdata wstrb wlast wvalid wready bid bresp bvalid bready rid rdata rresp rlast rvalid rready".split()
-    ports = axi_master_ports(config)
-    assert set(ports) == {f"m_axi_{name}" for name in names}
-    assert ports["m_axi_wstrb"].shape == 16
-    assert ports["m_axi_arready"].flow == In and ports["m_axi_rready"].flow == Out
-    lite = axi_lite_slave_ports(12)
-    names = "awaddr awprot awvalid awready wdata wstrb wvalid wready bresp bvalid bready".split()
-    names += "araddr arprot arvalid arready rdata rresp rvalid rready".split()
-    assert set(lite) == {f"s_axil_{name}" for name in names}
-    assert lite["s_axil_araddr"].shape == 12 and lite["s_axil_arready"].flow == Out
-
-
-@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-@pytest.mark.parametrize(
-    ("make", "text"),
-    [
-        (lambda: StreamFifo(8, 0), "depth is 0: a queue holds at least one entry"),
-        (lambda: ReadDma(ACCELERATORS["accelerator_5x7"], 0), "channels is 0: a read engine has at least one client"),
-        (lambda: axi_lite_slave_ports(12, 16), "data_bits is 16: an AXI4-Lite bus has 32 or 64"),
-    ],
-)
-def test_error_texts(make, text):
-    with pytest.raises(ValueError) as error:
-        make()
-    assert str(error.value) == text
-    del error
-    gc.collect()

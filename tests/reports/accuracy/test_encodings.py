@@ -13,7 +13,8 @@ from fineq import normalised_error, quantize
 from fineq.calibrated import CalibratedRecipe, SolverOptions
 from fineq.cli import main
 from fineq.common.errors import FineqError
-from fineq.evaluation.perplexity import Text, evaluate
+from fineq.evaluation.evaluate import evaluate
+from fineq.evaluation.perplexity import Text
 from fineq.format.temporal import ENCODINGS
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.recipes import RECIPES

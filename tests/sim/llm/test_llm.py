@@ -9,7 +9,8 @@ import typer
 from tiny_models import make_model
 from typer.testing import CliRunner
 
-from fineq.models.language_model import load_model, shipped_model_path
+from fineq.huggingface.loading import load_model
+from fineq.models.locations import shipped_model_path
 from fineq_reports.commands.sim_llm import main
 from fineq_reports.machine.llm_report import as_markdown, write_report
 from fineq_sim.driver import Accelerator, FunctionalTransport
@@ -151,7 +152,7 @@ def test_the_shipped_model_on_the_full_size(tmp_path):
 
 
 def test_prompt_begins_with_the_token_of_a_text():
-    from fineq.models.language_model import load_tokenizer
+    from fineq.huggingface.loading import load_tokenizer
 
     tokenizer = load_tokenizer(shipped_model_path())
     ids = prompt_tokens(tokenizer, "Once upon a time", 3)

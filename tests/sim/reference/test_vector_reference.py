@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from fineq_hw.interface.machine_streams import FRACTION_BITS, ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat
 from fineq_hw.vector.activation_functions import MAX_ERRORS, TABLE_FUNCTIONS, base_bits, delta_bits, table
 from fineq_sim.reference.vector_unit import (
     MAX_MULTIPLIER,

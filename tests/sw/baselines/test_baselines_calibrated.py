@@ -11,7 +11,9 @@ from fineq.baselines.grid import min_max_grid, searched_grid
 from fineq.baselines.hessian import DAMPING, feed_back, hessian_error, inverse_factor, quantize_model
 from fineq.calibrated.capture import cut_windows
 from fineq.common.errors import FineqError
-from fineq.models.language_model import block_linears, get_weight, load_model, watch_activations
+from fineq.huggingface.loading import load_model
+from fineq.models.activations import watch_activations
+from fineq.models.language_model import block_linears, get_weight
 
 
 def layer(rows=24, columns=40, seed=0):

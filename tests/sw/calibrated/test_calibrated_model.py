@@ -16,14 +16,10 @@ from fineq.calibrated.training import TrainableWeights, fake_quantize
 from fineq.common.errors import FineqError
 from fineq.evaluation.perplexity import perplexity, read_text, shipped_calibration_path, shipped_text_path, tokenize
 from fineq.format import bits_per_weight
-from fineq.models.language_model import (
-    block_linears,
-    capture_activations,
-    get_weight,
-    load_model,
-    load_tokenizer,
-    shipped_model_path,
-)
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.activations import capture_activations
+from fineq.models.language_model import block_linears, get_weight
+from fineq.models.locations import shipped_model_path
 from fineq_reports.accuracy.ablation import STEPS, measure
 
 QUICK = replace(RECIPES["calibrated"], solver=SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1))

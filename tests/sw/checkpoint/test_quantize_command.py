@@ -108,7 +108,7 @@ def test_embeddings_and_head(quantize, llama, tmp_path):
 def test_calibrated_recipe(architecture, quantize, tmp_path):
     """What the recipe makes of the model in memory is what the directory gives when it is loaded."""
     from fineq.calibrated import quantize_model
-    from fineq.models.language_model import load_model, load_tokenizer
+    from fineq.huggingface.loading import load_model, load_tokenizer
 
     model = make_model(architecture, tmp_path / "model")
     text = " ".join("abcdefghij"[n * n % 7 + n % 3] for n in range(150))

@@ -1,28 +1,17 @@
-"""Perplexity against direct computations, the text formats, and the `fineq eval` command."""
+"""Perplexity against direct computations, impossible protocols, and the text formats."""
 
-import json
 import math
 import os
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional
 
-from fineq.cli import main
 from fineq.common.errors import FineqError
-from fineq.evaluation.perplexity import (
-    evaluate,
-    find_method,
-    method_names,
-    perplexity,
-    read_text,
-    shipped_text_path,
-    tokenize,
-    write_evaluations,
-)
-from fineq.models.language_model import load_model, load_tokenizer, shipped_model_path
+from fineq.evaluation.perplexity import perplexity, read_text, shipped_text_path, tokenize
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.locations import shipped_model_path
 
 
 @pytest.fixture(scope="module")
@@ -179,100 +168,3 @@ def test_shipped_text_is_not_in_the_training_text():
     training = "\n".join(path.read_text(encoding="utf-8") for path in Path(folder).glob("tinystories*.txt"))
     long = [s for s in read_text(shipped_text_path()).content.replace("\n", " ").split(". ") if len(s) > 40]
     assert long and not [sentence for sentence in long if sentence in training]
-
-
-# -- methods and the whole -------------------------------------------------------------------------------------
-
-
-def test_methods_in_the_order_of_the_paper_on_the_shipped_model():
-    text = read_text(shipped_text_path())
-    results = {
-        name: evaluate(shipped_model_path(), text, find_method(name), sequence_length=256)
-        for name in ("none", "mse", "paper", "rtn", "uniform")
-    }
-    values = [result.result.perplexity for result in results.values()]
-    assert values == sorted(values) and values[0] < 30
-    assert results["none"].bits_per_weight is None and results["none"].quantized_layers == 0
-    assert results["paper"].quantized_layers == 28
-    assert results["mse"].normalised_error < results["paper"].normalised_error < results["uniform"].normalised_error
-    assert results["paper"].nominal_bits == pytest.approx(2 + 1 / 3)
-    assert 2.3 < results["paper"].bits_per_weight < 3
-    assert len({(r.model_fingerprint, r.text_sha256) for r in results.values()}) == 1
-
-
-def test_unknown_method_and_dtype_are_refused():
-    with pytest.raises(FineqError, match="unknown recipe 'best': choose one of none, paper, .*rtn, uniform"):
-        find_method("best")
-    text = read_text(shipped_text_path())
-    with pytest.raises(FineqError, match="dtype is 'int8': choose one of float32, bfloat16, float16"):
-        evaluate(shipped_model_path(), text, find_method("none"), dtype="int8")
-    assert {"none", "paper", "mse", "rtn", "uniform"} <= set(method_names())
-
-
-def test_results_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    result = evaluate(shipped_model_path(), read_text(shipped_text_path()), find_method("none"), 128, max_windows=2)
-    path = tmp_path / "result.json"
-    write_evaluations([result], path)
-    first = path.read_bytes()
-    content = json.loads(first)["results"][0]
-    assert content["model"] == "storyteller" and content["text"] == "evaluation_text.txt"
-    assert content["result"]["windows"] == 2 and content["result"]["bos"] == "window"
-    assert content["result"]["nll"] == pytest.approx(result.result.nll, rel=1e-4)
-    write_evaluations([result], path)
-    assert path.read_bytes() == first and [p.name for p in tmp_path.iterdir()] == ["result.json"]
-    with pytest.raises(FineqError, match="cannot write .*: No such file or directory"):
-        write_evaluations([result], tmp_path / "absent" / "result.json")
-
-    def fail(*arguments):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(FineqError, match="cannot write .*result.json: No space left on device"):
-        write_evaluations([], path)
-    assert path.read_bytes() == first and [p.name for p in tmp_path.iterdir()] == ["result.json"]
-
-
-def run_command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fineq", "eval", *map(str, arguments)])
-    try:
-        main()
-    except SystemExit as exit_:
-        return exit_.code or 0
-    return 0
-
-
-def test_command_prints_a_table_and_writes_the_results(monkeypatch, capsys, tmp_path):
-    options = ["--recipe", "none", "--recipe", "paper", "--sequence-length", 128, "--windows", 4]
-    assert run_command(monkeypatch, *options, "-o", tmp_path / "r.json") == 0
-    output = capsys.readouterr().out
-    assert "model    storyteller, float32" in output and "FineQ, recipe paper" in output
-    assert "windows  4 of 128 tokens, stride 127, bos window, 508 tokens scored" in output
-    assert [r["method"] for r in json.loads((tmp_path / "r.json").read_text())["results"]] == ["none", "paper"]
-
-
-@pytest.mark.parametrize(
-    "options, text",
-    [
-        (["--recipe", "best"], "error: unknown recipe 'best': choose one of"),
-        (["absent"], "error: absent is not a directory: give a local model directory"),
-        (["--text", "absent.txt"], "error: cannot read the text absent.txt: No such file or directory"),
-        (["--sequence-length", "4096"], "error: sequence length 4096 is impossible: the model takes 2 to 512 tokens"),
-    ],
-)
-def test_command_refuses_bad_input_in_one_sentence(monkeypatch, capsys, tmp_path, options, text):
-    monkeypatch.chdir(tmp_path)
-    assert run_command(monkeypatch, *options, "-o", tmp_path / "r.json") == 1
-    error = capsys.readouterr().err
-    assert error.startswith(text) and error.count("\n") == 1
-    assert not list(tmp_path.iterdir())
-
-
-def test_models_by_others(tmp_path):
-    folder = os.environ.get("FINEQ_MODELS")
-    if not folder:
-        pytest.skip("FINEQ_MODELS does not name a directory of model directories")
-    text = read_text(shipped_text_path())
-    for path in sorted(Path(folder).iterdir()):
-        if (path / "config.json").exists():
-            values = [evaluate(path, text, find_method(name)).result.perplexity for name in ("none", "paper", "rtn")]
-            assert values == sorted(values), path.name

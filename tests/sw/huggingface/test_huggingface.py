@@ -1,54 +1,16 @@
-"""Quantized models inside transformers: loading, saving, every architecture, and refusal without FineQ."""
-
-import subprocess
-import sys
+"""Quantized models inside transformers: loading, saving, every architecture, and what is refused."""
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from quantized_models import IDS, assert_same_logits, assert_same_tensors, load, logits, quantize_model, tensors
 from tiny_models import CONFIGS, make_model
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from transformers import AutoConfig, AutoModel, AutoTokenizer, LlamaForCausalLM
 
 import fineq
 from fineq.checkpoint.planning import Options
-from fineq.checkpoint.quantize import quantize_checkpoint
-from fineq.checkpoint.source import open_source
 from fineq.common.errors import FineqError
-from fineq.huggingface import register
-from fineq.huggingface.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule, decode, packed_linear
+from fineq.huggingface.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule
 from fineq.models.language_model import block_linears, get_weight, set_weight
-
-IDS = torch.arange(3, 43).view(2, 20)
-
-
-def quantize_model(architecture, directory, options=None, **making):
-    source = make_model(architecture, directory / "source", **making)
-    quantize_checkpoint(open_source(source), directory / "quantized", options or Options())
-    return source, directory / "quantized"
-
-
-def load(directory, **options):
-    return AutoModelForCausalLM.from_pretrained(directory, **options)
-
-
-def logits(model) -> torch.Tensor:
-    with torch.no_grad():
-        return model(IDS).logits
-
-
-def assert_same_logits(model, reference):
-    """Up to the order in which a matrix multiplication sums."""
-    torch.testing.assert_close(logits(model), logits(reference), rtol=1e-5, atol=1e-4)
-
-
-def tensors(directory) -> dict[str, torch.Tensor]:
-    return {name: t for file in directory.glob("*.safetensors") for name, t in load_file(file).items()}
-
-
-def assert_same_tensors(one, other):
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert tensor.dtype == other[name].dtype and torch.equal(tensor, other[name]), name
 
 
 @pytest.mark.parametrize("architecture", CONFIGS)
@@ -170,97 +132,7 @@ def test_column_recipe(tmp_path):
     assert_same_logits(model, reference)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 23), (4, 24), (7, 25), (3, 49), (300, 100)])
-@pytest.mark.parametrize("axis", ["row", "column"])
-@pytest.mark.parametrize("native", ["0", "1"])
-def test_packed_linear(shape, axis, native, monkeypatch):
-    monkeypatch.setenv("FINEQ_NATIVE", native)
-    monkeypatch.setattr("fineq.huggingface.linear.DECODED_WEIGHTS", 1000)
-    torch.manual_seed(0)
-    packed = fineq.quantize(torch.randn(shape), "mse", axis=axis)
-    channels, length = shape if axis == "row" else shape[::-1]
-    weights = decode(packed.blocks, packed.scales, length)
-    assert torch.equal(weights if axis == "row" else weights.T, packed.dequantize())
-    for dtype in (torch.float32, torch.float16, torch.bfloat16):
-        x = torch.randn(2, 3, shape[1]).to(dtype)
-        y = packed_linear(x, packed.blocks, packed.scales, shape, axis)
-        expected = torch.nn.functional.linear(x, packed.dequantize(dtype))
-        assert y.dtype == dtype and y.shape == (2, 3, shape[0])
-        assert torch.allclose(y, expected, atol={torch.float32: 1e-5}.get(dtype, 0.15))
-
-
-def test_decode_of_every_block_pattern():
-    """All index codes with all payload bits, also those that the packer never writes."""
-    generator = torch.Generator().manual_seed(0)
-    blocks = torch.randint(0, 256, (500, 21), dtype=torch.uint8, generator=generator)
-    packed = fineq.PackedWeight(blocks, torch.rand(500, generator=generator), (500, 70))
-    assert torch.equal(decode(blocks, packed.scales, 70), packed.dequantize())
-
-
 # -- refusals ----------------------------------------------------------------------------------------------------
-
-
-def run_python(script: str, *arguments) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
-
-
-def test_without_fineq_loading_fails(tmp_path):
-    """Fresh random weights in the place of packed ones would be worse than an error."""
-    directories = [
-        quantize_model("llama", tmp_path / "1")[1],
-        quantize_model("gpt2", tmp_path / "2")[1],
-        quantize_model("mixtral", tmp_path / "3")[1],
-        quantize_model("mixtral", tmp_path / "4", save_original_format=False)[1],
-        quantize_model("llama", tmp_path / "5", Options(include=("*layers.1.mlp.up_proj.weight",)))[1],
-        quantize_model("mixtral", tmp_path / "6", Options(include=("*.experts.*",)), save_original_format=False)[1],
-    ]
-    load(directories[0]).save_pretrained(tmp_path / "7")
-    script = """
-import sys
-from transformers import AutoModelForCausalLM
-assert "fineq" not in sys.modules
-for directory in sys.argv[1:]:
-    try:
-        AutoModelForCausalLM.from_pretrained(directory)
-        print("loaded", directory)
-    except RuntimeError as error:
-        assert "mismatched" in str(error), error
-        print("refused")
-"""
-    result = run_python(script, *directories, tmp_path / "7")
-    assert result.stdout == "refused\n" * 7, result.stdout + result.stderr
-
-
-def test_import_is_cheap():
-    script = "import sys, fineq; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
-    assert run_python(script).returncode == 0
-
-
-def test_import_before_transformers(tmp_path):
-    _, quantized = quantize_model("llama", tmp_path)
-    script = """
-import sys
-import fineq
-from transformers import AutoModelForCausalLM
-AutoModelForCausalLM.from_pretrained(sys.argv[1])
-assert not any(type(finder).__module__.startswith("fineq") for finder in sys.meta_path)
-print("loaded")
-"""
-    result = run_python(script, quantized)
-    assert result.stdout == "loaded\n", result.stderr
-
-
-def test_import_after_transformers(monkeypatch):
-    from transformers.quantizers import auto
-
-    for table in (auto.AUTO_QUANTIZER_MAPPING, auto.AUTO_QUANTIZATION_CONFIG_MAPPING):
-        monkeypatch.delitem(table, "fineq")
-    for module in ("config", "quantizer"):
-        monkeypatch.delitem(sys.modules, f"fineq.huggingface.{module}")
-    register()
-    register()
-    assert auto.AUTO_QUANTIZER_MAPPING["fineq"].__name__ == "FineqHfQuantizer"
-    assert auto.AUTO_QUANTIZATION_CONFIG_MAPPING["fineq"].__name__ == "FineqConfig"
 
 
 def test_quantizing_on_the_fly_is_refused(tmp_path):

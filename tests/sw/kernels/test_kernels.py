@@ -7,9 +7,11 @@ import torch
 
 import fineq
 from fineq import FineqError, PackedWeight, kernels
+from fineq.kernels import libraries
+from fineq.quantizer.checks import check_finite
+from fineq.quantizer.native import quantize_rows
 from fineq.quantizer.recipes import CHOICES, find_recipe
 from fineq.quantizer.reference import quantize_reference
-from fineq.quantizer.vectorised import check_finite
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason=f"no native kernels: {kernels.reason()}")
 
@@ -59,15 +61,15 @@ def without_kernels(monkeypatch):
 def calls(monkeypatch):
     """Names of the kernels that were used, in order: a test of a kernel that is not called proves nothing."""
     used = []
-    original = kernels._kernel
-    monkeypatch.setattr(kernels, "_kernel", lambda name: used.append(name) or original(name))
+    original = libraries.kernel
+    monkeypatch.setattr(libraries, "kernel", lambda name: used.append(name) or original(name))
     return used
 
 
 @pytest.fixture
 def threads(monkeypatch):
     """Sets the number of threads, which small work does not get otherwise."""
-    return lambda count: monkeypatch.setattr(kernels, "thread_count", lambda work: count)
+    return lambda count: monkeypatch.setattr(libraries, "thread_count", lambda work: count)
 
 
 def assert_equal(native: PackedWeight, other: PackedWeight) -> None:
@@ -159,7 +161,7 @@ def test_the_rows_before_a_bad_one_are_good():
     weight = random(3, 30)
     weight[2, 7] = float("nan")
     blocks, scales = torch.empty(3, 14, dtype=torch.uint8), torch.empty(3)
-    assert kernels.quantize_rows(weight, find_recipe("paper"), blocks, scales) == 2
+    assert quantize_rows(weight, find_recipe("paper"), blocks, scales) == 2
     check_finite(weight[:2], "weight")
     assert torch.equal(blocks[:2], fineq.quantize(weight[:2]).blocks)
 

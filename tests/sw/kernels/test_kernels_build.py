@@ -10,7 +10,7 @@ import torch
 import fineq
 from fineq import kernels
 from fineq.huggingface.linear import packed_linear
-from fineq.kernels import build
+from fineq.kernels import build, libraries
 
 CHECK = """
 from fineq import kernels
@@ -40,10 +40,10 @@ EXPECTED = results()
 def start_again(tmp_path, monkeypatch):
     """Forgets the kernels that are loaded; an empty cache directory."""
     monkeypatch.setenv("FINEQ_CACHE", str(tmp_path / "cache"))
-    kernels._library.cache_clear()
+    libraries.compiled.cache_clear()
     yield
     monkeypatch.undo()
-    kernels._library.cache_clear()
+    libraries.compiled.cache_clear()
 
 
 def assert_results() -> None:
@@ -64,7 +64,7 @@ def test_no_compiler(start_again, monkeypatch):
     assert kernels.reason() == "CXX names the C++ compiler no-such-compiler, which is not installed"
     monkeypatch.delenv("CXX")
     monkeypatch.setenv("PATH", "")
-    kernels._library.cache_clear()
+    libraries.compiled.cache_clear()
     assert kernels.reason() == "no C++ compiler: none of c++, g++, clang++ is installed"
     assert_results()
 
@@ -162,4 +162,4 @@ def test_plain_flags_give_the_same_results(start_again, monkeypatch):
     monkeypatch.setattr(build, "run", refuse_native)
     assert kernels.available()
     assert_results()
-    assert len([command for command in plain if "-o" in command]) == len(kernels.CONTRACTION)
+    assert len([command for command in plain if "-o" in command]) == len(libraries.CONTRACTION)

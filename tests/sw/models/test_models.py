@@ -9,18 +9,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from fineq.common.errors import FineqError
-from fineq.models.language_model import (
-    block_linears,
-    capture_activations,
-    check_model_directory,
-    fake_quantize_model,
-    get_weight,
-    load_model,
-    load_tokenizer,
-    model_fingerprint,
-    set_weight,
-    shipped_model_path,
-)
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.activations import capture_activations
+from fineq.models.directory import check_model_directory, model_fingerprint
+from fineq.models.language_model import block_linears, fake_quantize_model, get_weight, set_weight
+from fineq.models.locations import shipped_model_path
 
 SIZES = {
     "vocab_size": 64,

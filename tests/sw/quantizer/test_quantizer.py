@@ -6,8 +6,8 @@ import torch
 
 import fineq
 from fineq import FineqError, PackedWeight, normalised_error, quantize
+from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR
 from fineq.quantizer.recipes import RECIPES, Recipe, find_recipe
-from fineq.quantizer.vectorised import SCALE_GRID, SCALE_GRID_DENOMINATOR
 
 
 def matrix(*rows) -> torch.Tensor:

@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from fineq_hw.interface.machine_streams import sums_group_layout
+from fineq_hw.lib.machine_streams import sums_group_layout
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.bench.testbench import settle
 from fineq_sim.benches.job_bench import BlockBench

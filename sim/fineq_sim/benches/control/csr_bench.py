@@ -9,18 +9,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.control.csr import fault_layout
+from fineq_hw.control.structs import counter_events_layout, fault_layout
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.interface.registers import (
-    ADDRESS_BITS,
-    COUNTERS,
-    REGISTERS,
-    WORD_BYTES,
-    Access,
-    Register,
-    counter_events_layout,
-    counter_offset,
-)
+from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access, Register, counter_offset
 from fineq_hw.lib.axi import SLAVE_PREFIX
 from fineq_sim.bench.streams import stalls
 from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock

@@ -10,7 +10,8 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig
-from fineq_hw.control.descriptor_unit import DescriptorUnit, checked_job_layout
+from fineq_hw.control.descriptor_unit import DescriptorUnit
+from fineq_hw.control.structs import checked_job_layout
 from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     FIELDS,
@@ -23,16 +24,10 @@ from fineq_hw.interface.descriptors import (
     inner_tiles,
     line_groups,
     region_bytes,
-    result_bytes,
 )
 from fineq_hw.interface.error_codes import MISALIGNED, OUTSIDE, OVERLAPPED, READ_FAULT, REGIONS, ErrorCode
-from fineq_hw.interface.machine_streams import (
-    ActivationFunction,
-    OutputFormat,
-    job_layout,
-    read_word_layout,
-    transfer_layout,
-)
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
+from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
 from fineq_sim.reference.payloads import find_config

@@ -6,8 +6,9 @@ import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import ALIGNMENT
-from fineq_hw.interface.machine_streams import read_word_layout
-from fineq_hw.lib.axi import PAGE_BYTES, Response, bus_error_layout
+from fineq_hw.interface.bus import Response
+from fineq_hw.lib.axi import PAGE_BYTES, bus_error_layout
+from fineq_hw.lib.machine_streams import read_word_layout
 from fineq_sim.bench.axi_memory import AddressMonitor, ChannelMonitor, Memory, Transfer, read_memory
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
@@ -197,7 +198,7 @@ async def first_address_after_three_cycles(dut):
 @cocotb.parametrize(response=[Response.SLVERR, Response.DECERR], stall=[0.0, 0.4], trial=[0, 1])
 async def a_bus_error_stops_the_engine(dut, response, stall, trial):
     bench = Bench(dut, stall, response)
-    source = random_source(f"error {response} {stall} {trial}")
+    source = random_source(f"error {response.name} {stall} {trial}")
     await bench.begin()
     transfer = Transfer(0x1000 - 96, 300, 7, 512)
     others = Transfer(0x4000, 300, 12, 512)

@@ -7,8 +7,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import ALIGNMENT
 from fineq_hw.dma.write_dma import OUTSTANDING_WRITES
-from fineq_hw.interface.machine_streams import write_word_layout
-from fineq_hw.lib.axi import PAGE_BYTES, Response, bus_error_layout
+from fineq_hw.interface.bus import Response
+from fineq_hw.lib.axi import PAGE_BYTES, bus_error_layout
+from fineq_hw.lib.machine_streams import write_word_layout
 from fineq_sim.bench.axi_memory import AddressMonitor, ChannelMonitor, Memory, Transfer, write_memory
 from fineq_sim.bench.streams import StreamProducer, assert_empty
 from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock

@@ -7,41 +7,18 @@ Structs are packed with the first field in the lowest bits.
 from __future__ import annotations
 
 from amaranth.hdl import Shape, signed, unsigned
-from amaranth.lib import data, enum
+from amaranth.lib import data
 
-from fineq_hw.config import MAX_LAYER_SIZE, TRANSFER_ROW_BITS, AcceleratorConfig
-
-SIZE_BITS = MAX_LAYER_SIZE.bit_length()
-"""Width of a number of tokens, channels or inputs."""
-
-STRIDE_BITS = 32
-MULTIPLIER_BITS = 16
-SHIFT_BITS = 6
-BIAS_BITS = 32
-
-
-class OutputFormat(enum.Enum, shape=2):
-    """What the vector unit writes for each sum."""
-
-    SUMS = 0
-    """The integer sum itself, 32 bits."""
-    FIXED = 1
-    """Scaled, biased, through the activation function: 32-bit fixed point with `FRACTION_BITS`."""
-    INT8 = 2
-    """As FIXED, then requantized with the job's multiplier and shift to -127 .. 127, one byte."""
-
-
-class ActivationFunction(enum.Enum, shape=2):
-    """Function that the vector unit applies to the scaled and biased result."""
-
-    NONE = 0
-    RELU = 1
-    SILU = 2
-    GELU = 3
-
-
-FRACTION_BITS = 16
-"""Binary places of a 32-bit result and of a bias: Q15.16."""
+from fineq_hw.config import TRANSFER_ROW_BITS, AcceleratorConfig
+from fineq_hw.interface.jobs import (
+    MULTIPLIER_BITS,
+    SHIFT_BITS,
+    SIZE_BITS,
+    STRIDE_BITS,
+    ActivationFunction,
+    OutputFormat,
+)
+from fineq_hw.interface.records import CHANNEL_PARAMETERS, TOKEN_PARAMETERS, Record
 
 
 def job_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -100,12 +77,15 @@ def write_word_layout(config: AcceleratorConfig) -> data.StructLayout:
     return data.StructLayout({"data": config.bus_bits, "strobe": config.bus_bytes, "row_last": 1})
 
 
-channel_parameters_layout = data.StructLayout(
-    {"multiplier": MULTIPLIER_BITS, "shift": 8, "reserved": 8, "bias": signed(BIAS_BITS)}
-)
+def _record_layout(record: Record) -> data.StructLayout:
+    """A record in memory as a struct: its fields follow one another from the lowest bit."""
+    return data.StructLayout({field.name: Shape(field.width, field.signed) for field in record})
+
+
+channel_parameters_layout = _record_layout(CHANNEL_PARAMETERS)
 """Record of one output channel in memory, 8 bytes: weight scale = multiplier / 2^shift; bias in Q15.16."""
 
-token_parameters_layout = data.StructLayout({"multiplier": MULTIPLIER_BITS, "shift": 8, "reserved": 8})
+token_parameters_layout = _record_layout(TOKEN_PARAMETERS)
 """Record of one token in memory, 4 bytes: activation scale = multiplier / 2^shift."""
 
 

@@ -1,0 +1,133 @@
+"""Parameters of the whole accelerator, and the sizes in memory that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fineq_hw.config.array import ArrayConfig
+from fineq_hw.config.checks import check_choice, check_integer
+from fineq_hw.config.mac import MacConfig
+
+BUS_BITS: tuple[int, ...] = (64, 128)
+"""Widths of the accelerator's memory bus."""
+
+VECTOR_WORDS: tuple[int, ...] = (1, 2, 4)
+"""Widths of the vector unit, in bus words of 32-bit results."""
+
+ALIGNMENT = 16
+"""Addresses, strides and padded records in the accelerator's memory are multiples of so many bytes."""
+
+TRANSFER_ROW_BITS = 24
+"""Bits of the size of one contiguous piece that a DMA engine moves."""
+
+MAX_LAYER_SIZE = 0xFFFF
+"""Largest number of tokens, of output channels and of inputs of one descriptor."""
+
+
+def aligned(size: int) -> int:
+    """`size` rounded up to the memory's alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True)
+class AcceleratorConfig:
+    """Parameters of the whole accelerator around an array (paper Fig. 5(a)).
+
+    Attributes:
+        array: the temporal-coding array, or the MAC array of the baseline.
+        bus_bits: data width of the AXI4 memory port, one of `BUS_BITS`.
+        address_bits: width of a memory address.
+        channels_per_tile: output channels worked off before the array takes other inputs: depth of each half
+            of the weight buffer and of the output buffer.
+        final_channels: a job ends with at most so many channels, so that little is left to write when the array is
+            done: its last tile is worked off in two portions. A power of two that divides `channels_per_tile`.
+        vector_words: bus words of 32-bit results that the vector unit works out in a cycle, one of `VECTOR_WORDS`.
+            The bus takes one of them a cycle; of 8-bit results it takes four.
+        max_burst_beats: longest AXI4 burst.
+        outstanding_reads: read bursts in flight.
+
+    Raises:
+        ValueError: a parameter is impossible; the text says which and what is allowed.
+    """
+
+    array: ArrayConfig | MacConfig
+    bus_bits: int = 128
+    address_bits: int = 40
+    channels_per_tile: int = 512
+    final_channels: int = 128
+    vector_words: int = 1
+    max_burst_beats: int = 16
+    outstanding_reads: int = 8
+
+    def __post_init__(self) -> None:
+        if self.array.activation_bits != 8:
+            raise ValueError(
+                f"activation_bits is {self.array.activation_bits}: the accelerator's buffers hold one activation "
+                "a byte, use 8"
+            )
+        if self.array.accumulator_bits > 32:
+            raise ValueError(f"accumulator_bits is {self.array.accumulator_bits}: results have 32 bits, use at most 32")
+        check_choice(self, "bus_bits", BUS_BITS)
+        check_integer(self, "address_bits", 16, 64)
+        check_integer(self, "channels_per_tile", ALIGNMENT, 4096)
+        if self.channels_per_tile % ALIGNMENT:
+            raise ValueError(
+                f"channels_per_tile is {self.channels_per_tile}: it must be a multiple of {ALIGNMENT}, so that every "
+                "tile of the result starts aligned"
+            )
+        check_integer(self, "final_channels", ALIGNMENT, self.channels_per_tile)
+        if self.channels_per_tile % self.final_channels or self.final_channels.bit_count() != 1:
+            raise ValueError(
+                f"final_channels is {self.final_channels}: it must be a power of two that divides channels_per_tile, "
+                f"{self.channels_per_tile}"
+            )
+        chunk = aligned(self.channels_per_tile * self.line_bytes)
+        if chunk >> TRANSFER_ROW_BITS:
+            raise ValueError(
+                f"channels_per_tile is {self.channels_per_tile}: lines of {self.line_bytes} bytes for all of them are "
+                f"{chunk} bytes, more than the {(1 << TRANSFER_ROW_BITS) - 1} of one transfer; use fewer channels, or "
+                "another number of columns"
+            )
+        check_choice(self, "vector_words", VECTOR_WORDS)
+        check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
+        check_integer(self, "outstanding_reads", 1, 64)
+
+    @property
+    def bus_bytes(self) -> int:
+        return self.bus_bits // 8
+
+    @property
+    def vector_lanes(self) -> int:
+        """Results that the vector unit works on in a cycle."""
+        return self.vector_words * self.bus_bits // 32
+
+    @property
+    def activation_tile_bytes(self) -> int:
+        """Bytes in memory of one token's inputs for one tile: one activation a byte, padded."""
+        return aligned(self.array.columns)
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes in memory of one weight line: what one decoding step turns into `line_slices` weight vectors."""
+        if isinstance(self.array, MacConfig):
+            return -(-self.array.columns * self.array.weight_bits // 8)
+        return self.array.line_bytes
+
+    @property
+    def line_slices(self) -> int:
+        """Weight vectors in one line."""
+        return 1 if isinstance(self.array, MacConfig) else self.array.line_slices
+
+    @property
+    def token_tile_bytes(self) -> int:
+        """Bytes in memory of the scale records of the tokens of one tile: 4 bytes a token, padded."""
+        return aligned(4 * self.array.rows)
+
+    def weight_chunk_bytes(self, channels: int) -> int:
+        """Bytes in memory of the lines of `channels` output channels, one line each, padded."""
+        return aligned(channels * self.line_bytes)
+
+    @property
+    def max_inner_dimension(self) -> int:
+        """Largest K: what neither the accumulator nor the descriptor overflows with."""
+        return min(self.array.max_inner_dimension, MAX_LAYER_SIZE)

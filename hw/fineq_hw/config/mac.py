@@ -1,0 +1,57 @@
+"""Parameters of the systolic MAC baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fineq.format import MAX_MAGNITUDE
+from fineq_hw.config.checks import check_array, check_choice
+
+MAC_WEIGHT_BITS: tuple[int, ...] = (3, 8)
+
+MAC_WEIGHT_PATHS: tuple[str, ...] = ("systolic", "broadcast")
+"""How a weight reaches the rows of the MAC array. `systolic`: registered in every processing element and
+passed down. `broadcast`: one wire per column to all rows, as in the temporal array; fewer registers.
+"""
+
+
+@dataclass(frozen=True)
+class MacConfig:
+    """Parameters of the systolic MAC baseline: the same array with multipliers (paper Table III, first row).
+
+    Attributes:
+        rows, columns, activation_bits, accumulator_bits: as in `ArrayConfig`.
+        weight_bits: 8 (signed two's complement) or 3 (the format's sign-magnitude weight).
+        weight_path: one of `MAC_WEIGHT_PATHS`.
+        activation_storage: one of `ACTIVATION_STORAGE`.
+    """
+
+    rows: int = 64
+    columns: int = 64
+    activation_bits: int = 8
+    accumulator_bits: int = 32
+    weight_bits: int = 8
+    weight_path: str = "systolic"
+    activation_storage: str = "gated-flop"
+
+    def __post_init__(self) -> None:
+        check_array(self)
+        check_choice(self, "weight_bits", MAC_WEIGHT_BITS)
+        check_choice(self, "weight_path", MAC_WEIGHT_PATHS)
+        needed = (self.columns * self.max_product_magnitude).bit_length() + 1
+        if self.accumulator_bits < needed:
+            raise ValueError(
+                f"accumulator_bits is {self.accumulator_bits}: a sum over {self.columns} columns can overflow it, "
+                f"use at least {needed}"
+            )
+
+    @property
+    def max_product_magnitude(self) -> int:
+        """Largest magnitude of one product."""
+        max_weight = MAX_MAGNITUDE if self.weight_bits == 3 else 1 << (self.weight_bits - 1)
+        return max_weight << (self.activation_bits - 1)
+
+    @property
+    def max_inner_dimension(self) -> int:
+        """Largest K whose sum of products cannot overflow the accumulator."""
+        return ((1 << (self.accumulator_bits - 1)) - 1) // self.max_product_magnitude

@@ -1,0 +1,184 @@
+"""The evaluation of a method on a model, and a record of everything that decides its value (docs/evaluation.md)."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from fineq.common import files
+from fineq.common.errors import FineqError
+from fineq.common.progress import Progress
+from fineq.evaluation.methods import Method
+from fineq.evaluation.perplexity import Perplexity, Text, perplexity, tokenize
+from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.directory import model_fingerprint
+from fineq.models.language_model import LayerReport
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything about one measurement; what `fineq eval -o` writes."""
+
+    model: str
+    model_fingerprint: str
+    method: str
+    nominal_bits: float | None
+    bits_per_weight: float | None
+    """Mean over the quantized weights, scales and padding included; None: not quantized."""
+    normalised_error: float | None
+    """Mean over the layers, weighted by their size."""
+    quantized_layers: int
+    calibration: str | None
+    """Name of the calibration text, if the method used one."""
+    calibration_sha256: str | None
+    text: str
+    text_sha256: str
+    documents: int
+    join: str
+    result: Perplexity
+    versions: dict[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, floats rounded so that the order of sums on other thread counts does not show."""
+        content = asdict(self)
+        content["result"]["nll"] = round(self.result.nll, 5)
+        content["result"]["perplexity"] = float(f"{self.result.perplexity:.5g}")
+        for key in ("bits_per_weight", "normalised_error"):
+            content[key] = None if content[key] is None else round(content[key], 5)
+        return content
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model made ready for measurements by one method."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    name: str
+    fingerprint: str
+    """Of the model before quantization."""
+    method: Method
+    calibration: Text | None
+    layers: list[LayerReport]
+
+
+def prepare(
+    model_path: Path,
+    method: Method,
+    calibration: Text | None = None,
+    dtype: str = "float32",
+    progress: Progress | None = None,
+) -> Subject:
+    """Load a model and quantize its block linears by `method`.
+
+    Args:
+        calibration: for methods that need one; others ignore it.
+        dtype: in which the model computes, one of `DTYPES`.
+        progress: called with what is being done, how much of it is done, and how much it is in all.
+    """
+    if dtype not in DTYPES:
+        raise FineqError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
+    model = load_model(model_path, DTYPES[dtype])
+    tokenizer = load_tokenizer(model_path)
+    calibration = calibration if method.needs_calibration else None
+    token_ids = tokenize(tokenizer, calibration.content) if calibration else None
+    layers = method.apply(model, token_ids, progress)
+    name = Path(model_path).resolve().name
+    return Subject(model, tokenizer, name, model_fingerprint(model_path), method, calibration, layers)
+
+
+def measure(
+    subject: Subject,
+    text: Text,
+    sequence_length: int | None = None,
+    bos: str | None = None,
+    stride: int | None = None,
+    max_windows: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Perplexity of a prepared model on `text`.
+
+    Args:
+        sequence_length: None: 2048, or the model's longest context if that is shorter.
+        bos: see `perplexity`; None: `window` if the tokenizer has a beginning-of-sequence token, else `none`.
+    """
+    if bos is None:
+        bos = "none" if subject.tokenizer.bos_token_id is None else "window"
+    longest = getattr(subject.model.config, "max_position_embeddings", None)
+    result = perplexity(
+        subject.model,
+        tokenize(subject.tokenizer, text.content),
+        sequence_length or min(2048, longest or 2048),
+        bos=bos,
+        bos_token_id=subject.tokenizer.bos_token_id,
+        stride=stride,
+        max_windows=max_windows,
+        progress=progress,
+    )
+    return Evaluation(
+        model=subject.name,
+        model_fingerprint=subject.fingerprint,
+        method=subject.method.name,
+        nominal_bits=subject.method.nominal_bits,
+        bits_per_weight=_weighted(subject.layers, "bits_per_weight"),
+        normalised_error=_weighted(subject.layers, "normalised_error"),
+        quantized_layers=len(subject.layers),
+        calibration=subject.calibration.name if subject.calibration else None,
+        calibration_sha256=subject.calibration.sha256 if subject.calibration else None,
+        text=text.name,
+        text_sha256=text.sha256,
+        documents=text.documents,
+        join=text.join,
+        result=result,
+        versions={package: metadata.version(package) for package in ("fineq", "torch", "transformers")},
+    )
+
+
+def evaluate(
+    model_path: Path,
+    text: Text,
+    method: Method,
+    sequence_length: int | None = None,
+    bos: str | None = None,
+    stride: int | None = None,
+    max_windows: int | None = None,
+    dtype: str = "float32",
+    progress: Callable[[int, int], None] | None = None,
+    calibration: Text | None = None,
+) -> Evaluation:
+    """`prepare` and `measure` in one."""
+    subject = prepare(model_path, method, calibration, dtype)
+    return measure(subject, text, sequence_length, bos, stride, max_windows, progress)
+
+
+def _weighted(layers: list[LayerReport], figure: str) -> float | None:
+    sizes = [layer.shape[0] * layer.shape[1] for layer in layers]
+    total = sum(size * getattr(layer, figure) for size, layer in zip(sizes, layers, strict=True))
+    return total / sum(sizes) if layers else None
+
+
+def write_evaluations(evaluations: list[Evaluation], path: Path) -> None:
+    """Write results as JSON; the file appears whole or not at all.
+
+    Raises:
+        FineqError: the place cannot be written, or its folder does not exist.
+    """
+    path = Path(path)
+    content = json.dumps({"results": [e.to_json() for e in evaluations]}, indent=2, allow_nan=False)
+    try:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        files.write_text(path, content + "\n")
+    except OSError as error:
+        raise FineqError(f"cannot write {path}: {error.strerror}") from error

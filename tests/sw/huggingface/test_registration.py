@@ -1,0 +1,172 @@
+"""How transformers comes to know FineQ, what may not touch it, and that it refuses quantized models otherwise."""
+
+import subprocess
+import sys
+
+import pytest
+from quantized_models import load, quantize_model
+
+from fineq.checkpoint.planning import Options
+from fineq.huggingface import register
+
+WAYS = ["import fineq", "import fineq.huggingface", "from fineq import PackedWeight", "from fineq.huggingface import *"]
+"""Imports after which transformers loads quantized models."""
+
+LOADING = "AutoModelForCausalLM.from_pretrained(sys.argv[1])"
+
+
+def run_python(script: str, *arguments) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def quantized(tmp_path_factory):
+    return quantize_model("llama", tmp_path_factory.mktemp("llama"))[1]
+
+
+def test_without_fineq_loading_fails(tmp_path):
+    """Fresh random weights in the place of packed ones would be worse than an error."""
+    directories = [
+        quantize_model("llama", tmp_path / "1")[1],
+        quantize_model("gpt2", tmp_path / "2")[1],
+        quantize_model("mixtral", tmp_path / "3")[1],
+        quantize_model("mixtral", tmp_path / "4", save_original_format=False)[1],
+        quantize_model("llama", tmp_path / "5", Options(include=("*layers.1.mlp.up_proj.weight",)))[1],
+        quantize_model("mixtral", tmp_path / "6", Options(include=("*.experts.*",)), save_original_format=False)[1],
+    ]
+    load(directories[0]).save_pretrained(tmp_path / "7")
+    script = """
+import sys
+from transformers import AutoModelForCausalLM
+assert "fineq" not in sys.modules
+for directory in sys.argv[1:]:
+    try:
+        AutoModelForCausalLM.from_pretrained(directory)
+        print("loaded", directory)
+    except RuntimeError as error:
+        assert "mismatched" in str(error), error
+        print("refused")
+"""
+    result = run_python(script, *directories, tmp_path / "7")
+    assert result.stdout == "refused\n" * 7, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("module", ["fineq.format", "fineq.common.errors", "fineq.kernels", "fineq_hw.config"])
+def test_rooms_below_leave_transformers_alone(module):
+    script = f"""
+import sys
+before = list(sys.meta_path), list(sys.path_hooks)
+import {module}
+assert (list(sys.meta_path), list(sys.path_hooks)) == before, sys.meta_path
+assert not [name for name in sys.modules if name.partition(".")[0] in ("torch", "transformers")]
+assert "fineq.huggingface" not in sys.modules
+"""
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("module", ["fineq.format", "fineq.quantizer.vectorised"])
+def test_rooms_below_leave_loaded_tables_alone(module):
+    script = f"""
+import transformers.quantizers.auto as auto
+before = dict(auto.AUTO_QUANTIZER_MAPPING), dict(auto.AUTO_QUANTIZATION_CONFIG_MAPPING)
+import {module}
+assert (auto.AUTO_QUANTIZER_MAPPING, auto.AUTO_QUANTIZATION_CONFIG_MAPPING) == before
+"""
+    result = run_python(script)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("way", ["import fineq", "import fineq.huggingface"])
+def test_import_is_cheap(way):
+    script = f"import sys\n{way}\nsys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert run_python(script).returncode == 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_import_before_transformers(way, quantized):
+    script = f"""
+import sys
+{way}
+from transformers import AutoModelForCausalLM
+{LOADING}
+assert not any(type(finder).__module__.startswith("fineq") for finder in sys.meta_path)
+print("loaded")
+"""
+    result = run_python(script, quantized)
+    assert result.stdout == "loaded\n", result.stderr
+
+
+def test_import_between(quantized):
+    """`transformers` loads its parts on demand: its table may be loaded or not when FineQ comes."""
+    script = f"""
+import sys
+from transformers import AutoModelForCausalLM
+import fineq
+{LOADING}
+print("loaded")
+"""
+    result = run_python(script, quantized)
+    assert result.stdout == "loaded\n", result.stderr
+
+
+def test_import_inside_another_package(quantized, tmp_path):
+    """The frames that tell a plain import are those of this import, not of one further out."""
+    package = tmp_path / "fineqlike"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "part.py").write_text("import fineq\n")
+    script = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import fineqlike.part
+from transformers import AutoModelForCausalLM
+{LOADING}
+print("loaded")
+"""
+    result = run_python(script, quantized)
+    assert result.stdout == "loaded\n", result.stderr
+
+
+def test_a_second_import_of_fineq_does_not_register_and_is_not_silent(quantized):
+    """Python runs a package once; then the documented import is the one that helps."""
+    script = f"""
+import sys
+import fineq.format
+import fineq
+from transformers import AutoModelForCausalLM
+try:
+    {LOADING}
+except RuntimeError as error:
+    assert "mismatched" in str(error), error
+    import fineq.huggingface
+    {LOADING}
+    print("loaded")
+"""
+    result = run_python(script, quantized)
+    assert result.stdout == "loaded\n", result.stderr
+
+
+def test_loading_by_our_own_function_needs_no_import(quantized):
+    script = """
+import sys
+from pathlib import Path
+from fineq.huggingface.loading import load_model
+load_model(Path(sys.argv[1]))
+print("loaded")
+"""
+    result = run_python(script, quantized)
+    assert result.stdout == "loaded\n", result.stderr
+
+
+def test_import_after_transformers(monkeypatch):
+    from transformers.quantizers import auto
+
+    for table in (auto.AUTO_QUANTIZER_MAPPING, auto.AUTO_QUANTIZATION_CONFIG_MAPPING):
+        monkeypatch.delitem(table, "fineq")
+    for module in ("config", "quantizer"):
+        monkeypatch.delitem(sys.modules, f"fineq.huggingface.{module}")
+    register()
+    register()
+    assert auto.AUTO_QUANTIZER_MAPPING["fineq"].__name__ == "FineqHfQuantizer"
+    assert auto.AUTO_QUANTIZATION_CONFIG_MAPPING["fineq"].__name__ == "FineqConfig"
