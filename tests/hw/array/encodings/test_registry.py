@@ -10,12 +10,12 @@ from encoded_arrays import encoding_label, in_every_encoding
 from stream_bench import StreamBench
 
 from fineq.format import temporal
-from fineq_hw import config as hw_config
 from fineq_hw.array.core import TemporalCore
 from fineq_hw.array.encodings.registry import ENCODINGS, groups
 from fineq_hw.array.encodings.two_s_unary import TwosUnary
 from fineq_hw.array.processing_element import ProcessingElement
 from fineq_hw.config import ArrayConfig
+from fineq_hw.config import array as array_config
 from fineq_hw.export.verilog import convert
 from fineq_hw.latencies import weight_cycles
 
@@ -57,7 +57,7 @@ class DoubleLast(TwosUnary):
 @pytest.fixture
 def double_last(monkeypatch):
     """An encoding that the project does not have, added as `fineq_hw.array.encodings` says."""
-    for module in (temporal, hw_config):
+    for module in (temporal, array_config):
         monkeypatch.setattr(module, "ENCODINGS", (*temporal.ENCODINGS, DoubleLast.name))
     monkeypatch.setitem(temporal.PULSES, DoubleLast.name, ((), (1,), (2,), (1, 2)))
     monkeypatch.setitem(temporal.MAX_CYCLES, DoubleLast.name, 2)
