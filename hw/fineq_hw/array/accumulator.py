@@ -6,7 +6,8 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from fineq_hw.array.encodings import digits, name_part, row_slots
+from fineq_hw.array.encodings.base import Slot
+from fineq_hw.array.encodings.registry import encoding_of, row_slots
 from fineq_hw.cells.adder_tree import AdderTree
 from fineq_hw.cells.select_cells import apply_sign
 from fineq_hw.config import ArrayConfig
@@ -14,8 +15,8 @@ from fineq_hw.lib.hierarchy import place
 
 _PRODUCT_ARRIVAL = 4
 _START_ARRIVAL = 3
-"""Arrivals at the tree in the units of `adder_tree`: select gates behind registered lines, and the old sum behind
-its gate. The correction comes straight from a register."""
+"""Arrivals at the tree in the units of `cells.compression`: select gates behind registered lines, and the old sum
+behind its gate. The correction comes straight from a register."""
 
 
 def correction_bits(config: ArrayConfig) -> int:
@@ -23,7 +24,7 @@ def correction_bits(config: ArrayConfig) -> int:
     largest = config.columns
     if config.sign_handling == "column":
         largest += config.columns << (config.activation_bits - 1)
-    return (largest * sum(1 << power for power in digits(config))).bit_length()
+    return (largest * encoding_of(config).largest_step).bit_length()
 
 
 class Accumulator(wiring.Component):
@@ -41,16 +42,16 @@ class Accumulator(wiring.Component):
     * `column`: correction = 2^(b-1) Z + (D C - N), constant -D C - K, where K is the largest sum of all slots. The
       processing elements have applied the sign.
 
-    With encoding `bitplane` the old sum counts twice, and the partial sum is an operand of its own.
-    docs/hardware.md derives all this.
+    An encoding may double the old sum in a later step (`Encoding.doubles_sum`); the partial sum is then an operand of
+    its own. docs/hardware.md derives all this.
 
     Ports:
-        products_n: complemented products of the row's processing elements, one per slot (`encodings.row_slots`).
+        products_n: complemented products of the row's processing elements, one per slot (`registry.row_slots`).
         negative (`row` only): per column, a negative pulse.
         correction: see above; unsigned.
         partial: starting value on a step with `take_partial`.
         hold, take_partial: add the old sum, add `partial`; both low: start from 0. Never both high, except with
-            encoding `bitplane`.
+            an encoding that doubles the sum.
         enable: do a step at this clock edge; otherwise the sum stays.
         sum: the accumulated sum.
 
@@ -80,22 +81,21 @@ class Accumulator(wiring.Component):
         return "fineq_accumulator_" + row_parameters(config)
 
     def adder_tree(self) -> AdderTree:
-        """The row's tree. Operands: the slots, the correction, the old sum, and the partial sum if it is one."""
-        config, slots = self.config, self.slots
+        """The row's tree. Operands: the slots, the correction, and what the step starts from."""
+        config, slots, encoding = self.config, self.slots, encoding_of(self.config)
         if config.sign_handling == "row":
             constant = -config.columns << (config.activation_bits - 1)
         else:
-            largest = sum(1 << power for power in digits(config))
-            constant = -config.columns * largest - sum(((1 << slot.bits) - 1) << slot.shift for slot in slots)
-        starts = [(config.accumulator_bits, 0)]
-        if config.encoding == "bitplane":
-            starts = [(config.accumulator_bits - 1, 1), (config.accumulator_bits, 0)]
-            constant += 2  # ~(2 a + p) = 2 ~a + ~p + 2
+            constant = -config.columns * encoding.largest_step
+            constant -= sum(((1 << slot.bits) - 1) << slot.shift for slot in slots)
+        starts = encoding.start_slots(config.accumulator_bits)
+        constant += sum(1 << start.shift for start in starts) - 1  # such as ~(2 a + p) = 2 ~a + ~p + 2
+        operands = [*slots, Slot(correction_bits(config)), *starts]
         return AdderTree(
-            [slot.bits for slot in slots] + [correction_bits(config)] + [bits for bits, _ in starts],
+            [operand.bits for operand in operands],
             config.accumulator_bits,
             constant=constant,
-            shifts=[slot.shift for slot in slots] + [0] + [shift for _, shift in starts],
+            shifts=[operand.shift for operand in operands],
             arrivals=[_PRODUCT_ARRIVAL] * len(slots) + [0] + [_START_ARRIVAL] * len(starts),
             structure=config.adder_tree,
         )
@@ -117,7 +117,7 @@ class Accumulator(wiring.Component):
         bits = config.accumulator_bits
         old = total & self.hold.replicate(bits)
         partial = self.partial & self.take_partial.replicate(bits)
-        starts = [~(old[:-1]), ~partial] if config.encoding == "bitplane" else [~(old | partial)]
+        starts = encoding_of(config).start_operands(old, partial)
         for number, operand in enumerate([self.correction, *starts], len(self.slots)):
             m.d.comb += tree.operands[f"operand_{number}"].eq(operand)
         with m.If(self.enable):
@@ -130,4 +130,4 @@ def row_parameters(config: ArrayConfig) -> str:
     """The parameters that a row depends on, for module names."""
     tree = "" if config.adder_tree == "structural" else f"_{config.adder_tree}"
     size = f"{config.columns}x{config.activation_bits}_{config.accumulator_bits}"
-    return f"{size}_{name_part(config)}_{config.sign_handling}{tree}"
+    return f"{size}_{encoding_of(config).name_part}_{config.sign_handling}{tree}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Module, Signal
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
-from fineq.format.temporal import MAX_CYCLES, vector_cycles
-from fineq_hw.array.encodings import Group, groups, name_part
+from fineq.format.temporal import MAX_CYCLES
+from fineq_hw.array.encodings.registry import encoding_of
 from fineq_hw.config import ArrayConfig
 
 
@@ -18,7 +16,7 @@ class ControlUnit(wiring.Component):
     """Handshakes and step counting; the data itself goes past it to the array.
 
     Two phases alternate. *Load*: activation rows are taken one per cycle. *Compute*: weight vectors are
-    taken and worked off in `fineq.format.temporal.vector_cycles` steps each. The number of steps is found from
+    taken and worked off in `fineq.format.temporal.array_cycles` steps each. The number of steps is found from
     the magnitudes while the vector is accepted, so a register and not a 64-input function decides when the
     next vector may come: it is accepted in the last step of the one before, and no cycle is lost.
 
@@ -33,8 +31,8 @@ class ControlUnit(wiring.Component):
         load: to the array, one bit per row.
         load_weights: to the encoders.
         single_step: beside `load_weights`: the vector takes one step.
-        hold, take_partial: to the accumulators. Partial sums are taken in the first step, and with encoding
-            `bitplane`, whose second step doubles the sum so far, in the last.
+        hold, take_partial: to the accumulators. Partial sums are taken in the first step, and with an encoding
+            whose second step doubles the sum so far in the last.
         computing: high in each cycle that executes a step; also the encoders' and the accumulators' enable.
     """
 
@@ -67,7 +65,7 @@ class ControlUnit(wiring.Component):
 
     @staticmethod
     def module_name(config: ArrayConfig) -> str:
-        return f"fineq_control_unit_{config.rows}x{config.columns}_{name_part(config)}"
+        return f"fineq_control_unit_{config.rows}x{config.columns}_{encoding_of(config).name_part}"
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -89,7 +87,7 @@ class ControlUnit(wiring.Component):
         finishing = Signal()
 
         stalled = self.results_valid & ~self.results_ready
-        takes_partial = accumulate & (count == final_count if self.config.encoding == "bitplane" else first)
+        takes_partial = accumulate & (count == final_count if encoding_of(self.config).doubles_sum else first)
         lacks_partial = takes_partial & ~self.partials_valid
         m.d.comb += [
             self.computing.eq(busy & ~stalled & ~lacks_partial),
@@ -140,27 +138,14 @@ class ControlUnit(wiring.Component):
 
     def _vector_cycles(self, m: Module) -> Signal:
         """Steps for the vector on offer, as `fineq.format.temporal` has them."""
-        encoding = self.config.encoding
-        cycles = Signal(range(MAX_CYCLES[encoding] + 1))
+        longest = MAX_CYCLES[self.config.encoding]
+        cycles = Signal(range(longest + 1))
         m.d.comb += cycles.eq(1)
-        if encoding == "cluster":
-            twins = Signal()
-            m.d.comb += twins.eq(Cat(self._twins(group) for group in groups(self.config) if group.is_cluster).any())
-            with m.If(twins):
-                m.d.comb += cycles.eq(MAX_CYCLES[encoding])
-        else:
-            for magnitude in range(1, MAX_MAGNITUDE + 1):  # later assignments win: the largest magnitude present
-                steps = vector_cycles(magnitude, encoding)
-                if steps > vector_cycles(magnitude - 1, encoding):
-                    present = Signal(name=f"reaches_{magnitude}")
-                    m.d.comb += present.eq(Cat(value >= magnitude for value in self.magnitudes).any())
-                    with m.If(present):
-                        m.d.comb += cycles.eq(steps)
+        for vector in encoding_of(self.config).long_vectors(self.config, self.magnitudes):
+            applies = Signal(name=vector.name)
+            m.d.comb += applies.eq(vector.condition)
+            with m.If(applies):
+                m.d.comb += cycles.eq(vector.steps)
         with m.If(~self.early_termination):
-            m.d.comb += cycles.eq(MAX_CYCLES[encoding])
+            m.d.comb += cycles.eq(longest)
         return cycles
-
-    def _twins(self, group: Group) -> Value:
-        """Two of the three weights of a cluster have the largest magnitude."""
-        largest = [self.magnitudes[group.first + i] == MAX_MAGNITUDE for i in range(group.size)]
-        return Cat(a & b for a, b in combinations(largest, 2)).any()

@@ -10,7 +10,7 @@ from fineq_hw.array.control_unit import ControlUnit
 from fineq_hw.array.processing_array import ProcessingArray
 from fineq_hw.cells.activation_storage import storage_suffix
 from fineq_hw.config import ARRAYS, ArrayConfig
-from fineq_hw.decode.decoder import LineDecoder
+from fineq_hw.decode.line_decoder import LineDecoder
 from fineq_hw.lib.core_ports import core_ports
 from fineq_hw.lib.hierarchy import place
 

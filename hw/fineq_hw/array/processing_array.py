@@ -7,9 +7,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.array.accumulator import Accumulator, correction_bits, row_parameters
-from fineq_hw.array.encodings import digits, groups
+from fineq_hw.array.encodings.registry import encoding_of, groups
 from fineq_hw.array.processing_element import ProcessingElement
-from fineq_hw.array.temporal_encoder import TemporalEncoder, make_encoder
+from fineq_hw.array.temporal_encoder import DIGIT_NAMES, TemporalEncoder
 from fineq_hw.cells.activation_storage import incoming_row, row_load, storage_suffix
 from fineq_hw.cells.adder_tree import popcount
 from fineq_hw.config import ArrayConfig
@@ -80,7 +80,7 @@ class ProcessingArray(wiring.Component):
         activations, load: a row of activations and, per row, whether it takes them at this clock edge. Rows
             that do not load stay still, so that synthesis can gate their clocks.
         weights, load_weights, single_step: a weight vector for the encoders, taken when `load_weights` is high (see
-            `TemporalEncoder`).
+            `TemporalEncoder` and, for `single_step`, `Encoding.doubles_sum`).
         hold, take_partial: see `Accumulator`.
         enable: execute a step at this clock edge.
         partials, sums: one per row.
@@ -136,14 +136,14 @@ class ProcessingArray(wiring.Component):
         m.d.comb += update.eq(self.load_weights | self.enable)
         following = []
         for group in groups(config):
-            encoder = make_encoder(group)
+            encoder = group.make_encoder()
             place(m, f"encoder_{group.first}", encoder, TemporalEncoder.module_name(group))
             m.d.comb += [
                 encoder.load.eq(self.load_weights),
                 encoder.update.eq(update),
                 lines[f"group_{group.first}"].eq(encoder.lines),
             ]
-            if config.encoding == "bitplane":
+            if group.encoding.doubles_sum:
                 m.d.comb += encoder.single_step.eq(self.single_step)
             for i in range(group.size):
                 m.d.comb += encoder.weights[i].eq(self.weights[group.first + i])
@@ -157,7 +157,7 @@ class ProcessingArray(wiring.Component):
             return counter.sum
 
         total = 0
-        for power, name in zip(digits(config), ("ones", "twos"), strict=False):
+        for power, name in zip(encoding_of(config).digits, DIGIT_NAMES, strict=False):
             sent = [digit[name] for digit in following]
             not_negative = [~(digit[name] & digit.negative) for digit in following]
             total += count_ones(f"count_not_negative_{name}", not_negative) << power

@@ -11,7 +11,7 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.buffers.gearbox import Gearbox
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
 from fineq_hw.control.tile_walk import TileWalk
-from fineq_hw.decode.decoder import LineDecoder
+from fineq_hw.decode.line_decoder import LineDecoder
 from fineq_hw.lib.core_ports import weights_payload
 from fineq_hw.lib.hierarchy import place
 from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout

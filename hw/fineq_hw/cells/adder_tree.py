@@ -1,139 +1,18 @@
 """Multi-operand addition with the fewest full adders, written out cell by cell.
 
-A behavioural sum of 64 operands costs a logic optimiser minutes and comes out larger than it need be. Here
-every column of equal weight is compressed with full adders, earliest arriving bits first. Each full adder
-removes one bit from the tree, so the count is the minimum; taking the earliest bits keeps it as shallow as a
-Dadda tree, and a late operand simply enters near the end.
+A behavioural sum of 64 operands costs a logic optimiser minutes and comes out larger than it need be.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.cells.adder_cells import FullAdder, HalfAdder
+from fineq_hw.cells.compression import Bit, Compression, compress
 from fineq_hw.config import ADDER_TREES
 from fineq_hw.lib.hierarchy import place
-
-# Delays of a full adder in arbitrary units, in the proportions of common standard cells: the third input
-# skips one exclusive-or on the way to the sum.
-_AB_TO_SUM, _C_TO_SUM, _TO_CARRY = 3, 2, 2
-
-
-class FullAdder(wiring.Component):
-    """a + b + c = 2 carry + sum. A module of its own so that synthesis can put the library's cell in its place."""
-
-    a: In(1)
-    b: In(1)
-    c: In(1)
-    sum: Out(1)
-    carry: Out(1)
-
-    MODULE_NAME = "fineq_full_adder"
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        m.d.comb += [
-            self.sum.eq(self.a ^ self.b ^ self.c),
-            self.carry.eq((self.a & self.b) | (self.c & (self.a ^ self.b))),
-        ]
-        return m
-
-
-class HalfAdder(wiring.Component):
-    """a + b = 2 carry + sum."""
-
-    a: In(1)
-    b: In(1)
-    sum: Out(1)
-    carry: Out(1)
-
-    MODULE_NAME = "fineq_half_adder"
-
-    def elaborate(self, platform) -> Module:
-        m = Module()
-        m.d.comb += [self.sum.eq(self.a ^ self.b), self.carry.eq(self.a & self.b)]
-        return m
-
-
-@dataclass(frozen=True)
-class Bit:
-    """A wire in the tree: an input bit (`operand`, `index`) or an output of a cell (`cell`, 'sum' or 'carry')."""
-
-    arrival: int
-    source: tuple
-
-
-@dataclass(frozen=True)
-class Cell:
-    """An adder cell: 'full', 'half', or those with one input tied to one: 'full_one' (a, b, 1), 'half_one' (a, 1)."""
-
-    kind: str
-    inputs: tuple[Bit, ...]
-
-
-@dataclass
-class Plan:
-    """A compression: cells in dependency order, and what is left of each column, lowest weight first."""
-
-    cells: list[Cell] = field(default_factory=list)
-    columns: list[list[Bit]] = field(default_factory=list)
-
-    def count(self, kind: str) -> int:
-        return sum(cell.kind == kind for cell in self.cells)
-
-    @property
-    def arrival(self) -> int:
-        """When the last remaining bit is there."""
-        return max((bit.arrival for column in self.columns for bit in column), default=0)
-
-
-def compress(columns: Sequence[Sequence[Bit]], constant: int = 0, ripple_columns: int = 0) -> Plan:
-    """Reduce columns of bits to at most two bits each, modulo 2 ** len(columns).
-
-    Args:
-        columns: bits of weight 1, 2, 4 and so on.
-        constant: number added on the way, by cells with an input tied to one.
-        ripple_columns: this many of the lowest columns are reduced to one bit, which completes their carry
-            chain with the same cells.
-    """
-    plan = Plan()
-    pending = [list(column) for column in columns]
-
-    def add(kind: str, *inputs: Bit, column: int) -> None:
-        number = len(plan.cells)
-        plan.cells.append(Cell(kind, inputs))
-        early, late = max(bit.arrival for bit in inputs[:2]), inputs[-1].arrival
-        total = max(early + _AB_TO_SUM, late + _C_TO_SUM) if len(inputs) == 3 else early + _C_TO_SUM
-        pending[column].append(Bit(total, (number, "sum")))
-        if column + 1 < len(pending):
-            pending[column + 1].append(Bit(max(early, late) + _TO_CARRY, (number, "carry")))
-
-    # The constant first, with bits that are there from the start: its carries are then early as well.
-    for column, bits in enumerate(pending):
-        if constant >> column & 1:
-            bits.sort(key=lambda bit: bit.arrival)
-            if not bits:
-                bits.append(Bit(0, ("one",)))
-            elif len(bits) == 1:
-                add("half_one", bits.pop(0), column=column)
-            else:
-                add("full_one", bits.pop(0), bits.pop(0), column=column)
-
-    for column, bits in enumerate(pending):
-        height = 1 if column < ripple_columns else 2
-        while len(bits) > height:
-            bits.sort(key=lambda bit: bit.arrival)
-            # A full adder on the last three bits would wait for the carry of the column below, which waited for
-            # the one below it: a ripple. A half adder on the two early ones costs the same in the end.
-            late_third = len(bits) == 3 and height == 2 and bits[2].arrival > bits[1].arrival
-            if len(bits) == 2 or late_third:
-                add("half", bits.pop(0), bits.pop(0), column=column)
-            else:
-                add("full", bits.pop(0), bits.pop(0), bits.pop(0), column=column)
-        plan.columns.append(list(bits))
-    return plan
 
 
 class AdderTree(wiring.Component):
@@ -150,7 +29,7 @@ class AdderTree(wiring.Component):
         sum_bits: width of the sum.
         constant: number to add, possibly negative.
         shifts: each operand counts 2 ** shift times; all 0 if absent.
-        arrivals: when each operand is ready, in the units of this file (a full adder takes 2 to 3); all 0
+        arrivals: when each operand is ready, in the units of `compression`; all 0
             if absent. Affects the shape of the tree, not its function.
         structure: one of `ADDER_TREES`.
         ripple_columns: lowest bits whose final carry chain is also made of adder cells; the two numbers
@@ -191,7 +70,7 @@ class AdderTree(wiring.Component):
         layout = data.StructLayout({f"operand_{i}": bits for i, bits in enumerate(operand_bits)})
         super().__init__({"operands": In(layout), "sum": Out(sum_bits)})
 
-    def plan(self) -> Plan:
+    def compression(self) -> Compression:
         """The compression that the structural tree consists of."""
         columns: list[list[Bit]] = [[] for _ in range(self.sum_bits)]
         for operand, arrival in enumerate(self.arrivals):
@@ -214,7 +93,7 @@ class AdderTree(wiring.Component):
         return m
 
     def _elaborate_structural(self, m: Module, operands: list[Value]) -> None:
-        plan = self.plan()
+        compression = self.compression()
         outputs: list[dict[str, Value]] = []
 
         def wire(bit: Bit) -> Value:
@@ -226,7 +105,7 @@ class AdderTree(wiring.Component):
                 case (cell, output):
                     return outputs[cell][output]
 
-        for number, cell in enumerate(plan.cells):
+        for number, cell in enumerate(compression.cells):
             wires = [wire(bit) for bit in cell.inputs]
             if cell.kind == "half_one":
                 outputs.append({"sum": ~wires[0], "carry": wires[0]})
@@ -238,8 +117,9 @@ class AdderTree(wiring.Component):
                 m.d.comb += [getattr(adder, port).eq(w) for port, w in zip("abc", wires, strict=False)]
                 outputs.append({"sum": adder.sum, "carry": adder.carry})
 
-        rows = [Cat(wire(bits[row]) if row < len(bits) else Const(0, 1) for bits in plan.columns) for row in range(2)]
-        done = next((i for i, bits in enumerate(plan.columns) if len(bits) > 1), self.sum_bits)
+        left = compression.columns
+        rows = [Cat(wire(bits[row]) if row < len(bits) else Const(0, 1) for bits in left) for row in range(2)]
+        done = next((i for i, bits in enumerate(left) if len(bits) > 1), self.sum_bits)
         upper = Signal(self.sum_bits - done) if done < self.sum_bits else Const(0, 0)
         if done < self.sum_bits:
             m.d.comb += upper.eq(rows[0][done:] + rows[1][done:])
@@ -247,7 +127,7 @@ class AdderTree(wiring.Component):
 
 
 def popcount_arrival(lines: int) -> int:
-    """When the output of `popcount` is there, in the units of this file."""
+    """When the output of `popcount` is there, in the units of `compression`."""
     bits = lines.bit_length()
     ones = [Bit(0, ("input", line, 0)) for line in range(lines)]
     return compress([ones] + [[]] * (bits - 1), ripple_columns=bits).arrival

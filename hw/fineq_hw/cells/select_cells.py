@@ -4,11 +4,14 @@ A logic optimiser sees the eight bits of an element, not that there are thousand
 select lines that the lines' polarity was chosen to avoid. So these gates are modules of their own, as the adders are.
 """
 
-from amaranth.hdl import Module, Value
+from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.lib.hierarchy import place
+
+Choice = tuple[Value | list[Value], Value, int]
+"""What a slot can take: the bits of a value, the select line that asks for it, and how far it is shifted left."""
 
 
 class Select(wiring.Component):
@@ -64,6 +67,15 @@ def select_n(m: Module, name: str, *choices: tuple[Value, Value]) -> Value:
     for i, (bit, line) in enumerate(choices):
         m.d.comb += [getattr(cell, f"d{i}").eq(bit), getattr(cell, f"s{i}").eq(line)]
     return cell.q_n
+
+
+def select_value_n(m: Module, name: str, bits: int, *choices: Choice) -> Value:
+    """Complement of the value whose select line is high, in so many bits; all ones if no line is."""
+    result = []
+    for index in range(bits):
+        able = [(value[index - shift], line) for value, line, shift in choices if 0 <= index - shift < len(value)]
+        result.append(select_n(m, f"{name}_{index}", *able))
+    return Cat(result)
 
 
 def apply_sign(m: Module, name: str, value: Value, negative: Value) -> list[Value]:

@@ -13,7 +13,7 @@ from fineq_hw.config.accelerator import (
     AcceleratorConfig,
     aligned,
 )
-from fineq_hw.config.array import ADDER_TREES, ROW_SIGN_ENCODINGS, SIGN_HANDLING, ArrayConfig
+from fineq_hw.config.array import ADDER_TREES, ROW_SIGN_ENCODINGS, SIGN_HANDLING, ArrayConfig, name_part
 from fineq_hw.config.checks import ACTIVATION_STORAGE
 from fineq_hw.config.mac import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MacConfig
 from fineq_hw.config.named import ACCELERATORS, ARRAYS, MACS
@@ -37,4 +37,5 @@ __all__ = [
     "ArrayConfig",
     "MacConfig",
     "aligned",
+    "name_part",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import lcm
 
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
-from fineq.format.temporal import ENCODINGS, line_order
+from fineq.format.temporal import ENCODINGS, STEP_BITS, line_order
 from fineq_hw.config.checks import check_array, check_choice
 
 SIGN_HANDLING: tuple[str, ...] = ("row", "column")
@@ -17,8 +17,14 @@ SIGN_HANDLING: tuple[str, ...] = ("row", "column")
 element then selects the activation, its complement or zero.
 """
 
-ROW_SIGN_ENCODINGS: tuple[str, ...] = ("unary", "bitplane")
+ROW_SIGN_ENCODINGS: tuple[str, ...] = tuple(encoding for encoding in ENCODINGS if STEP_BITS[encoding] == 1)
 """Encodings that know sign handling `row`; the others apply the sign before they multiply by two."""
+
+
+def name_part(text: str) -> str:
+    """A text, such as the name of an encoding, in the names of configurations and modules: without hyphens."""
+    return text.replace("-", "_")
+
 
 ADDER_TREES: tuple[str, ...] = ("structural", "behavioural")
 """`structural`: explicit full and half adders, for synthesis. `behavioural`: `+`, for fast simulation."""

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fineq.format.temporal import ENCODINGS
 from fineq_hw.config.accelerator import AcceleratorConfig
-from fineq_hw.config.array import ArrayConfig
+from fineq_hw.config.array import ArrayConfig, name_part
 from fineq_hw.config.mac import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MacConfig
 
-_VARIANTS: dict[str, dict[str, str]] = {
-    "": {},
-    "_latch": {"activation_storage": "latch"},
-    "_column": {"sign_handling": "column"},
-    "_column_latch": {"sign_handling": "column", "activation_storage": "latch"},
+_VARIANTS: dict[str, ArrayConfig] = {
+    "": ArrayConfig(),
+    "_latch": ArrayConfig(activation_storage="latch"),
+    "_column": ArrayConfig(sign_handling="column"),
+    "_column_latch": ArrayConfig(sign_handling="column", activation_storage="latch"),
 } | {
-    "_" + encoding.replace("-", "_"): {
-        "encoding": encoding,
-        "sign_handling": "column",
-        "activation_storage": "latch",
-    }
+    "_" + name_part(encoding): ArrayConfig(encoding=encoding, sign_handling="column", activation_storage="latch")
     for encoding in ENCODINGS
-    if encoding != "unary"
+    if encoding != ArrayConfig.encoding
 }
 """Ends of names: the paper's array, then each encoding at its smallest."""
 
 ARRAYS: dict[str, ArrayConfig] = {
-    f"fineq_{rows}x{columns}{suffix}": ArrayConfig(rows=rows, columns=columns, **parameters)
+    f"fineq_{rows}x{columns}{suffix}": replace(variant, rows=rows, columns=columns)
     for rows, columns in ((64, 64), (16, 16), (5, 7))
-    for suffix, parameters in _VARIANTS.items()
+    for suffix, variant in _VARIANTS.items()
 } | {"fineq_8x24": ArrayConfig(rows=8, columns=24)}
 """Temporal-coding arrays by name."""
 

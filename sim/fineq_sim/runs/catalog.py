@@ -10,7 +10,8 @@ from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
-from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
+from fineq.format.temporal import ENCODINGS
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig, name_part
 from fineq_sim.reference.golden import make_golden
 from fineq_sim.reference.payloads import find_config
 from fineq_sim.runs import duts as designs
@@ -150,7 +151,7 @@ def _machine(name: str, bench: str, **options) -> Run:
     )
 
 
-_ENCODED = ("2s_unary", "bitplane", "parallel", "cluster")
+_ENCODED = tuple(name_part(encoding) for encoding in ENCODINGS if encoding != ArrayConfig.encoding)
 """Ends of the names of arrays with other encodings than the paper's."""
 
 _VERILATOR = ("verilator",)

@@ -50,10 +50,9 @@ def component_design(
         from fineq_hw.array.accumulator import Accumulator
         from fineq_hw.array.control_unit import ControlUnit
         from fineq_hw.array.core import PackedCore, TemporalCore
-        from fineq_hw.array.encodings import groups
+        from fineq_hw.array.encodings.registry import groups
         from fineq_hw.array.processing_array import ProcessingArray
         from fineq_hw.array.processing_element import ProcessingElement
-        from fineq_hw.array.temporal_encoder import make_encoder
         from fineq_hw.baseline.mac_core import MacCore
         from fineq_hw.buffers.gearbox import Gearbox
         from fineq_hw.buffers.input_buffer import InputBuffer
@@ -65,14 +64,14 @@ def component_design(
         from fineq_hw.control.job_control import JobControl
         from fineq_hw.control.tile_walk import TileWalk
         from fineq_hw.control.write_back import WriteBack
-        from fineq_hw.decode.decoder import LineDecoder
+        from fineq_hw.decode.line_decoder import LineDecoder
         from fineq_hw.dma.read_dma import ReadDma
         from fineq_hw.dma.write_dma import WriteDma
         from fineq_hw.vector.vector_unit import VectorUnit
 
         components = {
             "line_decoder": LineDecoder,
-            "temporal_encoder": lambda config: make_encoder(groups(config)[0]),
+            "temporal_encoder": lambda config: groups(config)[0].make_encoder(),
             "processing_element": lambda config: ProcessingElement(groups(config)[0]),
             "accumulator": Accumulator,
             "processing_array": ProcessingArray,

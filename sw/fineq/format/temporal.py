@@ -28,15 +28,22 @@ PULSES: dict[str, tuple[tuple[int, ...], ...]] = {
 * `parallel`: both bits at once, an adder input for each.
 """
 
-ENCODINGS: tuple[str, ...] = (*PULSES, "cluster")
-"""Known encodings of a magnitude in time. In `cluster` a weight's pulses depend on the two weights that the format
-stores with it: either all three are at most 1, or one is zero and leaves its adder input to the high bits of the
-others. So three adder inputs do in one step what `parallel` needs six for; only two magnitudes of 3 in one cluster
-take a second step. Takes only vectors that the format can store.
+ENCODINGS: tuple[str, ...] = ("unary", "2s-unary", "bitplane", "parallel", "cluster")
+"""Known encodings of a magnitude in time, in the order of their numbers in the register map: a new one comes last.
+
+In `cluster` a weight's pulses depend on the two weights that the format stores with it: either all three are at most 1,
+or one is zero and leaves its adder input to the high bits of the others. So three adder inputs do in one step what
+`parallel` needs six for; only two magnitudes of 3 in one cluster take a second step. Takes only vectors that the format
+can store.
 """
 
 MAX_CYCLES: dict[str, int] = {name: max(map(len, pulses)) for name, pulses in PULSES.items()} | {"cluster": 2}
 """Steps of the slowest vector, which every vector takes without early termination."""
+
+STEP_BITS: dict[str, int] = {
+    name: max(value for steps in pulses for value in steps).bit_length() for name, pulses in PULSES.items()
+} | {"cluster": 2}
+"""Bits of the largest value that a weight contributes in one step: 1 where it is one or nothing."""
 
 
 def vector_cycles(max_magnitude: int, encoding: str = "unary", early_termination: bool = True) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from amaranth.sim import Simulator
+from amaranth_bench import simulate
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import read_liberty
@@ -13,12 +13,6 @@ from fineq_hw.array.processing_array import ArrayRow
 from fineq_hw.cells.activation_storage import ClockGate, Latch
 from fineq_hw.config import ArrayConfig
 from fineq_hw.export.verilog import convert
-
-
-def run(component, bench) -> None:
-    simulator = Simulator(component)
-    simulator.add_testbench(bench)
-    simulator.run()
 
 
 def test_latch_follows_and_keeps():
@@ -31,7 +25,7 @@ def test_latch_follows_and_keeps():
             ctx.set(latch.d, d)
             assert ctx.get(latch.q) == expected
 
-    run(latch, bench)
+    simulate(latch, bench, clocked=False)
 
 
 def test_clock_gate_passes_whole_high_phases_only():
@@ -48,7 +42,7 @@ def test_clock_gate_passes_whole_high_phases_only():
             ctx.set(gate.clk, 0)
             assert ctx.get(gate.gated_clk) == 0
 
-    run(gate, bench)
+    simulate(gate, bench, clocked=False)
 
 
 def write(directory, modules) -> list:

@@ -7,7 +7,7 @@ from itertools import product
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from fineq_hw.array.encodings import groups
+from fineq_hw.array.encodings.registry import groups
 from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
 from fineq_sim.reference.bits import pack
 from fineq_sim.reference.payloads import find_config

@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_NORMAL, OUTLIER_BITS
 from fineq.format.temporal import MAX_CYCLES, array_cycles
-from fineq_hw.array.encodings import groups
+from fineq_hw.array.encodings.registry import groups
 from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
 from fineq_sim.reference.bits import pack
 from fineq_sim.reference.payloads import find_config
