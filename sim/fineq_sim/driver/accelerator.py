@@ -21,12 +21,12 @@ from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, FIELDS, decode_desc
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat, result_bytes
 from fineq_hw.interface.registers import STAGES
-from fineq_sim.driver import images
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
 from fineq_sim.driver.jobs import Counters, Job, Linear, Result
 from fineq_sim.driver.memory import Allocator
 from fineq_sim.driver.registers import RegisterPort, describe, discover, error_name
 from fineq_sim.driver.transport import Transport
+from fineq_sim.reference import memory_image
 from fineq_sim.reference.vector_unit import fixed_point_scales, requantize_constants, to_fixed
 
 if TYPE_CHECKING:  # torch is not needed here, and slow to load
@@ -130,10 +130,10 @@ class Accelerator:
             biases = np.zeros(channels) if bias is None else to_fixed(np.asarray(bias))
         except ValueError as error:
             raise AcceleratorError(f"{name}: {error}") from error
-        image = images.weight_image(self.config, weights, inner)
+        image = memory_image.weight_image(self.config, weights, inner)
         address = self._store(image, f"the weights of {name}")
         try:
-            records = self._store(images.channel_image(multipliers, shifts, biases), f"the scales of {name}")
+            records = self._store(memory_image.channel_image(multipliers, shifts, biases), f"the scales of {name}")
         except AcceleratorError:
             self.memory.free(address)
             raise
@@ -185,7 +185,7 @@ class Accelerator:
             for job, (address, stride, size) in zip(jobs, places, strict=True):
                 image = self.transport.read_memory(address, stride * len(job.activations))
                 element = np.dtype(f"<i{size}")
-                values = images.read_results(image, len(job.activations), job.layer.channels, stride, element)
+                values = memory_image.read_results(image, len(job.activations), job.layer.channels, stride, element)
                 step = {"sums": None, "fixed": 2.0**-FRACTION_BITS, "int8": job.output_scale}[job.output]
                 results.append(Result(values, step, counters))
             return results
@@ -239,14 +239,14 @@ class Accelerator:
         for job in jobs:
             self._check(job)
             layer, tokens = job.layer, len(job.activations)
-            inner = images.stored_inner(layer.inner, self.config)
+            inner = memory_image.stored_inner(layer.inner, self.config)
             if id(job.activations) not in copies:
-                image = images.activation_image(self.config, job.activations)
+                image = memory_image.activation_image(self.config, job.activations)
                 copies[id(job.activations)] = self._store(image, f"the activations of {layer.name}")
                 taken.append(copies[id(job.activations)])
             output = OutputFormat[job.output.upper()]
             size = result_bytes(output)
-            stride = images.result_stride(layer.channels, np.dtype(f"i{size}"))
+            stride = memory_image.result_stride(layer.channels, np.dtype(f"i{size}"))
             destination = self.memory.allocate(stride * tokens, f"the results of {layer.name}")
             taken.append(destination)
             fields = {
@@ -264,7 +264,9 @@ class Accelerator:
             }
             if output is not OutputFormat.SUMS:
                 if id(job.scales) not in tokens_of:
-                    image = images.token_image(self.config, *_constants(fixed_point_scales, job.scales, layer.name))
+                    image = memory_image.token_image(
+                        self.config, *_constants(fixed_point_scales, job.scales, layer.name)
+                    )
                     tokens_of[id(job.scales)] = self._store(image, f"the token scales of {layer.name}")
                     taken.append(tokens_of[id(job.scales)])
                 fields |= {"channel_parameters": layer.parameters, "token_parameters": tokens_of[id(job.scales)]}
@@ -308,7 +310,7 @@ class Accelerator:
         work = 0
         for job in jobs:
             token_tiles = -(-len(job.activations) // self.config.array.rows)
-            inner = images.stored_inner(job.layer.inner, self.config)
+            inner = memory_image.stored_inner(job.layer.inner, self.config)
             vectors = token_tiles * inner_tiles(inner, self.config) * job.layer.channels
             values = job.activations.size + 4 * len(job.activations) * job.layer.channels
             work += vectors * MAX_MAGNITUDE + (values + token_tiles * job.layer.image_bytes) // self.config.bus_bytes

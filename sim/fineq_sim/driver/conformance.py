@@ -20,16 +20,8 @@ from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
 from fineq_sim.driver.functional import TIMELESS, FunctionalTransport
 from fineq_sim.driver.jobs import Job
-from fineq_sim.driver.samples import (
-    Prepared,
-    expected,
-    load,
-    random_activations,
-    random_codes,
-    shapes,
-    spoilt_descriptors,
-    sums,
-)
+from fineq_sim.driver.samples import Prepared, expected, load, shapes, spoilt_descriptors
+from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 
 
 def check_identification(machine: Accelerator) -> None:

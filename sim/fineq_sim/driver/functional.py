@@ -22,8 +22,9 @@ from fineq_hw.interface.descriptors import (
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
 from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
-from fineq_sim.driver import images
+from fineq_hw.lib.axi import Response
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
+from fineq_sim.reference import memory_image
 from fineq_sim.reference.tile_walk import nest_tiles
 from fineq_sim.reference.vector_unit import MAX_SHIFT, VectorSettings, vector_unit
 
@@ -256,15 +257,18 @@ class FunctionalTransport:
         size = tiles * config.activation_tile_bytes
         rows = self._rows(job["activations"], size, tokens, job["activation_stride"])
         image = self._span(job["weights"], groups * config.weight_chunk_bytes(channels))
-        weights = images.read_weight_image(config, image, channels, groups)[:, :inner]
+        weights = memory_image.read_weight_image(config, image, channels, groups)[:, :inner]
         # Integers far below 2^53: exact in float64, and fast.
-        activations = images.read_activations(config, rows, tiles)
+        activations = memory_image.read_activations(config, rows, tiles)
         values = (activations.astype(np.float64) @ weights.astype(np.float64).T).astype(np.int64)
         output = OutputFormat(job["output_format"])
         if output is not OutputFormat.SUMS:
-            span = self._span(job["channel_parameters"], channels * images.CHANNEL_RECORD.itemsize)
+            span = self._span(job["channel_parameters"], channels * memory_image.CHANNEL_RECORD.itemsize)
             records = self._span(job["token_parameters"], -(-tokens // config.array.rows) * config.token_tile_bytes)
-            channel, token = images.read_channels(span, channels), images.read_tokens(config, records, tokens)
+            channel, token = (
+                memory_image.read_channels(span, channels),
+                memory_image.read_tokens(config, records, tokens),
+            )
             settings = VectorSettings(
                 output,
                 ActivationFunction(job["function"]),
@@ -323,5 +327,5 @@ class FunctionalTransport:
             self._count_read(config.activation_tile_bytes, tiles * rows)
             self._count_read(config.weight_chunk_bytes(width), groups)
             if output is not OutputFormat.SUMS:
-                self._count_read(images.CHANNEL_RECORD.itemsize * width)
-                self._count_read(images.TOKEN_RECORD.itemsize * rows)
+                self._count_read(memory_image.CHANNEL_RECORD.itemsize * width)
+                self._count_read(memory_image.TOKEN_RECORD.itemsize * rows)

@@ -7,10 +7,11 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import ALIGNMENT
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_sim.bench.block_bench import BlockBench, ReadEngine
 from fineq_sim.bench.streams import StreamConsumer, assert_empty
 from fineq_sim.bench.testbench import reset
-from fineq_sim.benches.job_bench import BlockBench, ReadEngine
-from fineq_sim.driver.images import activation_image, inner_tiles
+from fineq_sim.reference.memory_image import activation_image
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import nest_tiles
 

@@ -6,11 +6,11 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from fineq_hw.lib.machine_streams import sums_group_layout
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_hw.interface.machine_streams import sums_group_layout
+from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.bench.testbench import settle
-from fineq_sim.benches.job_bench import BlockBench
-from fineq_sim.driver.images import inner_tiles
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import NestTile, nest_tiles
 

@@ -7,11 +7,12 @@ import numpy as np
 
 from fineq.format import pack
 from fineq_hw.config import MacConfig
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_sim.bench.block_bench import BlockBench, ReadEngine
 from fineq_sim.bench.streams import StreamConsumer, assert_empty
-from fineq_sim.benches.job_bench import BlockBench, ReadEngine
-from fineq_sim.driver.images import inner_tiles, weight_image
-from fineq_sim.driver.samples import random_codes
+from fineq_sim.reference.memory_image import weight_image
 from fineq_sim.reference.payloads import Payloads
+from fineq_sim.reference.random_layers import random_codes
 from fineq_sim.reference.tile_walk import nest_tiles
 
 BASE = 0x230

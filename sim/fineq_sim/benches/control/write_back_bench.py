@@ -5,10 +5,9 @@ from __future__ import annotations
 import cocotb
 from cocotb.triggers import ClockCycles
 
-from fineq_hw.interface.jobs import OutputFormat
-from fineq_hw.lib.machine_streams import transfer_layout
+from fineq_hw.interface.machine_streams import OutputFormat, transfer_layout
+from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.bench.streams import StreamConsumer
-from fineq_sim.benches.job_bench import BlockBench
 from fineq_sim.reference.tile_walk import nest_tiles
 
 BYTES = {OutputFormat.SUMS: 4, OutputFormat.FIXED: 4, OutputFormat.INT8: 1}

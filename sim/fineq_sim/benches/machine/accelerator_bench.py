@@ -16,8 +16,9 @@ from fineq_sim.bench.testbench import parameters, random_source
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
 from fineq_sim.driver.jobs import Job
-from fineq_sim.driver.samples import expected, load, random_activations, random_codes
+from fineq_sim.driver.samples import expected, load
 from fineq_sim.reference.payloads import find_config
+from fineq_sim.reference.random_layers import random_activations, random_codes
 
 MEMORY = 1 << 18
 

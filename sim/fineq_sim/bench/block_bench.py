@@ -10,11 +10,11 @@ import numpy as np
 from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_hw.interface.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_sim.bench.axi_memory import Transfer
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer
 from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
-from fineq_sim.driver.images import inner_tiles
 from fineq_sim.reference.payloads import find_config
 
 
