@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES, array_cycles
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
+from fineq_hw.config import ArrayConfig
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import settle
 from fineq_sim.reference.bits import pack
-from fineq_sim.reference.payloads import find_config
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Vector:
 class Model:
     """What the control unit must do, cycle by cycle."""
 
-    def __init__(self, config):
+    def __init__(self, config: ArrayConfig):
         self.config = config
         self.late_partials = config.encoding == "bitplane"
         self.row: int | None = 0  # next row to preload; None while computing
@@ -89,8 +89,8 @@ class Model:
 @cocotb.parametrize(busy=[0.2, 0.5, 0.95])
 async def follows_the_model(dut, busy):
     """`busy`: how often the other side of each handshake is there."""
-    config = find_config(parameters()["config"])
-    source = random_source(f"control {busy}")
+    tb: Bench[ArrayConfig] = Bench(dut, salt=f"control {busy}")
+    config, source = tb.config, tb.source
     likely = {
         "activations_valid": busy,
         "activations_last": 0.1,
@@ -101,26 +101,22 @@ async def follows_the_model(dut, busy):
         "results_ready": busy,
         "early_termination": 0.7,
     }
-    for name in (*likely, "magnitudes"):
-        getattr(dut, name).value = 0
-    start_clock(dut)
-    await reset(dut)
+    tb.drive(**dict.fromkeys((*likely, "magnitudes"), 0))
+    await tb.begin()
     model = Model(config)
     seen: set[int] = set()
     for cycle in range(3000):
         inputs = {name: int(source.random() < share) for name, share in likely.items()}
         largest = source.randint(0, MAX_MAGNITUDE)
         magnitudes = [source.randint(0, largest) for _ in range(config.columns)]
-        for name, value in inputs.items():
-            getattr(dut, name).value = value
-        dut.magnitudes.value = pack(magnitudes, MAGNITUDE_BITS)
+        tb.drive(**inputs, magnitudes=pack(magnitudes, MAGNITUDE_BITS))
         await settle()
         expected = model.outputs(inputs, magnitudes)
         for name, value in expected.items():
-            got = int(getattr(dut, name).value)
+            got = tb.read(name)
             assert got == value, f"cycle {cycle}: {name} is {got}, expected {value} (inputs {inputs})"
         model.clock(inputs, expected, magnitudes)
         if model.vector is not None:
             seen.add(model.vector.cycles)
-        await RisingEdge(dut.clk)
+        await tb.clock()
     assert seen == set(range(1, MAX_CYCLES[config.encoding] + 1)), f"only vectors of {seen} cycles were tried"
