@@ -13,6 +13,7 @@ Tests take it from `@cocotb.parametrize(stall=[0.0, 0.4])`, beside whatever else
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import cocotb
@@ -52,6 +53,7 @@ class Bench(Generic[Config]):
         self.config = cast(Config, None if which is None else find_config(which))
         self.source = random_source(salt)
         self.streams: list[StreamProducer | StreamConsumer] = []
+        self._running: list[Any] = []
         self.drive(**dict.fromkeys(self.inputs, 0))
 
     # -- streams ---------------------------------------------------------------------------------------------
@@ -85,8 +87,14 @@ class Bench(Generic[Config]):
 
     async def begin(self) -> None:
         """Clock, reset, streams."""
-        start_clock(self.dut)
+        self._running.append(start_clock(self.dut))
         await self.reset()
+
+    def end(self) -> None:
+        """Stop all that runs, so that another bench can begin in the same test."""
+        self.stop_streams()
+        for task in self._running:
+            task.cancel()
 
     async def reset(self, cycles: int = 2) -> None:
         """Reset the design; the streams start afresh."""
@@ -137,12 +145,12 @@ class Bench(Generic[Config]):
         await settle()
         return self.read(port)
 
-    def every_cycle(self, watch: Any) -> Any:
-        """Call `watch` after every clock edge, as long as the test runs or until the returned task is cancelled."""
+    def every_cycle(self, watch: Callable[[], None]) -> None:
+        """Call `watch` at every clock edge from now on."""
 
         async def run() -> None:
             while True:
                 await RisingEdge(self.dut.clk)
                 watch()
 
-        return cocotb.start_soon(run())
+        self._running.append(cocotb.start_soon(run()))

@@ -8,28 +8,26 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 from cocotb.task import bridge
-from cocotb.triggers import RisingEdge
 
-from fineq_hw.interface.jobs import ActivationFunction
+from fineq_hw.config import AcceleratorConfig
+from fineq_hw.interface.machine_streams import ActivationFunction
 from fineq_sim.bench.axi_memory import AddressMonitor, ChannelMonitor
-from fineq_sim.bench.testbench import parameters, random_source
+from fineq_sim.bench.bench import Bench
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
 from fineq_sim.driver.jobs import Job
 from fineq_sim.driver.samples import expected, load
-from fineq_sim.reference.payloads import find_config
 from fineq_sim.reference.random_layers import random_activations, random_codes
 
 MEMORY = 1 << 18
 
 
-class TB:
+class TB(Bench[AcceleratorConfig]):
     """The machine, its driver, and monitors on every channel of its memory port."""
 
     def __init__(self, dut, stall: float = 0.0) -> None:
-        self.dut, self.config = dut, find_config(parameters()["config"])
+        super().__init__(dut, stall, "accelerator")
         self.transport = CocotbTransport(dut, self.config, memory_size=MEMORY, stall=stall)
-        self.source = random_source("accelerator")
         self.rng = np.random.default_rng(self.source.getrandbits(32))
 
     async def begin(self) -> None:
@@ -85,13 +83,11 @@ async def counters_equal_the_pins(dut, stall):
     await tb.begin()
     stalled = 0
 
-    async def count() -> None:
+    def count() -> None:
         nonlocal stalled
-        while True:
-            await RisingEdge(dut.clk)
-            stalled += int(dut.m_axi_wvalid.value == 1 and dut.m_axi_wready.value == 0)
+        stalled += tb.read("m_axi_wvalid") and not tb.read("m_axi_wready")
 
-    cocotb.start_soon(count())
+    tb.every_cycle(count)
     job, codes = tb.random_job()
     result = await bridge(lambda: tb.machine.run_chain([job]))()
     assert np.array_equal(result[0].values, expected(job, codes))
