@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
-from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.reference.golden import make_golden
 from fineq_sim.reference.payloads import find_config
 from fineq_sim.runs import duts as designs
@@ -147,6 +147,35 @@ def _machine(name: str, bench: str, **options) -> Run:
     )
 
 
+_SMALLEST = ACCELERATORS["accelerator_5x7"]
+"""The accelerator with the smallest array and buffers."""
+
+
+def small_machines() -> dict[str, AcceleratorConfig]:
+    """For every named array of the smallest size, MAC arrays among them, a machine around it, by the array's name."""
+    size = (_SMALLEST.array.rows, _SMALLEST.array.columns)
+    arrays: dict[str, ArrayConfig | MacConfig] = {**ARRAYS, **MACS}
+    return {
+        name: replace(_SMALLEST, array=array) for name, array in arrays.items() if (array.rows, array.columns) == size
+    }
+
+
+def _around(name: str, config: AcceleratorConfig) -> Run:
+    """Legal and illegal work on a machine around a named array, without its long checks.
+
+    That of an encoding whose name cannot stand in Verilog as it is belongs to the lean regression.
+    """
+    return Run(
+        f"driver/around_{name}",
+        "machine.driver_bench",
+        partial(designs.accelerator_design, config),
+        {"config": asdict(config)},
+        simulators=_VERILATOR,
+        quick=not getattr(config.array, "encoding", "").isidentifier() and isinstance(config.array, ArrayConfig),
+        tests=r"check=(identification|sums|outputs|counters|refusals)/stall=0\.4",
+    )
+
+
 _ENCODED = ("2s_unary", "bitplane", "parallel", "cluster")
 """Ends of the names of arrays with other encodings than the paper's."""
 
@@ -265,6 +294,7 @@ def all_runs() -> list[Run]:
             _machine(name, "machine.driver_bench", simulators=simulators),
         ]
     runs.append(_machine("accelerator_5x7_cluster", "machine.driver_bench", simulators=_VERILATOR))
+    runs += [_around(name, config) for name, config in small_machines().items() if config not in ACCELERATORS.values()]
     for name in ("accelerator_16x16", "mac8x3_accelerator_16x16"):
         runs.append(_machine(name, "machine.accelerator_bench", simulators=_VERILATOR))
     return runs

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.runs.runner import Design, default_cache
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
 
 
 def _kept(top: str, key: str, make: Callable[[], Design], cache: Path | None) -> Design:
@@ -24,11 +29,20 @@ def _kept(top: str, key: str, make: Callable[[], Design], cache: Path | None) ->
     return made
 
 
-def _convert(top: str, component) -> Design:
-    from fineq_hw.export.verilog import convert
+def _convert(top: str, component: Component, check: bool = False) -> Design:
+    """The Verilog of a component; `check`: Verilator's lint must have nothing to say about it."""
+    from fineq_hw.export.verilog import convert, lint
 
     modules, _ = convert({top: component})
-    return Design(top, {f"{name}.v": text for name, text in modules.items()})
+    sources = {f"{name}.v": text for name, text in modules.items()}
+    if check:
+        with tempfile.TemporaryDirectory() as directory:
+            for name, text in sources.items():
+                write_text(Path(directory) / name, text)
+            complaints = lint(top, sorted(Path(directory).iterdir()))
+        if complaints:
+            raise ValueError(f"Verilator complains about the Verilog of {top}: {complaints[0]}")
+    return Design(top, sources)
 
 
 def component_design(
@@ -102,12 +116,17 @@ def component_design(
 
 
 def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> Design:
-    """The whole accelerator, or its MAC baseline if the configuration has a MAC array."""
+    """The whole accelerator, or its MAC baseline if the configuration has a MAC array; linted before it is kept.
+
+    Raises:
+        ToolError: Verilator, which lints, is missing.
+        ValueError: the lint has a complaint.
+    """
 
     def make() -> Design:
         from fineq_hw.accelerator import make_accelerator
 
-        return _convert("dut_accelerator", make_accelerator(config))
+        return _convert("dut_accelerator", make_accelerator(config), check=True)
 
     return _kept("dut_accelerator", repr(config), make, cache)
 
