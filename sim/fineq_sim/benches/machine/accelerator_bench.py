@@ -33,8 +33,8 @@ class TB(Bench[AcceleratorConfig]):
     async def begin(self) -> None:
         await self.transport.start()
         self.addresses = {channel: AddressMonitor(self.dut, channel, self.config) for channel in ("ar", "aw")}
-        self.read = ChannelMonitor(self.dut, "r", ("last",))
-        self.written = ChannelMonitor(self.dut, "w", ("strb", "last"))
+        self.words_read = ChannelMonitor(self.dut, "r", ("last",))
+        self.words_written = ChannelMonitor(self.dut, "w", ("strb", "last"))
         self.machine = await bridge(lambda: Accelerator(self.transport))()
 
     def random_job(self) -> tuple[Job, np.ndarray]:
@@ -71,7 +71,7 @@ async def random_chains(dut, stall):
     await tb.begin()
     for length in (1, 4, 2):
         await bridge(lambda length=length: tb.run_chain(length))()
-    for name, beats in (("ar", tb.read.beats), ("aw", tb.written.beats)):
+    for name, beats in (("ar", tb.words_read.beats), ("aw", tb.words_written.beats)):
         assert sum(burst for _, burst in tb.addresses[name].bursts()) == len(beats)
 
 
@@ -92,11 +92,11 @@ async def counters_equal_the_pins(dut, stall):
     result = await bridge(lambda: tb.machine.run_chain([job]))()
     assert np.array_equal(result[0].values, expected(job, codes))
     counters, size = result[0].counters, tb.config.bus_bytes
-    assert counters["memory_access_busy"] == len(tb.read.beats)
-    assert counters["bytes_read"] == size * len(tb.read.beats)
-    assert counters["write_back_busy"] == len(tb.written.beats)
-    assert counters["bytes_written"] == sum(beat.strb.bit_count() for beat in tb.written.beats)
+    assert counters["memory_access_busy"] == len(tb.words_read.beats)
+    assert counters["bytes_read"] == size * len(tb.words_read.beats)
+    assert counters["write_back_busy"] == len(tb.words_written.beats)
+    assert counters["bytes_written"] == sum(beat.strb.bit_count() for beat in tb.words_written.beats)
     assert counters["write_back_stall"] == stalled
-    first, last = tb.addresses["ar"].beats[0].cycle, tb.written.beats[-1].cycle
+    first, last = tb.addresses["ar"].beats[0].cycle, tb.words_written.beats[-1].cycle
     assert 0 < counters["cycles"] - (last - first) < 40, "busy from the start to the last answer"
     assert counters["jobs"] == 1
