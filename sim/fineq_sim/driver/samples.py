@@ -8,8 +8,8 @@ from fineq_hw.config import ALIGNMENT, AcceleratorConfig
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, encode_descriptor
 from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
 from fineq_sim.driver.accelerator import Accelerator
+from fineq_sim.driver.chain import Chain
 from fineq_sim.driver.jobs import Job, Linear
-from fineq_sim.reference import memory_image
 from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 from fineq_sim.reference.vector_unit import (
     VectorSettings,
@@ -63,9 +63,9 @@ class Prepared:
             random_activations(rng, tokens, inner),
         )
         self.job = Job(load(machine, self.codes, rng), self.activations, np.full(tokens, 0.02), output)
-        self.taken: list[int] = []
-        (fields,), ((self.destination, self.stride, self.size),) = machine._descriptors([self.job], self.taken)
-        self.fields = fields | {"last": 1, "next": 0}
+        chain = Chain([self.job], config, machine.memory, machine.transport)
+        (self.place,) = chain.places
+        self.fields = chain.descriptors[0] | {"last": 1, "next": 0}
         self.address = machine.memory.allocate(DESCRIPTOR_BYTES)
 
     def write(self, **changes: int) -> None:
@@ -78,9 +78,7 @@ class Prepared:
         self.machine.run_descriptors(self.address if address is None else address, 100_000)
 
     def read(self) -> np.ndarray:
-        tokens, channels = len(self.activations), len(self.codes)
-        image = self.machine.transport.read_memory(self.destination, tokens * self.stride)
-        return memory_image.read_results(image, tokens, channels, self.stride, np.dtype(f"<i{self.size}"))
+        return self.place.read(self.machine.transport, len(self.activations), len(self.codes))
 
     def check_usable(self) -> None:
         """The legal descriptor runs."""

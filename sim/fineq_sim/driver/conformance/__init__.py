@@ -1,0 +1,10 @@
+"""One test of driver and machine for every transport: the same checks on the functional model and on the RTL.
+
+Each function of `CHECKS` takes a fresh `Accelerator`, works with it and asserts. What a machine must do is taken
+from numpy, from `fineq_sim.reference.vector_unit` and from the functional model, never from the machine itself.
+"""
+
+from fineq_sim.driver.conformance import recovery, refusals, results  # noqa: F401  (they fill the list)
+from fineq_sim.driver.conformance.registry import CHECKS
+
+__all__ = ["CHECKS"]
