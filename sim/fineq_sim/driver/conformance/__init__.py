@@ -4,7 +4,10 @@ Each function of `CHECKS` takes a fresh `Accelerator`, works with it and asserts
 from numpy, from `fineq_sim.reference.vector_unit` and from the functional model, never from the machine itself.
 """
 
-from fineq_sim.driver.conformance import recovery, refusals, results  # noqa: F401  (they fill the list)
-from fineq_sim.driver.conformance.registry import CHECKS
+from fineq_sim.driver.conformance import recovery, refusals, results
+from fineq_sim.driver.conformance.registry import Check
+
+CHECKS: dict[str, Check] = {**results.CHECKS, **refusals.CHECKS, **recovery.CHECKS}
+"""Every check by name."""
 
 __all__ = ["CHECKS"]

@@ -9,13 +9,15 @@ import numpy as np
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.lib.axi import Response
 from fineq_sim.driver.accelerator import Accelerator
-from fineq_sim.driver.conformance.registry import check, check_counters_of, model_of, refused
+from fineq_sim.driver.conformance.registry import CheckList, check_counters_of, model_of, refused
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
 from fineq_sim.driver.samples import Prepared, load
 from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 
+CHECKS = CheckList()
 
-@check("abort")
+
+@CHECKS.add("abort")
 def check_abort(machine: Accelerator) -> None:
     """An abort in the middle of a job, at many moments: idle, the reason recorded, restart clean, counters too."""
     rng = np.random.default_rng(7)
@@ -42,7 +44,7 @@ def check_abort(machine: Accelerator) -> None:
         assert np.array_equal(machine.run(layer, activations).values, sums(activations, codes)), cycles
 
 
-@check("reset_line")
+@CHECKS.add("reset_line")
 def check_reset_line(machine: Accelerator) -> None:
     """The reset line in the middle of a job, at many moments: registers as new, nothing left of the job."""
     rng = np.random.default_rng(8)
@@ -64,7 +66,7 @@ def check_reset_line(machine: Accelerator) -> None:
         assert np.array_equal(after.run(layer, activations).values, sums(activations, codes)), cycles
 
 
-@check("timeout")
+@CHECKS.add("timeout")
 def check_timeout(machine: Accelerator) -> None:
     """A chain that takes too long: the driver says where it was, and the machine is usable again."""
     prepared = Prepared(machine)
@@ -79,7 +81,7 @@ def check_timeout(machine: Accelerator) -> None:
     prepared.check_usable()
 
 
-@check("bus_errors")
+@CHECKS.add("bus_errors")
 def check_bus_errors(machine: Accelerator) -> None:
     """A memory that answers with an error, in every region: reported with its address, the machine stays usable."""
     transport = machine.transport
@@ -101,7 +103,7 @@ def check_bus_errors(machine: Accelerator) -> None:
             prepared.check_usable()
 
 
-@check("full_memory")
+@CHECKS.add("full_memory")
 def check_full_memory(machine: Accelerator) -> None:
     """Layers beyond the memory are refused by the driver; what is unloaded can be used again."""
     rng = np.random.default_rng(8)

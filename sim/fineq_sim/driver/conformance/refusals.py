@@ -9,12 +9,14 @@ from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.machine_streams import OutputFormat
 from fineq_hw.interface.registers import REGISTERS
 from fineq_sim.driver.accelerator import Accelerator
-from fineq_sim.driver.conformance.registry import check, refused
+from fineq_sim.driver.conformance.registry import CheckList, refused
 from fineq_sim.driver.exceptions import AcceleratorError
 from fineq_sim.driver.samples import Prepared, spoilt_descriptors
 
+CHECKS = CheckList()
 
-@check("refusals")
+
+@CHECKS.add("refusals")
 def check_refusals(machine: Accelerator) -> None:
     """Descriptors that are illegal in every field: the right code, nothing written, the machine stays usable."""
     prepared = Prepared(machine)
@@ -37,7 +39,7 @@ def check_refusals(machine: Accelerator) -> None:
     prepared.check_usable()
 
 
-@check("memory_is_untouched")
+@CHECKS.add("memory_is_untouched")
 def check_memory_is_untouched(machine: Accelerator) -> None:
     """A job changes the elements of its result and not one byte more."""
     transport = machine.transport
@@ -58,7 +60,7 @@ def check_memory_is_untouched(machine: Accelerator) -> None:
         assert not changed.any(), (output, np.flatnonzero(changed)[:8])
 
 
-@check("register_accesses")
+@CHECKS.add("register_accesses")
 def check_register_accesses(machine: Accelerator) -> None:
     """Accesses that are not allowed are answered with an error, recorded, and change nothing."""
     transport, registers = machine.transport, machine.registers
@@ -78,7 +80,7 @@ def check_register_accesses(machine: Accelerator) -> None:
     assert registers.read("MAGIC") == magic.reset(machine.config)
 
 
-@check("start_while_busy")
+@CHECKS.add("start_while_busy")
 def check_start_while_busy(machine: Accelerator) -> None:
     """A second start and a change of the memory window are refused; the running chain is not disturbed."""
     prepared = Prepared(machine)

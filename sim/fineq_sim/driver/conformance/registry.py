@@ -1,4 +1,4 @@
-"""The list of checks, and what several of them need."""
+"""How checks are listed, and what several of them need."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from fineq_sim.driver.functional import TIMELESS, FunctionalTransport
 
 Check = Callable[[Accelerator], None]
 
-CHECKS: dict[str, Check] = {}
-"""Every check by name."""
 
+class CheckList(dict[str, Check]):
+    """Checks by name, in the order in which they were defined."""
 
-def check(name: str) -> Callable[[Check], Check]:
-    """Put a function into `CHECKS`."""
+    def add(self, name: str) -> Callable[[Check], Check]:
+        """Decorator of a check."""
 
-    def register(function: Check) -> Check:
-        CHECKS[name] = function
-        return function
+        def register(function: Check) -> Check:
+            self[name] = function
+            return function
 
-    return register
+        return register
 
 
 def refused(run: Callable[[], None]) -> AcceleratorError:

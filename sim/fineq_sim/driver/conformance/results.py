@@ -6,13 +6,15 @@ import numpy as np
 
 from fineq_hw.interface.machine_streams import ActivationFunction
 from fineq_sim.driver.accelerator import Accelerator
-from fineq_sim.driver.conformance.registry import check, check_counters_of, model_of
+from fineq_sim.driver.conformance.registry import CheckList, check_counters_of, model_of
 from fineq_sim.driver.jobs import Job
 from fineq_sim.driver.samples import expected, load, shapes
 from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 
+CHECKS = CheckList()
 
-@check("identification")
+
+@CHECKS.add("identification")
 def check_identification(machine: Accelerator) -> None:
     """The driver finds out what it is connected to."""
     config = machine.config
@@ -22,7 +24,7 @@ def check_identification(machine: Accelerator) -> None:
         assert getattr(config, name) == getattr(known, name), name
 
 
-@check("sums")
+@CHECKS.add("sums")
 def check_sums(machine: Accelerator) -> None:
     """Integer sums of layers of many shapes, with and without early termination."""
     rng = np.random.default_rng(1)
@@ -38,7 +40,7 @@ def check_sums(machine: Accelerator) -> None:
         machine.unload(layer)
 
 
-@check("outputs")
+@CHECKS.add("outputs")
 def check_outputs(machine: Accelerator) -> None:
     """Every output format with every function, against the reference of the vector unit."""
     rng = np.random.default_rng(2)
@@ -53,7 +55,7 @@ def check_outputs(machine: Accelerator) -> None:
             assert np.array_equal(machine.run_chain([job])[0].values, expected(job, codes)), (output, function)
 
 
-@check("chain")
+@CHECKS.add("chain")
 def check_chain(machine: Accelerator) -> None:
     """Several descriptors in one chain, some with the same activations."""
     rng = np.random.default_rng(3)
@@ -74,7 +76,7 @@ def check_chain(machine: Accelerator) -> None:
     assert machine.registers.read("TAG") == len(jobs) - 1
 
 
-@check("counters")
+@CHECKS.add("counters")
 def check_counters(machine: Accelerator) -> None:
     """All counters that follow from the work alone equal those of the functional model."""
     rng = np.random.default_rng(4)
