@@ -1,8 +1,11 @@
 """The catalog: no named array is left without a machine around it, and no two runs share a name."""
 
+import re
+
 import pytest
 
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS
+from fineq_sim.benches.machine import driver_bench
 from fineq_sim.runs.catalog import all_runs, select, small_machines
 from fineq_sim.runs.duts import accelerator_design
 
@@ -49,3 +52,11 @@ def test_a_machine_is_linted_before_it_is_run(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="^Verilator complains about the Verilog of dut_accelerator: %Warning: dut_"):
         accelerator_design(ACCELERATORS["accelerator_5x7"], tmp_path)
     assert not list(tmp_path.rglob("*.json")), "it was kept all the same"
+
+
+def test_chosen_tests_of_the_driver_exist():
+    """A pattern that meets no test would leave a machine untried."""
+    names = [test.name for test in driver_bench.test_driver.generate_tests()]
+    for run in select("verilator", "driver/around"):
+        assert run.tests is not None
+        assert len([name for name in names if re.search(run.tests, name)]) == 5
