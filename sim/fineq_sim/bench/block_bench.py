@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
 import cocotb
 import numpy as np
@@ -23,7 +23,7 @@ class BlockBench(Bench[AcceleratorConfig]):
         rng: random numbers, as `source`, for numpy.
     """
 
-    inputs = ("start", "job")
+    inputs: ClassVar[tuple[str, ...]] = ("start", "job")
 
     def __init__(self, dut: Any, stall: float = 0.0) -> None:
         super().__init__(dut, stall, "block ")

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import fineq.format as block_format
 from fineq.format import MAX_MAGNITUDE
@@ -91,13 +92,13 @@ class Accelerator:
         return self._load(blocks, packed.shape, packed.scales.cpu().numpy(), bias, name)
 
     def load_integers(
-        self, codes: np.ndarray, scales: np.ndarray, bias: np.ndarray | None = None, name: str = "layer"
+        self, codes: np.ndarray, scales: ArrayLike, bias: np.ndarray | None = None, name: str = "layer"
     ) -> Linear:
         """Put integer weights into device memory: for the MAC accelerators, whose weights may have 8 bits.
 
         Args:
             codes: integers [N, K], within the accelerator's weight width.
-            scales: float [N].
+            scales: float [N], or one for all.
             bias, name: see `load_linear`.
 
         Raises:
@@ -116,7 +117,9 @@ class Accelerator:
         weights = codes if isinstance(self.config.array, MacConfig) else block_format.pack(codes)
         return self._load(weights, codes.shape, scales, bias, name)
 
-    def _load(self, weights: np.ndarray, shape: tuple[int, int], scales: np.ndarray, bias, name: str) -> Linear:
+    def _load(
+        self, weights: np.ndarray, shape: tuple[int, int], scales: ArrayLike, bias: np.ndarray | None, name: str
+    ) -> Linear:
         channels, inner = shape
         try:
             multipliers, shifts = fixed_point_scales(np.broadcast_to(scales, (channels,)))

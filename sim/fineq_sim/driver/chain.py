@@ -173,7 +173,7 @@ def check_job(job: Job) -> None:
         if value.upper() not in known.__members__:
             names = ", ".join(each.lower() for each in known.__members__)
             raise AcceleratorError(f"unknown {what} {value!r} for {name}: choose one of {names}")
-    if job.output != "sums" and np.shape(job.scales) != (len(activations),):
+    if job.output != "sums" and (job.scales is None or np.shape(job.scales) != (len(activations),)):
         raise AcceleratorError(
             f"the output {job.output} of {name} needs `scales`, one for each of the {len(activations)} tokens"
         )

@@ -37,7 +37,9 @@ def expected(job: Job, codes: np.ndarray) -> np.ndarray:
     values = sums(job.activations, codes)
     if job.output == "sums":
         return vector_unit(settings, values)
+    assert job.scales is not None
     if job.output == "int8":
+        assert job.output_scale is not None
         settings = VectorSettings(settings.output_format, settings.function, *requantize_constants(job.output_scale))
     scales, bias = _SCALES[id(job.layer)]
     return vector_unit(settings, values, *fixed_point_scales(scales), to_fixed(bias), *fixed_point_scales(job.scales))

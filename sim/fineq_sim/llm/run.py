@@ -227,6 +227,7 @@ def _generate(
         generated.append(token)
         said = tokenizer.decode([*prompt, *generated])
         counters = executor.statistics.total().counters
+        assert counters is not None, "a token was generated without a run of the machine"
         so_far = counters.cycles or 0
         if len(generated) == 1:  # the prompt is behind it: no measure for the rest
             first = time.monotonic()

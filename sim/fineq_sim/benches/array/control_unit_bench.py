@@ -39,23 +39,22 @@ class Model:
         blocked = self.result is not None and not inputs["results_ready"]
         # The second plane doubles the sum so far, so a partial sum has to wait for the last step.
         taking = vector is not None and vector.done == (vector.cycles - 1 if self.late_partials else 0)
-        wants_partial = taking and vector.accumulate
+        wants_partial = vector is not None and taking and vector.accumulate
         computing = vector is not None and not blocked and not (wants_partial and not inputs["partials_valid"])
-        finishing = computing and vector.done == vector.cycles - 1
-        loading = self.row is not None
-        accepts = not loading and (vector is None or (finishing and not vector.last))
+        finishing = vector is not None and computing and vector.done == vector.cycles - 1
+        accepts = self.row is None and (vector is None or (finishing and not vector.last))
         expected = {
-            "activations_ready": int(loading),
+            "activations_ready": int(self.row is not None),
             "weights_ready": int(accepts),
             "partials_ready": int(wants_partial and not blocked),
             "results_valid": int(self.result is not None),
-            "load": (1 << self.row) if loading and inputs["activations_valid"] else 0,
+            "load": (1 << self.row) if self.row is not None and inputs["activations_valid"] else 0,
             "load_weights": int(accepts and inputs["weights_valid"]),
             "computing": int(computing),
         }
         if self.result is not None:
             expected["results_last"] = int(self.result)
-        if computing:
+        if vector is not None and computing:
             expected |= {
                 "hold": int(vector.done > 0),
                 "take_partial": int(wants_partial),
@@ -70,7 +69,7 @@ class Model:
     def clock(self, inputs: dict[str, int], outputs: dict[str, int], magnitudes: list[int]) -> None:
         if inputs["results_ready"]:
             self.result = None
-        if outputs["computing"]:
+        if self.vector is not None and outputs["computing"]:
             self.vector.done += 1
             if self.vector.done == self.vector.cycles:
                 self.result = self.vector.last
@@ -80,7 +79,7 @@ class Model:
         if outputs["load_weights"]:
             cycles = self.cycles(inputs, magnitudes)
             self.vector = Vector(cycles, bool(inputs["weights_accumulate"]), bool(inputs["weights_last"]))
-        if outputs["load"]:
+        if self.row is not None and outputs["load"]:
             ends = inputs["activations_last"] or self.row == self.config.rows - 1
             self.row = None if ends else self.row + 1
 

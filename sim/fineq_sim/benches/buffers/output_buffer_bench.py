@@ -26,7 +26,7 @@ class TB(BlockBench):
         addends = self.rng.integers(-1 << bits - 4, 1 << bits - 4, (tiles, tile.channels, rows)) // tiles
         for k in range(tiles):
             for channel in range(tile.channels):
-                start = 0
+                start: int | np.ndarray = 0
                 if k:
                     (payload,) = await self.partials.receive(1)
                     start = np.array(self.payloads.results(payload)[0])

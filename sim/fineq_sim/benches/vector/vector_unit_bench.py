@@ -81,9 +81,15 @@ class TB(Bench[AcceleratorConfig]):
         self._expect(row, multiplier, shift)
 
     def _expect(self, row: list[Channel], multiplier: int, shift: int) -> None:
-        columns = [[getattr(channel, name) for channel in row] for name in ("multiplier", "shift", "bias")]
-        sums = [[channel.sum for channel in row]]
-        results = vector_unit(self.job, sums, *columns, multiplier, shift)[0]
+        results = vector_unit(
+            self.job,
+            [[channel.sum for channel in row]],
+            [channel.multiplier for channel in row],
+            [channel.shift for channel in row],
+            [channel.bias for channel in row],
+            multiplier,
+            shift,
+        )[0]
         size = self.config.bus_bytes
         data = results.astype(results.dtype.newbyteorder("<")).tobytes()
         for start in range(0, len(data), size):

@@ -11,6 +11,7 @@ from fineq_hw.lib.axi import Response
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.conformance.registry import CheckList, check_counters_of, model_of, refused
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
+from fineq_sim.driver.jobs import Linear
 from fineq_sim.driver.samples import Prepared, load
 from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 
@@ -99,6 +100,7 @@ def check_bus_errors(machine: Accelerator) -> None:
             assert error.code == f"{direction}_{kind}_ERROR", (region, str(error))
             word = machine.config.bus_bytes
             burst = 256 * word
+            assert error.address is not None
             assert address // word * word - burst < error.address <= address, (region, str(error))
             prepared.check_usable()
 
@@ -108,7 +110,8 @@ def check_full_memory(machine: Accelerator) -> None:
     """Layers beyond the memory are refused by the driver; what is unloaded can be used again."""
     rng = np.random.default_rng(8)
     codes = random_codes(machine.config, rng, 64, machine.config.array.columns)
-    free, layers = machine.memory.free_bytes, []
+    free = machine.memory.free_bytes
+    layers: list[Linear] = []
     with contextlib.suppress(AcceleratorError):
         while len(layers) < 40:
             layers.append(load(machine, codes, rng))

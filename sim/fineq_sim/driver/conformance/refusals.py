@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from fineq_hw.interface.descriptors import encode_descriptor
@@ -35,7 +37,7 @@ def check_refusals(machine: Accelerator) -> None:
         assert machine.registers.fields("ERROR")["detail"] in (0, offset // 4 * 4)
     for address, code in ((prepared.address + 4, "DESCRIPTOR_MISALIGNED"), (1 << 15 << 16, "DESCRIPTOR_OUTSIDE")):
         if address >> machine.config.address_bits == 0:
-            assert refused(lambda address=address: prepared.run(address)).code == code
+            assert refused(partial(prepared.run, address)).code == code
     prepared.check_usable()
 
 

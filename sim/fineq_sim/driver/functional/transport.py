@@ -42,7 +42,7 @@ class FunctionalTransport:
     """
 
     cycle_accurate = False
-    fault_responses = (Response.SLVERR.value, Response.DECERR.value)
+    fault_responses: tuple[int, ...] = (Response.SLVERR.value, Response.DECERR.value)
 
     def __init__(
         self, config: str | AcceleratorConfig, *, memory_base: int = 0, memory_size: int = DEFAULT_MEMORY
@@ -190,6 +190,7 @@ class FunctionalTransport:
             self._values[f"COUNTER_{name.upper()}"] += amount
 
     def _job(self) -> None:
+        assert self._next is not None
         address, window = self._next, (self._values["MEMORY_BASE"], self._values["MEMORY_LIMIT"])
         self._values["CURRENT_DESCRIPTOR"] = address
         refusal = check_address(address, *window)
