@@ -118,7 +118,7 @@ class Accelerator:
         return self._load(weights, codes.shape, scales, bias, name)
 
     def _load(
-        self, weights: np.ndarray, shape: tuple[int, int], scales: ArrayLike, bias: np.ndarray | None, name: str
+        self, weights: np.ndarray, shape: Sequence[int], scales: ArrayLike, bias: np.ndarray | None, name: str
     ) -> Linear:
         channels, inner = shape
         try:

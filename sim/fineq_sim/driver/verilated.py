@@ -18,7 +18,7 @@ import numpy as np
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
 from fineq_hw.interface.bus import Response
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
-from fineq_sim.runs import duts as designs
+from fineq_sim.runs.duts import accelerator_design
 from fineq_sim.runs.simulators import SimulatorError
 from fineq_sim.runs.verilated_program import build_program
 
@@ -38,7 +38,7 @@ def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
     Raises:
         SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
     """
-    design = designs.accelerator_design(config, cache)
+    design = accelerator_design(config, cache)
     return build_program(f"{design.top}-{config.array.rows}x{config.array.columns}", design, _HARNESS, cache)
 
 

@@ -16,15 +16,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from fineq_sim.runs import regression_report as report
-from fineq_sim.runs import simulators
-from fineq_sim.runs.catalog import Run, select
+from fineq_sim.runs import regression_report, simulators
+from fineq_sim.runs.catalog import BenchRun, select
 from fineq_sim.runs.runner import RunResult, default_cache, run
 from fineq_sim.runs.simulators import SimulatorError
 
 
 def execute(
-    entry: Run, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
+    entry: BenchRun, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
 ) -> RunResult:
     """Run one entry of the catalog. Safe to call in a process of its own."""
     started = time.monotonic()
@@ -52,7 +51,7 @@ def execute(
 
 
 def regress(
-    entries: Sequence[Run],
+    entries: Sequence[BenchRun],
     simulator: str,
     output: Path,
     *,
@@ -127,17 +126,17 @@ def main(
             )
         order = {entry.name: number for number, entry in enumerate(entries)}
         results.sort(key=lambda result: order[result.name])
-        report.write_text(output / "results.xml", report.junit(results))
-        report.write_text(output / "summary.md", report.markdown(results))
+        regression_report.write_text(output / "results.xml", regression_report.junit(results))
+        regression_report.write_text(output / "summary.md", regression_report.markdown(results))
     except (SimulatorError, ValueError) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"cannot write to {error.filename or output}: {error.strerror}")
-    report.print_table(results, console)
+    regression_report.print_table(results, console)
     failed = [result for result in results if not result.passed]
     for result in failed:
         command = f"fineq sim --simulator {simulator} --only '{result.name}' --seed {seed}"
-        print("\n".join(report.failures(result, f"{command} --output {output} --waves")), file=sys.stderr)
+        print("\n".join(regression_report.failures(result, f"{command} --output {output} --waves")), file=sys.stderr)
     waves_written = [path for result in results for path in result.waves]
     if waves_written:
         print(f"waveforms: {len(waves_written)} files under {output}")

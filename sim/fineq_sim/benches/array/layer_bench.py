@@ -12,7 +12,7 @@ from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
 from fineq_sim.reference.core_cycles import layer_cycles
 from fineq_sim.reference.golden import Golden, read_golden
-from fineq_sim.reference.layer_partition import Tile, tile_inputs, tiles, weight_lines
+from fineq_sim.reference.layer_partition import LayerTile, tile_inputs, tiles, weight_lines
 from fineq_sim.reference.payloads import Payloads
 
 
@@ -29,7 +29,7 @@ class TB(Bench[ArrayConfig]):
         self.partials = self.producer("partials")
         self.results = self.consumer("results")
 
-    def beats(self, tile: Tile):
+    def beats(self, tile: LayerTile):
         """Weight beats of one tile, one per output channel."""
         channels = len(self.golden.codes)
         for channel in range(channels):
