@@ -11,7 +11,7 @@ import numpy as np
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.descriptors import inner_tiles
-from fineq_hw.interface.machine_streams import job_layout, read_word_layout, transfer_layout
+from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_sim.bench.axi_memory import Transfer
 from fineq_sim.bench.bench import Bench
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 import fineq.format as block_format
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import MacConfig
-from fineq_hw.interface.machine_streams import FRACTION_BITS
+from fineq_hw.interface.jobs import FRACTION_BITS
 from fineq_sim.driver.chain import Chain, chain_limit
 from fineq_sim.driver.diagnosis import refusal, what_it_does
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout

@@ -9,13 +9,8 @@ import numpy as np
 
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.descriptors import (
-    DESCRIPTOR_BYTES,
-    encode_descriptor,
-    inner_tiles,
-    result_bytes,
-)
-from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
+from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, encode_descriptor, inner_tiles
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
 from fineq_sim.driver.exceptions import AcceleratorError
 from fineq_sim.driver.jobs import Job
 from fineq_sim.driver.memory import Allocator

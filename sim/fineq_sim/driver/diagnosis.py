@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fineq_hw.interface.descriptors import (
-    DESCRIPTOR_BYTES,
-    FIELDS,
-    decode_descriptor,
-)
+from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, FIELDS, decode_descriptor
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.registers import STAGES
 from fineq_sim.driver.exceptions import AcceleratorError

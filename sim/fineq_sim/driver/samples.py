@@ -6,7 +6,7 @@ import numpy as np
 
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, encode_descriptor
-from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.chain import Chain
 from fineq_sim.driver.jobs import Job, Linear

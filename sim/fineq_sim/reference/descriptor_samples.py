@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig
-from fineq_hw.interface.descriptors import (
-    DESCRIPTOR_BYTES,
-    RESERVED_MASK,
-    encode_descriptor,
-    region_bytes,
-    result_bytes,
-)
+from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, RESERVED_MASK, encode_descriptor, region_bytes
 from fineq_hw.interface.error_codes import MISALIGNED, OUTSIDE, OVERLAPPED, REGIONS, ErrorCode
-from fineq_hw.interface.machine_streams import ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
 
 
 @dataclass

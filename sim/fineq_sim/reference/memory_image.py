@@ -13,7 +13,7 @@ import fineq.format as block_format
 from fineq.format.temporal import input_order
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.interface.descriptors import inner_tiles
-from fineq_hw.interface.machine_streams import channel_parameters_layout, token_parameters_layout
+from fineq_hw.interface.records import CHANNEL_PARAMETERS, TOKEN_PARAMETERS, Record, record_bytes
 from fineq_sim.reference import layer_partition
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS

@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 
 from fineq_hw.interface.descriptors import inner_tiles
-from fineq_hw.interface.machine_streams import sums_group_layout
+from fineq_hw.lib.machine_streams import sums_group_layout
 from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import NestTile, nest_tiles

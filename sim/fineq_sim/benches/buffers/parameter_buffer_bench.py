@@ -5,7 +5,8 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 
-from fineq_hw.interface.machine_streams import OutputFormat, scaled_group_layout, sums_group_layout
+from fineq_hw.interface.jobs import OutputFormat
+from fineq_hw.lib.machine_streams import scaled_group_layout, sums_group_layout
 from fineq_sim.bench.block_bench import BlockBench, ReadEngine
 from fineq_sim.reference.memory_image import channel_image, token_image
 from fineq_sim.reference.tile_walk import nest_tiles

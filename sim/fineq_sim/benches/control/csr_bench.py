@@ -5,7 +5,7 @@ from __future__ import annotations
 import cocotb
 from cocotbext.axi import AxiResp
 
-from fineq_hw.control.csr import fault_layout
+from fineq_hw.control.structs import fault_layout
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.registers import ADDRESS_BITS, REGISTERS, WORD_BYTES, Register
 from fineq_sim.bench.register_bench import RegisterBench

@@ -6,7 +6,8 @@ from collections import Counter as Tally
 
 import cocotb
 
-from fineq_hw.interface.registers import COUNTERS, REGISTERS, WORD_BYTES, counter_events_layout, counter_offset
+from fineq_hw.control.structs import counter_events_layout
+from fineq_hw.interface.registers import COUNTERS, REGISTERS, WORD_BYTES, counter_offset
 from fineq_sim.bench.register_bench import RegisterBench
 from fineq_sim.bench.testbench import random_source
 

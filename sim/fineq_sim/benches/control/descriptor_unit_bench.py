@@ -24,12 +24,8 @@ from fineq_hw.interface.descriptors import (
     region_bytes,
 )
 from fineq_hw.interface.error_codes import READ_FAULT, REGIONS, ErrorCode
-from fineq_hw.interface.machine_streams import (
-    OutputFormat,
-    job_layout,
-    read_word_layout,
-    transfer_layout,
-)
+from fineq_hw.interface.jobs import OutputFormat
+from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.descriptor_samples import Legal, illegal, legal

@@ -5,11 +5,11 @@ from __future__ import annotations
 import cocotb
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.control.csr import fault_layout
-from fineq_hw.control.descriptor_unit import checked_job_layout
+from fineq_hw.control.structs import checked_job_layout, fault_layout
+from fineq_hw.interface.bus import Response
 from fineq_hw.interface.error_codes import READ_FAULT, WRITE_FAULT, ErrorCode
-from fineq_hw.interface.machine_streams import job_layout
-from fineq_hw.lib.axi import Response, bus_error_layout
+from fineq_hw.lib.axi import bus_error_layout
+from fineq_hw.lib.machine_streams import job_layout
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import settle
 

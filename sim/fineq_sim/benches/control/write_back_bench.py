@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import cocotb
 
-from fineq_hw.interface.machine_streams import OutputFormat, transfer_layout
+from fineq_hw.interface.jobs import OutputFormat
+from fineq_hw.lib.machine_streams import transfer_layout
 from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.reference.tile_walk import nest_tiles
 

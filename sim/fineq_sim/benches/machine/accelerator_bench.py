@@ -10,7 +10,7 @@ import numpy as np
 from cocotb.task import bridge
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.machine_streams import ActivationFunction
+from fineq_hw.interface.jobs import ActivationFunction
 from fineq_sim.bench.axi_memory import AddressMonitor, ChannelMonitor
 from fineq_sim.bench.bench import Bench
 from fineq_sim.driver.accelerator import Accelerator

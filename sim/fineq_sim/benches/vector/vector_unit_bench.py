@@ -8,14 +8,7 @@ from dataclasses import dataclass
 import cocotb
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.machine_streams import (
-    FRACTION_BITS,
-    ActivationFunction,
-    OutputFormat,
-    job_layout,
-    scaled_group_layout,
-    write_word_layout,
-)
+from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat
 from fineq_hw.latencies import VECTOR_UNIT_LATENCY
 from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_word_layout
 from fineq_hw.vector.activation_functions import TABLE_FUNCTIONS

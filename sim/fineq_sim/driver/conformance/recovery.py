@@ -6,8 +6,8 @@ import contextlib
 
 import numpy as np
 
+from fineq_hw.interface.bus import Response
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.lib.axi import Response
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.conformance.registry import CheckList, check_counters_of, model_of, refused
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout

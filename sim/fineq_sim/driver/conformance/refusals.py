@@ -8,7 +8,7 @@ import numpy as np
 
 from fineq_hw.interface.descriptors import encode_descriptor
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.interface.machine_streams import OutputFormat
+from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.interface.registers import REGISTERS
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.conformance.registry import CheckList, refused

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fineq_hw.interface.machine_streams import ActivationFunction
+from fineq_hw.interface.jobs import ActivationFunction
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.conformance.registry import CheckList, check_counters_of, model_of
 from fineq_sim.driver.jobs import Job

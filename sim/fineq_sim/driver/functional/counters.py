@@ -9,12 +9,8 @@ import numpy as np
 
 from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.config import AcceleratorConfig, MacConfig
-from fineq_hw.interface.descriptors import (
-    inner_tiles,
-    line_groups,
-    result_bytes,
-)
-from fineq_hw.interface.machine_streams import OutputFormat
+from fineq_hw.interface.descriptors import inner_tiles, line_groups
+from fineq_hw.interface.jobs import OutputFormat, result_bytes
 from fineq_hw.interface.registers import COUNTERS
 from fineq_sim.reference import memory_image
 from fineq_sim.reference.tile_walk import nest_tiles

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fineq_hw.interface.bus import Response
 from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.lib.axi import Response
 
 
 class Stop(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fineq_hw.config import AcceleratorConfig
+from fineq_hw.interface.bus import Response
 from fineq_hw.interface.descriptors import (
     DESCRIPTOR_BYTES,
     check_address,
@@ -20,7 +21,6 @@ from fineq_hw.interface.descriptors import (
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
 from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
-from fineq_hw.lib.axi import Response
 from fineq_sim.driver.functional.counters import job_counters, read_counters
 from fineq_sim.driver.functional.memory import FunctionalMemory, Stop
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
