@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,8 @@ class Memory:
             raise ValueError(f"no memory at {address:#x}")
 
 
-def _pauses(name: str, share: float):
+def pauses(name: str, share: float) -> Iterator[bool]:
+    """For a channel of a bus model: whether it waits, cycle by cycle, in about `share` of them."""
     stall = stalls(random_source(f"pause {name}"), share)
     while True:
         yield stall()
@@ -76,7 +78,7 @@ def write_memory(dut, memory: Memory, stall: float = 0.0, response: Response = R
 def _prepare(slave, channels: tuple[str, ...], answers, field: str, stall: float, response: Response) -> None:
     if stall:
         for name in channels:
-            getattr(slave, name).set_pause_generator(_pauses(name, stall))
+            getattr(slave, name).set_pause_generator(pauses(name, stall))
     send = answers.send
 
     async def send_response(transaction) -> None:

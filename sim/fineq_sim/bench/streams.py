@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -40,7 +41,7 @@ def stalls(source: random.Random, share: float) -> Stall:
 
 
 class _Stream:
-    def __init__(self, dut, name: str):
+    def __init__(self, dut: Any, name: str):
         self.name = name
         self.clock = dut.clk
         self.payload = getattr(dut, f"{name}__payload")
@@ -51,7 +52,7 @@ class _Stream:
         self.cycles: list[int] = []
         """Clock edge, counted since `start`, of every transfer."""
         self.edge = 0
-        self._task = None
+        self._task: Any = None
 
     def start(self) -> None:
         """Begin to transfer beats; edges are counted from here."""
@@ -72,7 +73,7 @@ class _Stream:
 class StreamProducer(_Stream):
     """Drives the input stream `name` of a design from a queue of payloads."""
 
-    def __init__(self, dut, name: str, source: random.Random, stall: Stall = never):
+    def __init__(self, dut: Any, name: str, source: random.Random, stall: Stall = never):
         super().__init__(dut, name)
         self.queue: deque[int] = deque()
         self.stall = stall
@@ -82,7 +83,7 @@ class StreamProducer(_Stream):
         self.payload.value = 0
 
     @classmethod
-    def with_stalls(cls, dut, name: str, share: float) -> StreamProducer:
+    def with_stalls(cls, dut: Any, name: str, share: float) -> StreamProducer:
         """A producer that waits in about `share` of the cycles, by its own random source."""
         return cls(dut, name, random_source(f"noise {name}"), stalls(random_source(f"stall {name}"), share))
 
@@ -123,14 +124,14 @@ class StreamConsumer(_Stream):
         AssertionError: `valid` fell or the payload changed while the beat was offered and not taken.
     """
 
-    def __init__(self, dut, name: str, stall: Stall = never):
+    def __init__(self, dut: Any, name: str, stall: Stall = never):
         super().__init__(dut, name)
         self.queue: deque[int] = deque()
         self.stall = stall
         self.ready.value = 0
 
     @classmethod
-    def with_stalls(cls, dut, name: str, share: float) -> StreamConsumer:
+    def with_stalls(cls, dut: Any, name: str, share: float) -> StreamConsumer:
         """A consumer that waits in about `share` of the cycles, by its own random source."""
         return cls(dut, name, stalls(random_source(f"stall {name}"), share))
 

@@ -29,11 +29,12 @@ async def settle() -> None:
     await Timer(1, unit="ns")
 
 
-def start_clock(dut) -> None:
-    Clock(dut.clk, CLOCK_NS, unit="ns").start()
+def start_clock(dut: Any) -> Any:
+    """Start the clock; returns its task."""
+    return Clock(dut.clk, CLOCK_NS, unit="ns").start()
 
 
-async def reset(dut, cycles: int = 2) -> None:
+async def reset(dut: Any, cycles: int = 2) -> None:
     """Hold the synchronous reset for some cycles; returns just after the edge that releases it."""
     dut.rst.value = 1
     await ClockCycles(dut.clk, cycles)

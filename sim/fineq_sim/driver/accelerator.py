@@ -13,32 +13,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import fineq.format as block_format
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import MacConfig
-from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, FIELDS, decode_descriptor, encode_descriptor, inner_tiles
-from fineq_hw.interface.error_codes import ErrorCode
-from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat, result_bytes
-from fineq_hw.interface.registers import STAGES
-from fineq_sim.driver import images
+from fineq_hw.interface.jobs import FRACTION_BITS
+from fineq_sim.driver.chain import Chain, chain_limit
+from fineq_sim.driver.diagnosis import refusal, what_it_does
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
 from fineq_sim.driver.jobs import Counters, Job, Linear, Result
 from fineq_sim.driver.memory import Allocator
-from fineq_sim.driver.registers import RegisterPort, describe, discover, error_name
+from fineq_sim.driver.registers import RegisterPort, discover
 from fineq_sim.driver.transport import Transport
-from fineq_sim.reference.vector_unit import fixed_point_scales, requantize_constants, to_fixed
+from fineq_sim.reference import memory_image
+from fineq_sim.reference.vector_unit import fixed_point_scales, to_fixed
 
 if TYPE_CHECKING:  # torch is not needed here, and slow to load
     from fineq.quantizer.packed import PackedWeight
 
-_PATIENCE = 50
-"""A job may take so many times the cycles of its steps and of its words before the driver gives up."""
 
-BUS_ERRORS = ErrorCode.READ_SLAVE_ERROR.value
-"""From this code on, an error arose while the machine was working."""
-
-_SHORTEST_LIMIT = 100_000
 _IDLE_LIMIT = 100_000
 """Cycles that an abort may take."""
 
@@ -98,13 +92,13 @@ class Accelerator:
         return self._load(blocks, packed.shape, packed.scales.cpu().numpy(), bias, name)
 
     def load_integers(
-        self, codes: np.ndarray, scales: np.ndarray, bias: np.ndarray | None = None, name: str = "layer"
+        self, codes: np.ndarray, scales: ArrayLike, bias: np.ndarray | None = None, name: str = "layer"
     ) -> Linear:
         """Put integer weights into device memory: for the MAC accelerators, whose weights may have 8 bits.
 
         Args:
             codes: integers [N, K], within the accelerator's weight width.
-            scales: float [N].
+            scales: float [N], or one for all.
             bias, name: see `load_linear`.
 
         Raises:
@@ -123,17 +117,19 @@ class Accelerator:
         weights = codes if isinstance(self.config.array, MacConfig) else block_format.pack(codes)
         return self._load(weights, codes.shape, scales, bias, name)
 
-    def _load(self, weights: np.ndarray, shape: tuple[int, int], scales: np.ndarray, bias, name: str) -> Linear:
+    def _load(
+        self, weights: np.ndarray, shape: Sequence[int], scales: ArrayLike, bias: np.ndarray | None, name: str
+    ) -> Linear:
         channels, inner = shape
         try:
             multipliers, shifts = fixed_point_scales(np.broadcast_to(scales, (channels,)))
             biases = np.zeros(channels) if bias is None else to_fixed(np.asarray(bias))
         except ValueError as error:
             raise AcceleratorError(f"{name}: {error}") from error
-        image = images.weight_image(self.config, weights, inner)
+        image = memory_image.weight_image(self.config, weights, inner)
         address = self._store(image, f"the weights of {name}")
         try:
-            records = self._store(images.channel_image(multipliers, shifts, biases), f"the scales of {name}")
+            records = self._store(memory_image.channel_image(multipliers, shifts, biases), f"the scales of {name}")
         except AcceleratorError:
             self.memory.free(address)
             raise
@@ -170,28 +166,18 @@ class Accelerator:
         """Run jobs as one chain of descriptors; arguments and errors as `run`."""
         if not jobs:
             return []
-        taken: list[int] = []
+        chain = Chain(jobs, self.config, self.memory, self.transport)
         try:
-            descriptors, places = self._descriptors(jobs, taken)
-            first = self.memory.allocate(DESCRIPTOR_BYTES * len(jobs), "the descriptors")
-            taken.append(first)
-            for number, fields in enumerate(descriptors):
-                fields |= {"next": first + DESCRIPTOR_BYTES * (number + 1), "last": 0, "tag": number}
-            descriptors[-1] |= {"next": 0, "last": 1}
-            chain = b"".join(encode_descriptor(**fields) for fields in descriptors)
-            self.transport.write_memory(first, np.frombuffer(chain, dtype=np.uint8))
-            counters = self.run_descriptors(first, limit or self._limit(jobs), [job.layer.name for job in jobs])
+            limit = limit or chain_limit(jobs, self.config)
+            counters = self.run_descriptors(chain.link(), limit, [job.layer.name for job in jobs])
             results = []
-            for job, (address, stride, size) in zip(jobs, places, strict=True):
-                image = self.transport.read_memory(address, stride * len(job.activations))
-                element = np.dtype(f"<i{size}")
-                values = images.read_results(image, len(job.activations), job.layer.channels, stride, element)
+            for job, place in zip(jobs, chain.places, strict=True):
+                values = place.read(self.transport, len(job.activations), job.layer.channels)
                 step = {"sums": None, "fixed": 2.0**-FRACTION_BITS, "int8": job.output_scale}[job.output]
                 results.append(Result(values, step, counters))
             return results
         finally:
-            for address in taken:
-                self.memory.free(address)
+            chain.free()
 
     def run_descriptors(self, first: int, limit: int, names: Sequence[str] = ()) -> Counters:
         """Run a chain of descriptors that is in memory already.
@@ -208,12 +194,14 @@ class Accelerator:
         self.registers.write("DESCRIPTOR", first)
         self.registers.write("CONTROL", start=1, clear_counters=1)
         if not self.transport.wait(limit):
-            text = self._what_it_does(limit, first, names)
+            text = what_it_does(self.registers, limit, first, names)
             self.reset()
             raise AcceleratorTimeout(text)
         status = self.registers.fields("STATUS")
         if status["error"]:
-            raise self._refusal(first, names)
+            error = refusal(self.transport, self.registers, first, names)
+            self._clear_flags()
+            raise error
         return Counters(self.registers.counters(), self.transport.cycle_accurate)
 
     def reset(self) -> None:
@@ -225,139 +213,3 @@ class Accelerator:
             self.transport.reset()
             self._configure()
         self._clear_flags()
-
-    # -- descriptors -----------------------------------------------------------------------------------------
-
-    def _descriptors(self, jobs: Sequence[Job], taken: list[int]) -> tuple[list[dict], list[tuple[int, int, int]]]:
-        """Fields of each job's descriptor, and address, stride and element size of its results.
-
-        Addresses of allocated memory are added to `taken`.
-        """
-        copies: dict[int, int] = {}
-        tokens_of: dict[int, int] = {}
-        descriptors, places = [], []
-        for job in jobs:
-            self._check(job)
-            layer, tokens = job.layer, len(job.activations)
-            inner = images.stored_inner(layer.inner, self.config)
-            if id(job.activations) not in copies:
-                image = images.activation_image(self.config, job.activations)
-                copies[id(job.activations)] = self._store(image, f"the activations of {layer.name}")
-                taken.append(copies[id(job.activations)])
-            output = OutputFormat[job.output.upper()]
-            size = result_bytes(output)
-            stride = images.result_stride(layer.channels, np.dtype(f"i{size}"))
-            destination = self.memory.allocate(stride * tokens, f"the results of {layer.name}")
-            taken.append(destination)
-            fields = {
-                "output_format": output,
-                "function": ActivationFunction[job.function.upper()],
-                "early_termination": job.early_termination,
-                "tokens": tokens,
-                "channels": layer.channels,
-                "inner": inner,
-                "activations": copies[id(job.activations)],
-                "activation_stride": inner_tiles(inner, self.config) * self.config.activation_tile_bytes,
-                "weights": layer.weights,
-                "destination": destination,
-                "destination_stride": stride,
-            }
-            if output is not OutputFormat.SUMS:
-                if id(job.scales) not in tokens_of:
-                    image = images.token_image(self.config, *_constants(fixed_point_scales, job.scales, layer.name))
-                    tokens_of[id(job.scales)] = self._store(image, f"the token scales of {layer.name}")
-                    taken.append(tokens_of[id(job.scales)])
-                fields |= {"channel_parameters": layer.parameters, "token_parameters": tokens_of[id(job.scales)]}
-            if output is OutputFormat.INT8:
-                multiplier, shift = _constants(requantize_constants, job.output_scale, layer.name)
-                fields |= {"requantize_multiplier": multiplier, "requantize_shift": shift}
-            descriptors.append(fields)
-            places.append((destination, stride, size))
-        return descriptors, places
-
-    @staticmethod
-    def _check(job: Job) -> None:
-        name, activations = job.layer.name, job.activations
-        if not isinstance(activations, np.ndarray) or activations.dtype != np.int8 or activations.ndim != 2:
-            kind = getattr(activations, "dtype", type(activations).__name__)
-            raise AcceleratorError(
-                f"the activations of {name} are {kind} of shape {list(np.shape(activations))}: they must be numpy "
-                f"int8 of shape [tokens, {job.layer.inner}]"
-            )
-        if not len(activations) or activations.shape[1] != job.layer.inner:
-            raise AcceleratorError(
-                f"the activations of {name} have shape {list(activations.shape)}: they must have shape "
-                f"[tokens, {job.layer.inner}] with at least one token"
-            )
-        for what, value, known in (
-            ("output", job.output, OutputFormat),
-            ("function", job.function, ActivationFunction),
-        ):
-            if value.upper() not in known.__members__:
-                names = ", ".join(each.lower() for each in known.__members__)
-                raise AcceleratorError(f"unknown {what} {value!r} for {name}: choose one of {names}")
-        if job.output != "sums" and np.shape(job.scales) != (len(activations),):
-            raise AcceleratorError(
-                f"the output {job.output} of {name} needs `scales`, one for each of the {len(activations)} tokens"
-            )
-        if job.output == "int8" and job.output_scale is None:
-            raise AcceleratorError(f"the output int8 of {name} needs `output_scale`, what one step stands for")
-
-    def _limit(self, jobs: Sequence[Job]) -> int:
-        """Cycles that a chain may take."""
-        work = 0
-        for job in jobs:
-            token_tiles = -(-len(job.activations) // self.config.array.rows)
-            inner = images.stored_inner(job.layer.inner, self.config)
-            vectors = token_tiles * inner_tiles(inner, self.config) * job.layer.channels
-            values = job.activations.size + 4 * len(job.activations) * job.layer.channels
-            work += vectors * MAX_MAGNITUDE + (values + token_tiles * job.layer.image_bytes) // self.config.bus_bytes
-        return _SHORTEST_LIMIT + _PATIENCE * work
-
-    # -- messages --------------------------------------------------------------------------------------------
-
-    def _which(self, first: int, names: Sequence[str]) -> tuple[str, int]:
-        """Where in a chain the machine is, in words and as an address."""
-        current = self.registers.read("CURRENT_DESCRIPTOR")
-        number = (current - first) // DESCRIPTOR_BYTES
-        if 0 <= number < len(names):
-            return f"job {number + 1} of {len(names)} ({names[number]})", current
-        return f"the descriptor at {current:#x}", current
-
-    def _refusal(self, first: int, names: Sequence[str]) -> AcceleratorError:
-        error, address = self.registers.fields("ERROR"), self.registers.read("ERROR_ADDRESS")
-        which, current = self._which(first, names)
-        name = error_name(error["code"]) or ""
-        # The longest name of a field in the name of the code: TOKENS_TOO_LARGE is about `tokens`.
-        field_name = max((each for each in FIELDS if each in name.lower()), key=len, default=None)
-        verb = "gave up" if error["code"] >= BUS_ERRORS else "refused"
-        text = f"the accelerator {verb} {which}: {describe(error['code'])}"
-        if field_name is not None:
-            content = self.transport.read_memory(current, DESCRIPTOR_BYTES).tobytes()
-            value = decode_descriptor(content)[field_name]
-            text += f" The field {field_name} is {value} ({value:#x})."
-        elif address != current:
-            text += f" The address is {address:#x}."
-        self._clear_flags()
-        return AcceleratorError(text, code=name or None, field=field_name, address=address)
-
-    def _what_it_does(self, limit: int, first: int, names: Sequence[str]) -> str:
-        which, _ = self._which(first, names)
-        counters = self.registers.counters()
-        stages = "; ".join(
-            f"{stage.replace('_', ' ')} busy {counters[f'{stage}_busy']}, stalled {counters[f'{stage}_stall']}"
-            for stage in STAGES
-        )
-        state = "busy" if self.registers.fields("STATUS")["busy"] else "idle"
-        return (
-            f"no answer after {limit} cycles: the machine is {state} at {which}, {counters['jobs']} jobs done, "
-            f"{counters['tiles']} tiles begun. Cycles by stage: {stages}"
-        )
-
-
-def _constants(make, value, name: str):
-    """Fixed-point constants, or a sentence that says whose value is wrong."""
-    try:
-        return make(value)
-    except ValueError as error:
-        raise AcceleratorError(f"{name}: {error}") from error

@@ -37,7 +37,7 @@ class CocotbTransport:
     """
 
     cycle_accurate = True
-    fault_responses = (Response.SLVERR.value,)
+    fault_responses: tuple[int, ...] = (Response.SLVERR.value,)
 
     def __init__(self, dut, config: AcceleratorConfig, *, memory_size: int = 1 << 20, stall: float = 0.0) -> None:
         self.dut, self.config = dut, config

@@ -32,9 +32,12 @@ class RegisterPort:
         """
         register = REGISTERS[name]
         words = [self.transport.read_register(register.offset + WORD_BYTES * word) for word in range(register.words)]
-        if None in words:
-            raise AcceleratorError(f"the register {name} at {register.offset:#05x} cannot be read")
-        return sum(word << 32 * position for position, word in enumerate(words))
+        value = 0
+        for position, word in enumerate(words):
+            if word is None:
+                raise AcceleratorError(f"the register {name} at {register.offset:#05x} cannot be read")
+            value |= word << 32 * position
+        return value
 
     def fields(self, name: str) -> dict[str, int]:
         """Fields of a register."""

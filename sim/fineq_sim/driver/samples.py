@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
+from fineq_hw.config import ALIGNMENT, AcceleratorConfig
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, encode_descriptor
 from fineq_hw.interface.jobs import ActivationFunction, OutputFormat
-from fineq_sim.driver import images
 from fineq_sim.driver.accelerator import Accelerator
+from fineq_sim.driver.chain import Chain
 from fineq_sim.driver.jobs import Job, Linear
+from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 from fineq_sim.reference.vector_unit import (
     VectorSettings,
     fixed_point_scales,
@@ -17,25 +18,6 @@ from fineq_sim.reference.vector_unit import (
     to_fixed,
     vector_unit,
 )
-
-
-def random_codes(config: AcceleratorConfig, rng: np.random.Generator, channels: int, inner: int) -> np.ndarray:
-    """Integers [N, K] that the accelerator's weight format can hold."""
-    if isinstance(config.array, MacConfig) and config.array.weight_bits == 8:
-        return rng.integers(-128, 128, (channels, inner), dtype=np.int8)
-    codes = rng.integers(-3, 4, (channels, inner), dtype=np.int8)
-    small = rng.random((channels, 1)) < 0.5
-    codes = np.where(small, np.sign(codes), codes)
-    codes[:, 1::3] *= small  # a cluster with large weights has a zero
-    return codes
-
-
-def random_activations(rng: np.random.Generator, tokens: int, inner: int) -> np.ndarray:
-    return rng.integers(-128, 128, (tokens, inner), dtype=np.int8)
-
-
-def sums(activations: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    return activations.astype(np.int64) @ codes.astype(np.int64).T
 
 
 def load(machine: Accelerator, codes: np.ndarray, rng: np.random.Generator, name: str = "layer") -> Linear:
@@ -55,7 +37,9 @@ def expected(job: Job, codes: np.ndarray) -> np.ndarray:
     values = sums(job.activations, codes)
     if job.output == "sums":
         return vector_unit(settings, values)
+    assert job.scales is not None
     if job.output == "int8":
+        assert job.output_scale is not None
         settings = VectorSettings(settings.output_format, settings.function, *requantize_constants(job.output_scale))
     scales, bias = _SCALES[id(job.layer)]
     return vector_unit(settings, values, *fixed_point_scales(scales), to_fixed(bias), *fixed_point_scales(job.scales))
@@ -81,9 +65,9 @@ class Prepared:
             random_activations(rng, tokens, inner),
         )
         self.job = Job(load(machine, self.codes, rng), self.activations, np.full(tokens, 0.02), output)
-        self.taken: list[int] = []
-        (fields,), ((self.destination, self.stride, self.size),) = machine._descriptors([self.job], self.taken)
-        self.fields = fields | {"last": 1, "next": 0}
+        chain = Chain([self.job], config, machine.memory, machine.transport)
+        (self.place,) = chain.places
+        self.fields = chain.descriptors[0] | {"last": 1, "next": 0}
         self.address = machine.memory.allocate(DESCRIPTOR_BYTES)
 
     def write(self, **changes: int) -> None:
@@ -96,9 +80,7 @@ class Prepared:
         self.machine.run_descriptors(self.address if address is None else address, 100_000)
 
     def read(self) -> np.ndarray:
-        tokens, channels = len(self.activations), len(self.codes)
-        image = self.machine.transport.read_memory(self.destination, tokens * self.stride)
-        return images.read_results(image, tokens, channels, self.stride, np.dtype(f"<i{self.size}"))
+        return self.place.read(self.machine.transport, len(self.activations), len(self.codes))
 
     def check_usable(self) -> None:
         """The legal descriptor runs."""

@@ -18,7 +18,7 @@ import numpy as np
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
 from fineq_hw.interface.bus import Response
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
-from fineq_sim.runs import duts as designs
+from fineq_sim.runs.duts import accelerator_design
 from fineq_sim.runs.simulators import SimulatorError
 from fineq_sim.runs.verilated_program import build_program
 
@@ -38,7 +38,7 @@ def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
     Raises:
         SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
     """
-    design = designs.accelerator_design(config, cache)
+    design = accelerator_design(config, cache)
     return build_program(f"{design.top}-{config.array.rows}x{config.array.columns}", design, _HARNESS, cache)
 
 
@@ -60,7 +60,7 @@ class VerilatedTransport:
     """
 
     cycle_accurate = True
-    fault_responses = (Response.SLVERR.value, Response.DECERR.value)
+    fault_responses: tuple[int, ...] = (Response.SLVERR.value, Response.DECERR.value)
 
     def __init__(
         self,
@@ -86,6 +86,8 @@ class VerilatedTransport:
         self._process = subprocess.Popen(
             [program, str(memory_base), str(memory_size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
         self._ask(struct.pack("<cIIQ", b"t", latency, round(stall * 0x10000), seed))
 
     def __enter__(self) -> VerilatedTransport:
@@ -95,7 +97,7 @@ class VerilatedTransport:
         self.close()
 
     def _read(self, size: int) -> bytes:
-        content = self._process.stdout.read(size)
+        content = self._answers.read(size)
         if len(content) != size:
             raise SimulatorError(f"the accelerator's simulation broke down with exit code {self._process.wait()}")
         return content
@@ -103,9 +105,9 @@ class VerilatedTransport:
     def _ask(self, request: bytes, answer: str = "", content: bytes | memoryview = b"") -> tuple:
         """Send a request and read the answer, whose fields `answer` names as `struct` does."""
         try:
-            self._process.stdin.write(request)
-            self._process.stdin.write(content)
-            self._process.stdin.flush()
+            self._requests.write(request)
+            self._requests.write(content)
+            self._requests.flush()
         except (BrokenPipeError, ValueError):
             pass  # what it has to say about that is in the answer
         if self._read(1) != b"\0":
@@ -147,6 +149,6 @@ class VerilatedTransport:
 
     def close(self) -> None:
         if self._process.poll() is None:
-            self._process.stdin.close()
+            self._requests.close()
             self._process.wait()
-        self._process.stdout.close()
+        self._answers.close()

@@ -67,7 +67,7 @@ class SoftwareExecutor:
     def run(self, layers: Sequence[QuantizedLayer], activations: np.ndarray, scales: np.ndarray) -> list[np.ndarray]:
         values = [self._layer(layer, activations, scales) for layer in layers]
         for each in values:
-            self.digest.update(each)
+            self.digest.update(each.data)
         return values
 
     def _layer(self, layer: QuantizedLayer, activations: np.ndarray, scales: np.ndarray) -> np.ndarray:
@@ -93,6 +93,14 @@ class Share:
         self.products += products
         self.counters = counters if self.counters is None else self.counters + counters
 
+    def __add__(self, other: Share) -> Share:
+        known = [each.counters for each in (self, other) if each.counters is not None]
+        return Share(
+            self.runs + other.runs,
+            self.products + other.products,
+            known[0] + known[1] if len(known) == 2 else next(iter(known), None),
+        )
+
 
 @dataclass
 class Statistics:
@@ -107,8 +115,7 @@ class Statistics:
         total = Share()
         for (each_phase, each_kind), share in self.shares.items():
             if phase in (None, each_phase) and kind in (None, each_kind):
-                total.add(share.counters, share.products)
-                total.runs += share.runs - 1
+                total = total + share
         return total
 
     @property
@@ -157,7 +164,7 @@ class AcceleratorExecutor:
                     f"at token {token}, output channel {channel}: {got.values[token, channel]}, expected "
                     f"{expected[token, channel]}"
                 )
-            self.digest.update(got.values)
+            self.digest.update(got.values.data)
             self.statistics.layers_compared += 1
             self.statistics.values_compared += expected.size
         kind = ", ".join(layer.name.rpartition(".")[2].removesuffix("_proj") for layer in layers)

@@ -179,21 +179,22 @@ def run(
 def _generate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    prompt: Sequence[int],
+    prompt: list[int],
     settings: Settings,
     executor: AcceleratorExecutor,
     step: Callable[[Step], None],
 ) -> list[int]:
     generated: list[int] = []
-    started, shown, cycles = time.monotonic(), tokenizer.decode(prompt), 0
+    started, shown, cycles = time.monotonic(), str(tokenizer.decode(prompt)), 0
 
     def phase(name: str) -> None:
         executor.phase = name
 
     for token in generate(model, prompt, settings.tokens, settings.choose, phase):
         generated.append(token)
-        said = tokenizer.decode([*prompt, *generated])
+        said = str(tokenizer.decode([*prompt, *generated]))
         counters = executor.statistics.total().counters
+        assert counters is not None, "a token was generated without a run of the machine"
         so_far = counters.cycles or 0
         if len(generated) == 1:  # the prompt is behind it: no measure for the rest
             first = time.monotonic()

@@ -19,7 +19,7 @@ from fineq_hw.config import ArrayConfig, MacConfig
 
 
 @dataclass(frozen=True)
-class Tile:
+class LayerTile:
     """One filling of the array.
 
     Attributes:
@@ -47,7 +47,7 @@ def tile_inputs(values: np.ndarray, k: int, config: ArrayConfig | MacConfig) -> 
 
     Args:
         values: anything that has one entry per input along its last axis, [..., K].
-        k: position along the inner dimension, as in `Tile`.
+        k: position along the inner dimension, as in `LayerTile`.
         config: the array; `fineq.format.temporal.input_order` says which input belongs to which column.
 
     Returns:
@@ -90,7 +90,7 @@ def _encoding(config: ArrayConfig | MacConfig) -> str:
 _input_order = lru_cache(maxsize=64)(input_order)
 
 
-def tiles(tokens: int, inner_dimension: int, config: ArrayConfig | MacConfig) -> Iterator[Tile]:
+def tiles(tokens: int, inner_dimension: int, config: ArrayConfig | MacConfig) -> Iterator[LayerTile]:
     """All tiles of a layer, in the order of execution.
 
     Raises:
@@ -106,4 +106,4 @@ def tiles(tokens: int, inner_dimension: int, config: ArrayConfig | MacConfig) ->
     count = inner_tiles(inner_dimension, config)
     for first_row in range(0, tokens, config.rows):
         for k in range(count):
-            yield Tile(first_row, min(config.rows, tokens - first_row), k, k > 0, k == count - 1)
+            yield LayerTile(first_row, min(config.rows, tokens - first_row), k, k > 0, k == count - 1)

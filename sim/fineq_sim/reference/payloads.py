@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fineq.common.errors import FineqError
 from fineq.format import OUTLIER_BITS
@@ -12,7 +13,7 @@ from fineq_sim.reference.bits import join, pack, unpack
 from fineq_sim.reference.weights import to_weight_field
 
 
-def find_config(which: str | Mapping[str, object]) -> ArrayConfig | MacConfig | AcceleratorConfig:
+def find_config(which: str | Mapping[str, Any]) -> ArrayConfig | MacConfig | AcceleratorConfig:
     """A hardware configuration by its name, or from its parameters.
 
     Those of a MAC array have `weight_bits`, those of an accelerator have the parameters of its `array`.

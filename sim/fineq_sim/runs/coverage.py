@@ -83,7 +83,7 @@ def add_records(content: str, sources: Mapping[str, str], into: dict[str, Module
 
     Args:
         content: text of the file.
-        sources: Verilog by file name, as in `fineq_sim.runs.runner.Design`; one module a file.
+        sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
         into: counts by module name.
 
     Raises:

@@ -3,37 +3,51 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
-from fineq_sim.runs.runner import Design, default_cache
+from fineq_sim.runs.runner import VerilogDesign, default_cache
+
+if TYPE_CHECKING:
+    from amaranth.lib.wiring import Component
 
 
-def _kept(top: str, key: str, make: Callable[[], Design], cache: Path | None) -> Design:
+def _kept(top: str, key: str, make: Callable[[], VerilogDesign], cache: Path | None) -> VerilogDesign:
     """The design from the cache, or made now and kept there."""
     directory = (default_cache() if cache is None else cache) / "verilog"
     name = cache_key("fineq_hw.export.verilog", __name__, inputs=[top, key])
     file = directory / f"{top}-{name}.json"
     if file.is_file():
-        return Design(top, json.loads(file.read_text()))
+        return VerilogDesign(top, json.loads(file.read_text()))
     made = make()
     write_text(file, json.dumps(dict(made.sources)))
     return made
 
 
-def _convert(top: str, component) -> Design:
-    from fineq_hw.export.verilog import convert
+def _convert(top: str, component: Component, check: bool = False) -> VerilogDesign:
+    """The Verilog of a component; `check`: Verilator's lint must have nothing to say about it."""
+    from fineq_hw.export.verilog import convert, lint
 
     modules, _ = convert({top: component})
-    return Design(top, {f"{name}.v": text for name, text in modules.items()})
+    sources = {f"{name}.v": text for name, text in modules.items()}
+    if check:
+        with tempfile.TemporaryDirectory() as directory:
+            for name, text in sources.items():
+                write_text(Path(directory) / name, text)
+            complaints = lint(top, sorted(Path(directory).iterdir()))
+        if complaints:
+            raise ValueError(f"Verilator complains about the Verilog of {top}: {complaints[0]}")
+    return VerilogDesign(top, sources)
 
 
 def component_design(
     kind: str, config: ArrayConfig | MacConfig | AcceleratorConfig, cache: Path | None = None
-) -> Design:
+) -> VerilogDesign:
     """A component that takes a configuration and nothing else.
 
     Args:
@@ -46,7 +60,7 @@ def component_design(
         ValueError: unknown kind.
     """
 
-    def make() -> Design:
+    def make() -> VerilogDesign:
         from fineq_hw.array.accumulator import Accumulator
         from fineq_hw.array.control_unit import ControlUnit
         from fineq_hw.array.core import PackedCore, TemporalCore
@@ -100,21 +114,26 @@ def component_design(
     return _kept(f"dut_{kind}", repr(config), make, cache)
 
 
-def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> Design:
-    """The whole accelerator, or its MAC baseline if the configuration has a MAC array."""
+def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> VerilogDesign:
+    """The whole accelerator, or its MAC baseline if the configuration has a MAC array; linted before it is kept.
 
-    def make() -> Design:
+    Raises:
+        ToolError: Verilator, which lints, is missing.
+        ValueError: the lint has a complaint.
+    """
+
+    def make() -> VerilogDesign:
         from fineq_hw.accelerator import make_accelerator
 
-        return _convert("dut_accelerator", make_accelerator(config))
+        return _convert("dut_accelerator", make_accelerator(config), check=True)
 
     return _kept("dut_accelerator", repr(config), make, cache)
 
 
-def decoder_design(cache: Path | None = None) -> Design:
+def decoder_design(cache: Path | None = None) -> VerilogDesign:
     """The decoder of one cluster."""
 
-    def make() -> Design:
+    def make() -> VerilogDesign:
         from fineq_hw.decode.decoder import Decoder
 
         return _convert("dut_decoder", Decoder())
@@ -122,10 +141,10 @@ def decoder_design(cache: Path | None = None) -> Design:
     return _kept("dut_decoder", "", make, cache)
 
 
-def adder_tree_design(operand_bits: list[int], sum_bits: int, cache: Path | None = None, **options) -> Design:
+def adder_tree_design(operand_bits: list[int], sum_bits: int, cache: Path | None = None, **options) -> VerilogDesign:
     """An adder tree; options: see `fineq_hw.cells.adder_tree.AdderTree`."""
 
-    def make() -> Design:
+    def make() -> VerilogDesign:
         from fineq_hw.cells.adder_tree import AdderTree
 
         return _convert("dut_adder_tree", AdderTree(operand_bits, sum_bits, **options))

@@ -20,9 +20,9 @@ import numpy as np
 
 from fineq.common.errors import FineqError
 from fineq_hw.config import ARRAYS, ArrayConfig
-from fineq_sim.reference.layer_partition import Tile, inner_tiles, tile_inputs, tiles, weight_lines
+from fineq_sim.reference.layer_partition import LayerTile, inner_tiles, tile_inputs, tiles, weight_lines
 from fineq_sim.reference.payloads import Payloads
-from fineq_sim.runs import duts as designs
+from fineq_sim.runs.duts import component_design
 from fineq_sim.runs.simulators import SimulatorError
 from fineq_sim.runs.verilated_program import build_program
 
@@ -84,7 +84,7 @@ def build_layer_simulator(config: ArrayConfig, cache: Path | None = None) -> Pat
     Raises:
         SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
     """
-    design = designs.component_design("packed", config, cache)
+    design = component_design("packed", config, cache)
     return build_program(f"layer-{config.rows}x{config.columns}", design, _HARNESS, cache)
 
 
@@ -92,7 +92,7 @@ def _words(beats: Iterable[int], words: int) -> bytes:
     return b"".join(beat.to_bytes(words * 4, "little") for beat in beats)
 
 
-def _beats(vectors: LayerVectors, config: ArrayConfig, plan: list[Tile], early_termination: bool) -> bytes:
+def _beats(vectors: LayerVectors, config: ArrayConfig, plan: list[LayerTile], early_termination: bool) -> bytes:
     """The input file of the driver (see layer_harness.cpp)."""
     payloads = Payloads(config)
     channels, columns = len(vectors.codes), config.columns
@@ -107,12 +107,12 @@ def _beats(vectors: LayerVectors, config: ArrayConfig, plan: list[Tile], early_t
     words = {name: max(-(-width // 32), 1) for name, width in bits.items()}
     stored = weight_lines(vectors.blocks, vectors.codes.shape[1], config)
 
-    def activations(tile: Tile) -> Iterable[int]:
+    def activations(tile: LayerTile) -> Iterable[int]:
         rows = vectors.activations[tile.first_row : tile.first_row + tile.rows]
         for number, row in enumerate(tile_inputs(rows, tile.k, config)):
             yield payloads.activations(row.tolist(), number == tile.rows - 1)
 
-    def lines(tile: Tile) -> Iterable[int]:
+    def lines(tile: LayerTile) -> Iterable[int]:
         line, slice_number = divmod(tile.k, config.line_slices)
         for channel in range(channels):
             yield payloads.line(stored[channel, line].tobytes(), slice_number, tile.accumulate, channel == channels - 1)

@@ -9,12 +9,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 
 from fineq_sim.runs import simulators
-from fineq_sim.runs.catalog import Run
+from fineq_sim.runs.catalog import BenchRun
 from fineq_sim.runs.runner import RunResult, default_cache, run
 
 
 def execute(
-    entry: Run, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
+    entry: BenchRun, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
 ) -> RunResult:
     """Run one entry of the catalog. Safe to call in a process of its own."""
     started = time.monotonic()
@@ -42,7 +42,7 @@ def execute(
 
 
 def regress(
-    entries: Sequence[Run],
+    entries: Sequence[BenchRun],
     simulator: str,
     output: Path,
     *,

@@ -33,7 +33,7 @@ _VERILATOR_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Design:
+class VerilogDesign:
     """Verilog of one top module: `sources` maps file names to file contents."""
 
     top: str
@@ -81,7 +81,7 @@ COVERAGE_FILE = "coverage.dat"
 """Where a run with coverage leaves its counts, in its directory."""
 
 
-def build_key(design: Design, simulator: str, waves: bool, coverage: bool = False) -> str:
+def build_key(design: VerilogDesign, simulator: str, waves: bool, coverage: bool = False) -> str:
     """Hash of everything that a build depends on."""
     return cache_key(
         __name__, inputs=[simulators.version(simulator), waves, coverage, design.top, dict(design.sources)]
@@ -96,7 +96,7 @@ def last_lines(log: Path, count: int = 12) -> str:
 
 
 def build(
-    design: Design, simulator: str, *, waves: bool = False, coverage: bool = False, cache: Path | None = None
+    design: VerilogDesign, simulator: str, *, waves: bool = False, coverage: bool = False, cache: Path | None = None
 ) -> Path:
     """Build a design, or find it built already.
 
@@ -174,7 +174,7 @@ def run_directory(output: Path, name: str) -> Path:
 
 def run(
     name: str,
-    design: Design,
+    design: VerilogDesign,
     test_module: str,
     simulator: str,
     output: Path,

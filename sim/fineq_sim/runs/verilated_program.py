@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq_sim.runs import simulators
-from fineq_sim.runs.runner import Design, default_cache, last_lines
+from fineq_sim.runs.runner import VerilogDesign, default_cache, last_lines
 from fineq_sim.runs.simulators import SimulatorError
 
 _OPTIONS = ("-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "-Wno-fatal", "--output-split", "20000")
@@ -23,7 +23,7 @@ _ROWS_WORTH_SHARING = 16
 """Below this a build in two parts takes longer than it saves."""
 
 
-def build_program(name: str, design: Design, harness: Path, cache: Path | None = None) -> Path:
+def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path | None = None) -> Path:
     """Compile a design together with its harness, or find it compiled.
 
     The rows of a large array are the same circuit, so they are compiled once instead of once a row.

@@ -6,7 +6,7 @@ import pytest
 from fineq_hw.config import ACCELERATORS
 from fineq_sim.driver import Accelerator, AcceleratorTimeout, FunctionalTransport, VerilatedTransport
 from fineq_sim.driver.conformance import CHECKS
-from fineq_sim.driver.samples import random_activations, random_codes, sums
+from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 from fineq_sim.runs.simulators import SimulatorError
 
 MEMORY = 1 << 16

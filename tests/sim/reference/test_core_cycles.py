@@ -5,7 +5,7 @@ import pytest
 
 from fineq_hw.config import ARRAYS, ArrayConfig, MacConfig
 from fineq_sim.reference.core_cycles import layer_cycles, vector_maxima
-from fineq_sim.reference.layer_partition import Tile, inner_tiles, tile_inputs, tiles
+from fineq_sim.reference.layer_partition import LayerTile, inner_tiles, tile_inputs, tiles
 
 SMALL = ArrayConfig(rows=2, columns=3, accumulator_bits=16)
 
@@ -17,10 +17,10 @@ def test_maxima_of_weight_vectors():
 
 def test_tiles_of_a_layer():
     assert list(tiles(3, 4, SMALL)) == [
-        Tile(0, 2, 0, False, False),
-        Tile(0, 2, 1, True, True),
-        Tile(2, 1, 0, False, False),
-        Tile(2, 1, 1, True, True),
+        LayerTile(0, 2, 0, False, False),
+        LayerTile(0, 2, 1, True, True),
+        LayerTile(2, 1, 0, False, False),
+        LayerTile(2, 1, 1, True, True),
     ]
 
 

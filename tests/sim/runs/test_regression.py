@@ -12,7 +12,7 @@ from fineq.common.cache_keys import deciding_files
 from fineq_sim.runs import catalog, simulators
 from fineq_sim.runs.catalog import GoldenShape, all_runs, select
 from fineq_sim.runs.regression_report import failures, junit, markdown
-from fineq_sim.runs.runner import CaseOutcome, Design, RunResult, build, run
+from fineq_sim.runs.runner import CaseOutcome, RunResult, VerilogDesign, build, run
 
 needs_icarus = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
 
@@ -69,7 +69,7 @@ endmodule
 
 
 def test_a_wrong_decoder_fails(tmp_path):
-    design = Design("dut_decoder", {"dut_decoder.v": WRONG_DECODER})
+    design = VerilogDesign("dut_decoder", {"dut_decoder.v": WRONG_DECODER})
     result = run("wrong", design, "fineq_sim.benches.decode.decoder_bench", FAST, tmp_path, seed=3)
     assert not result.passed
     assert "index code 0" in result.tests[0].failure
@@ -102,7 +102,7 @@ endmodule
     ],
 )
 def test_stream_rules_are_checked(tmp_path, valid, flip, complaint):
-    design = Design("dut_stream", {"dut_stream.v": STREAM.replace("VALID", valid).replace("FLIP", flip)})
+    design = VerilogDesign("dut_stream", {"dut_stream.v": STREAM.replace("VALID", valid).replace("FLIP", flip)})
     result = run("stream", design, "fineq_sim.benches.lib.stream_bench", FAST, tmp_path)
     if complaint is None:
         assert result.passed, result
@@ -111,19 +111,19 @@ def test_stream_rules_are_checked(tmp_path, valid, flip, complaint):
 
 
 def test_a_design_that_does_not_compile_is_an_error_of_that_run(tmp_path):
-    design = Design("dut_broken", {"dut_broken.v": "module dut_broken(input a; endmodule\n"})
+    design = VerilogDesign("dut_broken", {"dut_broken.v": "module dut_broken(input a; endmodule\n"})
     result = run("broken", design, "fineq_sim.benches.decode.decoder_bench", FAST, tmp_path)
     assert not result.passed
     assert result.error.startswith(f"{FAST} refused dut_broken:")
 
 
 def test_a_built_simulation_is_kept(tmp_path):
-    design = Design("dut_decoder", {"dut_decoder.v": WRONG_DECODER})
+    design = VerilogDesign("dut_decoder", {"dut_decoder.v": WRONG_DECODER})
     first = build(design, FAST, cache=tmp_path)
     stamp = (first / "build.log").stat().st_mtime_ns
     assert build(design, FAST, cache=tmp_path) == first
     assert (first / "build.log").stat().st_mtime_ns == stamp
-    changed = Design("dut_decoder", {"dut_decoder.v": WRONG_DECODER + "// changed\n"})
+    changed = VerilogDesign("dut_decoder", {"dut_decoder.v": WRONG_DECODER + "// changed\n"})
     assert build(changed, FAST, cache=tmp_path) != first
 
 

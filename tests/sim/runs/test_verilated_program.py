@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from fineq_sim.runs import verilated_program
-from fineq_sim.runs.runner import Design, default_cache
+from fineq_sim.runs.runner import VerilogDesign, default_cache
 from fineq_sim.runs.simulators import SimulatorError, object_directory
 from fineq_sim.runs.verilated_program import build_program
 
@@ -21,14 +21,14 @@ int main() {
 """
 
 
-def chain(rows: int) -> Design:
+def chain(rows: int) -> VerilogDesign:
     """`total` is `value` plus one for each row."""
     row = "module add_one(input [7:0] value, output [7:0] total);\n  assign total = value + 8'd1;\nendmodule\n"
     wires = [f"  wire [7:0] sum_{i};" for i in range(rows + 1)]
     places = [f"  add_one row_{i} (.value(sum_{i}), .total(sum_{i + 1}));" for i in range(rows)]
     ends = ["  assign sum_0 = value;", f"  assign total = sum_{rows};", "endmodule", ""]
     top = "\n".join(["module chain(input [7:0] value, output [7:0] total);", *wires, *places, *ends])
-    return Design("chain", {"add_one.v": row, "chain.v": top})
+    return VerilogDesign("chain", {"add_one.v": row, "chain.v": top})
 
 
 @pytest.fixture

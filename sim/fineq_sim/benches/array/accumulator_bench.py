@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.array.encodings.registry import encoding_of, row_slots
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
-from fineq_sim.reference.payloads import find_config
+from fineq_hw.config import ArrayConfig
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import random_source, settle
 
 
-class TB:
+class TB(Bench[ArrayConfig]):
+    inputs = ("products_n", "correction", "partial", "hold", "take_partial", "enable")
+
     def __init__(self, dut):
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
+        super().__init__(dut, salt="steps")
         self.by_column = self.config.sign_handling == "column"
         self.doubles = self.config.encoding == "bitplane"
         self.slots = row_slots(self.config)
         self.half = 1 << (self.config.activation_bits - 1)
-        for port in (dut.products_n, dut.correction, dut.partial, dut.hold, dut.take_partial, dut.enable):
-            port.value = 0
-        start_clock(dut)
 
-    def drive(self, activations: list[int], pulses: list[int]) -> None:
+    def send(self, activations: list[int], pulses: list[int]) -> None:
         """Inputs of one step: an activation and a pulse of -1, 0 or 1 for each slot (see the docstrings of the RTL)."""
         columns = self.config.columns
         products_n = position = sent = sent_negative = 0
@@ -40,23 +38,19 @@ class TB:
         if self.by_column:
             correction += self.half * sent
         else:
-            self.dut.negative.value = sum((pulse < 0) << column for column, pulse in enumerate(pulses))
-        self.dut.products_n.value = products_n
-        self.dut.correction.value = correction
+            self.drive(negative=sum((pulse < 0) << column for column, pulse in enumerate(pulses)))
+        self.drive(products_n=products_n, correction=correction)
 
     def value(self, activations: list[int], pulses: list[int]) -> int:
         return sum(x * p << slot.shift for slot, x, p in zip(self.slots, activations, pulses, strict=True))
 
     async def step(self, activations: list[int], pulses: list[int], hold: bool, partial: int | None) -> int:
         """One step; returns the new sum."""
-        self.drive(activations, pulses)
-        self.dut.hold.value = int(hold)
-        self.dut.take_partial.value = int(partial is not None)
+        self.send(activations, pulses)
         noise = random_source(f"{activations}").getrandbits(self.config.accumulator_bits)
-        self.dut.partial.value = noise if partial is None else partial & ((1 << self.config.accumulator_bits) - 1)
-        self.dut.enable.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.enable.value = 0
+        start = noise if partial is None else partial & ((1 << self.config.accumulator_bits) - 1)
+        self.drive(hold=int(hold), take_partial=int(partial is not None), partial=start)
+        await self.pulse(enable=1)
         await settle()
         return self.dut.sum.value.to_signed()
 
@@ -65,8 +59,8 @@ class TB:
 async def random_steps(dut):
     """Vectors of one to three steps from random partial sums, with idle cycles in between."""
     tb = TB(dut)
-    source = random_source("steps")
-    await reset(dut)
+    source = tb.source
+    await tb.begin()
     limit = (1 << (tb.config.accumulator_bits - 1)) - 1 - len(tb.slots) * tb.half * 4 * MAX_MAGNITUDE
     for _ in range(200):
         activations = [source.randrange(-tb.half, tb.half) for _ in tb.slots]
@@ -79,8 +73,8 @@ async def random_steps(dut):
             expected = (2 if tb.doubles else 1) * expected + (taken or 0) + tb.value(activations, pulses)
             assert await tb.step(activations, pulses, number > 0, taken) == expected
             for _ in range(source.randrange(2)):  # not enabled: the sum stays
-                tb.drive(activations, [-1] * len(activations))
-                await RisingEdge(dut.clk)
+                tb.send(activations, [-1] * len(activations))
+                await tb.clock()
                 await settle()
                 assert dut.sum.value.to_signed() == expected, "the sum changed without enable"
 
@@ -89,7 +83,7 @@ async def random_steps(dut):
 async def corners(dut):
     """Largest magnitudes in every slot at once, from the largest partial sums that cannot overflow."""
     tb = TB(dut)
-    await reset(dut)
+    await tb.begin()
     steps = 1 if tb.doubles or encoding_of(tb.config).largest_step > 1 else MAX_MAGNITUDE
     room = sum(tb.half << slot.shift for slot in tb.slots) * steps
     limit = (1 << (tb.config.accumulator_bits - 1)) - 1 - room

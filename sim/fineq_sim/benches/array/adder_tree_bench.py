@@ -6,22 +6,21 @@ from itertools import product
 
 import cocotb
 
-from fineq_sim.bench.testbench import parameters, random_source, settle
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.bits import join
 
 
-class TB:
+class TB(Bench[None]):
     def __init__(self, dut):
-        self.dut = dut
-        settings = parameters()
-        self.widths: list[int] = settings["operand_bits"]
-        self.constant: int = settings["constant"]
+        super().__init__(dut)
+        self.widths: list[int] = self.settings["operand_bits"]
+        self.constant: int = self.settings["constant"]
 
     async def check(self, operands: list[int]) -> None:
-        self.dut.operands.value = join(list(zip(operands, self.widths, strict=True)))
-        await settle()
+        self.drive(operands=join(list(zip(operands, self.widths, strict=True))))
+        got = await self.read_settled("sum")
         expected = (sum(operands) + self.constant) % (1 << len(self.dut.sum))
-        got = int(self.dut.sum.value)
         assert got == expected, f"operands {operands}: {got}, expected {expected}"
 
     def maxima(self) -> list[int]:

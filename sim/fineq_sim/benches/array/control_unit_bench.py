@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES, array_cycles
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
+from fineq_hw.config import ArrayConfig
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import settle
 from fineq_sim.reference.bits import pack
-from fineq_sim.reference.payloads import find_config
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Vector:
 class Model:
     """What the control unit must do, cycle by cycle."""
 
-    def __init__(self, config):
+    def __init__(self, config: ArrayConfig):
         self.config = config
         self.late_partials = config.encoding == "bitplane"
         self.row: int | None = 0  # next row to preload; None while computing
@@ -39,23 +39,22 @@ class Model:
         blocked = self.result is not None and not inputs["results_ready"]
         # The second plane doubles the sum so far, so a partial sum has to wait for the last step.
         taking = vector is not None and vector.done == (vector.cycles - 1 if self.late_partials else 0)
-        wants_partial = taking and vector.accumulate
+        wants_partial = vector is not None and taking and vector.accumulate
         computing = vector is not None and not blocked and not (wants_partial and not inputs["partials_valid"])
-        finishing = computing and vector.done == vector.cycles - 1
-        loading = self.row is not None
-        accepts = not loading and (vector is None or (finishing and not vector.last))
+        finishing = vector is not None and computing and vector.done == vector.cycles - 1
+        accepts = self.row is None and (vector is None or (finishing and not vector.last))
         expected = {
-            "activations_ready": int(loading),
+            "activations_ready": int(self.row is not None),
             "weights_ready": int(accepts),
             "partials_ready": int(wants_partial and not blocked),
             "results_valid": int(self.result is not None),
-            "load": (1 << self.row) if loading and inputs["activations_valid"] else 0,
+            "load": (1 << self.row) if self.row is not None and inputs["activations_valid"] else 0,
             "load_weights": int(accepts and inputs["weights_valid"]),
             "computing": int(computing),
         }
         if self.result is not None:
             expected["results_last"] = int(self.result)
-        if computing:
+        if vector is not None and computing:
             expected |= {
                 "hold": int(vector.done > 0),
                 "take_partial": int(wants_partial),
@@ -70,7 +69,7 @@ class Model:
     def clock(self, inputs: dict[str, int], outputs: dict[str, int], magnitudes: list[int]) -> None:
         if inputs["results_ready"]:
             self.result = None
-        if outputs["computing"]:
+        if self.vector is not None and outputs["computing"]:
             self.vector.done += 1
             if self.vector.done == self.vector.cycles:
                 self.result = self.vector.last
@@ -80,7 +79,7 @@ class Model:
         if outputs["load_weights"]:
             cycles = self.cycles(inputs, magnitudes)
             self.vector = Vector(cycles, bool(inputs["weights_accumulate"]), bool(inputs["weights_last"]))
-        if outputs["load"]:
+        if self.row is not None and outputs["load"]:
             ends = inputs["activations_last"] or self.row == self.config.rows - 1
             self.row = None if ends else self.row + 1
 
@@ -89,8 +88,8 @@ class Model:
 @cocotb.parametrize(busy=[0.2, 0.5, 0.95])
 async def follows_the_model(dut, busy):
     """`busy`: how often the other side of each handshake is there."""
-    config = find_config(parameters()["config"])
-    source = random_source(f"control {busy}")
+    tb: Bench[ArrayConfig] = Bench(dut, salt=f"control {busy}")
+    config, source = tb.config, tb.source
     likely = {
         "activations_valid": busy,
         "activations_last": 0.1,
@@ -101,26 +100,22 @@ async def follows_the_model(dut, busy):
         "results_ready": busy,
         "early_termination": 0.7,
     }
-    for name in (*likely, "magnitudes"):
-        getattr(dut, name).value = 0
-    start_clock(dut)
-    await reset(dut)
+    tb.drive(**dict.fromkeys((*likely, "magnitudes"), 0))
+    await tb.begin()
     model = Model(config)
     seen: set[int] = set()
     for cycle in range(3000):
         inputs = {name: int(source.random() < share) for name, share in likely.items()}
         largest = source.randint(0, MAX_MAGNITUDE)
         magnitudes = [source.randint(0, largest) for _ in range(config.columns)]
-        for name, value in inputs.items():
-            getattr(dut, name).value = value
-        dut.magnitudes.value = pack(magnitudes, MAGNITUDE_BITS)
+        tb.drive(**inputs, magnitudes=pack(magnitudes, MAGNITUDE_BITS))
         await settle()
         expected = model.outputs(inputs, magnitudes)
         for name, value in expected.items():
-            got = int(getattr(dut, name).value)
+            got = tb.read(name)
             assert got == value, f"cycle {cycle}: {name} is {got}, expected {value} (inputs {inputs})"
         model.clock(inputs, expected, magnitudes)
         if model.vector is not None:
             seen.add(model.vector.cycles)
-        await RisingEdge(dut.clk)
+        await tb.clock()
     assert seen == set(range(1, MAX_CYCLES[config.encoding] + 1)), f"only vectors of {seen} cycles were tried"

@@ -10,15 +10,14 @@ from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq.format import CLUSTER_WEIGHTS, pack
 from fineq.format.temporal import MAX_CYCLES
-from fineq_hw.config import MacConfig
+from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.latencies import result_latency, tile_cycles, weight_cycles
-from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
-from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
-from fineq_sim.reference.payloads import Payloads, find_config
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import parameters
+from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.weights import make_storable, sums
 
 KINDS = ("uniform", "sparse", "mixed", "extreme")
@@ -26,7 +25,7 @@ KINDS = ("uniform", "sparse", "mixed", "extreme")
 
 
 @dataclass
-class Tile:
+class ArrayFilling:
     """Activations to preload, and the weight vectors that meet them."""
 
     rows: list[list[int]]
@@ -35,26 +34,24 @@ class Tile:
     """Starting values of each vector, or None."""
 
 
-class TB:
+class TB(Bench[ArrayConfig | MacConfig]):
     """A core with its streams and the reference model beside it."""
 
-    def __init__(self, dut, stall: float = 0.0, salt: str = "", clock: bool = True):
-        settings = parameters()
-        self.dut = dut
-        self.core = str(settings["core"])
-        self.config = find_config(settings["config"])
-        self.count = int(settings.get("vectors", 40))
+    def __init__(self, dut, stall: float = 0.0, salt: str = "", early: bool = True):
+        super().__init__(dut, stall, f"stimuli {salt}")
+        self.core = str(self.settings["core"])
+        self.count = int(self.settings.get("vectors", 40))
         self.payloads = Payloads(self.config)
-        self.source = random_source(f"stimuli {salt}")
-        self.weights_name = "lines" if self.core == "packed" else "weights"
-        names = ("activations", self.weights_name, "partials")
-        self.producers = {name: StreamProducer.with_stalls(dut, name, stall) for name in names}
-        self.results = StreamConsumer.with_stalls(dut, "results", stall)
+        self.activations = self.producer("activations")
+        self.weights = self.producer("lines" if self.core == "packed" else "weights")
+        self.partials = self.producer("partials")
+        self.results = self.consumer("results")
         self.array: list[list[int] | None] = [None] * self.config.rows
         """What stands in each row of the array; None: unknown."""
         self.computing = 0
-        if clock:
-            start_clock(dut)
+        """Cycles in which the array computed, since the last reset."""
+        if self.core != "mac":
+            self.drive(early_termination=int(early))
 
     # -- stimuli ---------------------------------------------------------------------------------------------
 
@@ -70,13 +67,13 @@ class TB:
             return [source.randint(max(low, -largest), largest) for _ in range(columns)]
         return [source.randint(low, high) for _ in range(columns)]
 
-    def random_tile(self, rows: int, vectors: int, kind: str = "uniform") -> Tile:
+    def random_tile(self, rows: int, vectors: int, kind: str = "uniform") -> ArrayFilling:
         half, source, config = 1 << (self.config.activation_bits - 1), self.source, self.config
         values = (-half, half - 1) if kind == "extreme" else range(-half, half)
         # Room for one vector of the largest products on top.
         limit = (1 << (config.accumulator_bits - 1)) - 1
         limit -= config.columns * half * max(map(abs, self.payloads.weight_limits))
-        return Tile(
+        return ArrayFilling(
             [[source.choice(values) for _ in range(config.columns)] for _ in range(rows)],
             [self.random_vector(kind) for _ in range(vectors)],
             [
@@ -85,20 +82,20 @@ class TB:
             ],
         )
 
-    def send(self, tile: Tile) -> list[tuple[list[int | None], bool]]:
+    def send(self, tile: ArrayFilling) -> list[tuple[list[int | None], bool]]:
         """Queue a tile; returns the expected results (None: the row was never loaded) and `last` flags."""
         for number, row in enumerate(tile.rows):
             self.array[number] = row
             last = number == len(tile.rows) - 1
             # With all rows loaded the preload ends by itself; `last` may then be low.
             mark = last and (len(tile.rows) < self.config.rows or self.source.random() < 0.5)
-            self.producers["activations"].send([self.payloads.activations(row, mark)])
+            self.activations.send([self.payloads.activations(row, mark)])
         expected = []
         for number, (vector, partial) in enumerate(zip(tile.vectors, tile.partials, strict=True)):
             last = number == len(tile.vectors) - 1
-            self.producers[self.weights_name].send([self.beat(vector, partial is not None, last)])
+            self.weights.send([self.beat(vector, partial is not None, last)])
             if partial is not None:
-                self.producers["partials"].send([self.payloads.partials(partial)])
+                self.partials.send([self.payloads.partials(partial)])
             known = [row if row is not None else [0] * self.config.columns for row in self.array]
             total = sums(vector, known, partial)
             expected.append(([s if row is not None else None for s, row in zip(total, self.array, strict=True)], last))
@@ -125,29 +122,17 @@ class TB:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    async def start(self, early_termination: bool = True) -> None:
+    async def begin(self) -> None:
+        await super().begin()
         if self.core != "mac":
-            self.dut.early_termination.value = int(early_termination)
-        await reset(self.dut)
-        self.resume()
+            self.every_cycle(self._count_computing)
 
-    def resume(self) -> None:
-        for stream in (*self.producers.values(), self.results):
-            stream.start()
+    def _count_computing(self) -> None:
+        self.computing += self.read("computing")
+
+    async def reset(self, cycles: int = 2) -> None:
+        await super().reset(cycles)
         self.computing = 0
-        if self.core != "mac":
-            self._counter = cocotb.start_soon(self._count_computing())
-
-    def stop(self) -> None:
-        for stream in (*self.producers.values(), self.results):
-            stream.stop()
-        if self.core != "mac":
-            self._counter.cancel()
-
-    async def _count_computing(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk)
-            self.computing += int(self.dut.computing.value)
 
     async def check(self, expected: list[tuple[list[int | None], bool]], what: str = "") -> None:
         """Take as many results as expected and compare them row by row."""
@@ -161,12 +146,7 @@ class TB:
                 )
             assert got_last == last, f"{what} vector {number}: last is {got_last}"
 
-    async def finish(self) -> None:
-        """Nothing may come out any more, and nothing may be left."""
-        await ClockCycles(self.dut.clk, 20)
-        assert_empty(*self.producers.values(), self.results)
-
-    def cycles(self, tile: Tile, early_termination: bool = True) -> list[int]:
+    def cycles(self, tile: ArrayFilling, early_termination: bool = True) -> list[int]:
         """Pulse steps of each vector of a tile."""
         return weight_cycles(self.config, tile.vectors, early_termination)
 
@@ -175,8 +155,8 @@ class TB:
 @cocotb.parametrize(stall=[0.0, 0.4], early=[True, False], kind=KINDS)
 async def random_tiles(dut, stall, early, kind):
     """Tiles of any height with random partial sums, every stream with its own random stalls."""
-    tb = TB(dut, stall, f"{stall} {early} {kind}")
-    await tb.start(early)
+    tb = TB(dut, stall, f"{stall} {early} {kind}", early)
+    await tb.begin()
     expected = []
     left = tb.count
     while left:
@@ -193,7 +173,7 @@ async def random_tiles(dut, stall, early, kind):
 async def largest_sums(dut):
     """All activations most negative or most positive, all weights at their limits, large partial sums."""
     tb = TB(dut)
-    await tb.start()
+    await tb.begin()
     config = tb.config
     half = 1 << (config.activation_bits - 1)
     limits = tb.payloads.weight_limits
@@ -201,7 +181,7 @@ async def largest_sums(dut):
     for value in (-half, half - 1):
         vectors = [[weight] * config.columns for weight in (*limits, 0) for _ in range(3)]
         partials = [None, [limit] * config.rows, [-limit] * config.rows] * 3
-        tile = Tile([[value] * config.columns for _ in range(config.rows)], vectors, partials)
+        tile = ArrayFilling([[value] * config.columns for _ in range(config.rows)], vectors, partials)
         await tb.check(tb.send(tile), f"activations {value},")
     await tb.finish()
 
@@ -210,16 +190,16 @@ async def largest_sums(dut):
 @cocotb.parametrize(early=[True, False])
 async def cycle_counts(dut, early):
     """Without stalls every transfer happens in the very cycle that `fineq_hw.latencies` names."""
-    tb = TB(dut, salt=f"cycles {early}")
+    tb = TB(dut, salt=f"cycles {early}", early=early)
     tiles = [tb.random_tile(rows, 8, "mixed") for rows in (tb.config.rows, 1, max(1, tb.config.rows // 2), 1)]
-    await tb.start(early)
+    await tb.begin()
     expected = []
     for tile in tiles:
         expected += tb.send(tile)
     await tb.check(expected)
     await tb.finish()
-    accepted, taken = tb.producers[tb.weights_name].cycles, tb.results.cycles
-    loads = tb.producers["activations"].cycles
+    accepted, taken = tb.weights.cycles, tb.results.cycles
+    loads = tb.activations.cycles
     vector = row = 0
     for number, tile in enumerate(tiles):
         cycles = tb.cycles(tile, early)
@@ -247,8 +227,8 @@ async def early_termination_changes_only_the_time(dut, stall):
         return
     seen, steps = [], []
     for early in (True, False):
-        tb = TB(dut, stall, "early", clock=early)
-        await tb.start(early)
+        tb = TB(dut, stall, "early", early)
+        await tb.begin()
         tile = tb.random_tile(tb.config.rows, tb.count, "mixed")
         expected = tb.send(tile)
         payloads = await tb.results.receive(len(expected), within=100 * tb.count)
@@ -256,7 +236,7 @@ async def early_termination_changes_only_the_time(dut, stall):
         await tb.finish()
         assert tb.computing == sum(tb.cycles(tile, early))
         steps.append(tb.computing)
-        tb.stop()
+        tb.end()
     assert seen[0] == seen[1]
     longest = MAX_CYCLES[tb.config.encoding]
     assert steps[1] == tb.count * longest and (steps[0] < steps[1] or longest == 1)
@@ -266,13 +246,11 @@ async def early_termination_changes_only_the_time(dut, stall):
 async def reset_in_the_middle(dut):
     """A reset at any moment forgets everything; the next tile is right from its first vector."""
     tb = TB(dut, 0.2, "reset")
-    await tb.start()
+    await tb.begin()
     for moment in range(12):
         tb.send(tb.random_tile(tb.config.rows, 6, "uniform"))
-        await ClockCycles(dut.clk, 1 + tb.source.randrange(tb.config.rows + 16) + moment)
-        tb.stop()
-        await reset(dut, cycles=1)
-        assert int(dut.results__valid.value) == 0, "a result survived the reset"
-        tb.resume()
+        await tb.clock(1 + tb.source.randrange(tb.config.rows + 16) + moment)
+        await tb.reset(cycles=1)
+        assert not tb.read("results__valid"), "a result survived the reset"
         await tb.check(tb.send(tb.random_tile(tb.config.rows, 2, "uniform")), f"after reset {moment},")
     await tb.finish()

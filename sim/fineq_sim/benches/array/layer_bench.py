@@ -9,32 +9,27 @@ import cocotb
 import numpy as np
 
 from fineq_hw.config import ArrayConfig
-from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
-from fineq_sim.bench.testbench import parameters, reset, start_clock
+from fineq_sim.bench.bench import Bench
 from fineq_sim.reference.core_cycles import layer_cycles
 from fineq_sim.reference.golden import Golden, read_golden
-from fineq_sim.reference.layer_partition import Tile, tile_inputs, tiles, weight_lines
-from fineq_sim.reference.payloads import Payloads, find_config
+from fineq_sim.reference.layer_partition import LayerTile, tile_inputs, tiles, weight_lines
+from fineq_sim.reference.payloads import Payloads
 
 
-class TB:
+class TB(Bench[ArrayConfig]):
     def __init__(self, dut, stall: float = 0.0):
-        settings = parameters()
-        self.dut = dut
-        self.config: ArrayConfig = find_config(settings["config"])
-        self.packed = settings["core"] == "packed"
-        self.golden: Golden = read_golden(str(settings["golden"]))
+        super().__init__(dut, stall)
+        self.packed = self.settings["core"] == "packed"
+        self.golden: Golden = read_golden(str(self.settings["golden"]))
         self.payloads = Payloads(self.config)
         if self.packed:
             self.lines = weight_lines(self.golden.blocks, self.golden.codes.shape[1], self.config)
-        self.activations, self.weights, self.partials = (
-            StreamProducer.with_stalls(dut, name, stall)
-            for name in ("activations", "lines" if self.packed else "weights", "partials")
-        )
-        self.results = StreamConsumer.with_stalls(dut, "results", stall)
-        start_clock(dut)
+        self.activations = self.producer("activations")
+        self.weights = self.producer("lines" if self.packed else "weights")
+        self.partials = self.producer("partials")
+        self.results = self.consumer("results")
 
-    def beats(self, tile: Tile):
+    def beats(self, tile: LayerTile):
         """Weight beats of one tile, one per output channel."""
         channels = len(self.golden.codes)
         for channel in range(channels):
@@ -48,8 +43,8 @@ class TB:
 
     async def run(self, early: bool) -> np.ndarray:
         """The layer's sums, int64 [M, N]."""
-        self.dut.early_termination.value = int(early)
-        await reset(self.dut)
+        self.drive(early_termination=int(early))
+        await self.begin()
         tokens, inner = self.golden.activations.shape
         channels = len(self.golden.codes)
         plan = list(tiles(tokens, inner, self.config))
@@ -58,8 +53,6 @@ class TB:
             rows = tile_inputs(rows, tile.k, self.config).tolist()
             self.activations.send(self.payloads.activations(row, i == tile.rows - 1) for i, row in enumerate(rows))
             self.weights.send(self.beats(tile))
-        for stream in (self.activations, self.weights, self.partials, self.results):
-            stream.start()
         sums = np.zeros((tokens, channels), dtype=np.int64)
         for tile in plan:
             for channel in range(channels):
@@ -70,7 +63,7 @@ class TB:
                     sums[tile.first_row : tile.first_row + tile.rows, channel] = values[: tile.rows]
                 else:
                     self.partials.send([self.payloads.partials(values)])
-        assert_empty(self.activations, self.weights, self.partials, self.results)
+        self.assert_empty()
         return sums
 
 

@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
 from fineq.format.temporal import array_cycles
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
+from fineq_hw.config import ArrayConfig
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.bits import pack, unpack
-from fineq_sim.reference.payloads import find_config
 from fineq_sim.reference.weights import make_storable, step_values, sums, to_weight_field
 
 
-class TB:
+class TB(Bench[ArrayConfig]):
+    inputs = (
+        "activations",
+        "load",
+        "weights",
+        "load_weights",
+        "single_step",
+        "hold",
+        "take_partial",
+        "enable",
+        "partials",
+    )
+
     def __init__(self, dut):
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
+        super().__init__(dut)
         self.half = 1 << (self.config.activation_bits - 1)
         self.rows = [[0] * self.config.columns for _ in range(self.config.rows)]
-        for name in ("activations", "load", "weights", "load_weights", "single_step", "hold", "take_partial"):
-            getattr(dut, name).value = 0
-        dut.enable.value = 0
-        dut.partials.value = 0
-        start_clock(dut)
 
     async def load_row(self, row: int, values: list[int]) -> None:
         self.rows[row] = values
-        self.dut.activations.value = pack(values, self.config.activation_bits)
-        self.dut.load.value = 1 << row
-        await RisingEdge(self.dut.clk)
-        self.dut.load.value = 0
+        self.drive(activations=pack(values, self.config.activation_bits))
+        await self.pulse(load=1 << row)
 
     def storable(self, weights: list[int], source) -> list[int]:
         """The weights, or what the format can hold of them if the encoding depends on that."""
@@ -42,24 +46,17 @@ class TB:
         )
 
     async def load_weights(self, weights: list[int], single_step: bool) -> None:
-        self.dut.single_step.value = int(single_step)
-        self.dut.weights.value = pack([to_weight_field(weight) for weight in weights], OUTLIER_BITS)
-        self.dut.load_weights.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.load_weights.value = 0
-        self.dut.weights.value = 0
+        self.drive(single_step=int(single_step))
+        await self.pulse(weights=pack([to_weight_field(weight) for weight in weights], OUTLIER_BITS), load_weights=1)
 
     async def step(self, number: int, steps: int, partials: list[int] | None = None) -> list[int]:
         """Step `number` of `steps`; encoding `bitplane` takes the partial sums in the last, the others in the first."""
         taking = number == (steps - 1 if self.config.encoding == "bitplane" else 0)
-        self.dut.hold.value = int(number > 0)
-        self.dut.take_partial.value = int(taking and partials is not None)
-        self.dut.partials.value = pack(partials or [0] * self.config.rows, self.config.accumulator_bits)
-        self.dut.enable.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.enable.value = 0
-        await settle()
-        return unpack(int(self.dut.sums.value), self.config.accumulator_bits, self.config.rows, signed=True)
+        bits, rows = self.config.accumulator_bits, self.config.rows
+        self.drive(hold=int(number > 0), take_partial=int(taking and partials is not None))
+        self.drive(partials=pack(partials or [0] * rows, bits))
+        await self.pulse(enable=1)
+        return unpack(await self.read_settled("sums"), bits, rows, signed=True)
 
     async def vector(self, weights: list[int], early: bool = True, partials: list[int] | None = None) -> list[int]:
         """All steps of a weight vector; where the encoding is defined per weight, the sum is checked in each."""
@@ -82,7 +79,7 @@ class TB:
 async def random_vectors(dut):
     tb = TB(dut)
     source = random_source("array")
-    await reset(dut)
+    await tb.begin()
     for number in range(60):
         for row in range(tb.config.rows):
             if number == 0 or source.random() < 0.3:
@@ -99,7 +96,7 @@ async def extremes(dut):
     """Every activation at its most negative or most positive, every weight at plus or minus the largest."""
     tb = TB(dut)
     source = random_source("extremes")
-    await reset(dut)
+    await tb.begin()
     for value in (-tb.half, tb.half - 1):
         for row in range(tb.config.rows):
             await tb.load_row(row, [value] * tb.config.columns)
@@ -113,7 +110,7 @@ async def steps_beyond_the_last_pulse_add_nothing(dut):
     """The encoders run empty: what follows the last step of a vector leaves the sums as they are."""
     tb = TB(dut)
     source = random_source("empty")
-    await reset(dut)
+    await tb.begin()
     for row in range(tb.config.rows):
         await tb.load_row(row, [row - 3] * tb.config.columns)
     weights = tb.storable([MAX_MAGNITUDE] * tb.config.columns, source)

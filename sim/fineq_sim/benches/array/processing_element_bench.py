@@ -5,28 +5,26 @@ from __future__ import annotations
 from itertools import product
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from fineq_hw.array.encodings.registry import groups
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
+from fineq_hw.config import ArrayConfig
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import random_source, settle
 from fineq_sim.reference.bits import pack
-from fineq_sim.reference.payloads import find_config
 
 Choice = tuple[tuple[int, int], ...]
 """What a slot takes: nothing, or the activation of a column and a shift."""
 
 
-class TB:
+class TB(Bench[ArrayConfig]):
+    inputs = ("load", "activations", "lines")
+
     def __init__(self, dut):
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
+        super().__init__(dut)
         self.group = groups(self.config)[0]
         self.bits = self.config.activation_bits
         self.half = 1 << (self.bits - 1)
         self.mask = (1 << self.bits) - 1
-        for port in (dut.load, dut.activations, dut.lines):
-            port.value = 0
-        start_clock(dut)
 
     @property
     def slot_choices(self) -> list[list[Choice]]:
@@ -78,16 +76,13 @@ class TB:
         return result
 
     async def load(self, activations: list[int]) -> None:
-        self.dut.activations.value = pack(activations, self.bits)
-        self.dut.load.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.load.value = 0
+        self.drive(activations=pack(activations, self.bits))
+        await self.pulse(load=1)
         await settle()
 
     async def check(self, activations: list[int], negative: tuple[int, ...], choices: tuple[Choice, ...]) -> None:
-        self.dut.lines.value = self.lines(negative, choices)
-        await settle()
-        got = int(self.dut.products_n.value)
+        self.drive(lines=self.lines(negative, choices))
+        got = await self.read_settled("products_n")
         assert got == self.expected(activations, negative, choices), f"{activations}, {negative}, {choices}: {got:x}"
 
 
@@ -95,7 +90,7 @@ class TB:
 async def every_activation_and_select(dut):
     tb = TB(dut)
     source = random_source("select")
-    await reset(dut)
+    await tb.begin()
     for activation in range(-tb.half, tb.half):
         others = [source.randrange(-tb.half, tb.half) for _ in range(tb.group.size - 1)]
         activations = [activation, *others]
@@ -112,12 +107,12 @@ async def keeps_its_activation(dut):
     """Only `load` changes what is stored, whatever stands on the activation port."""
     tb = TB(dut)
     source = random_source("keep")
-    await reset(dut)
+    await tb.begin()
     for _ in range(50):
         kept = [source.randrange(-tb.half, tb.half) for _ in range(tb.group.size)]
         await tb.load(kept)
         for _ in range(2):
             dut.activations.value = source.getrandbits(tb.bits * tb.group.size)
-            await RisingEdge(dut.clk)
+            await tb.clock()
             choices = tuple(source.choice(options) for options in tb.slot_choices)
             await tb.check(kept, tuple(source.randrange(2) for _ in kept), choices)

@@ -5,25 +5,23 @@ from __future__ import annotations
 from itertools import product
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_NORMAL, OUTLIER_BITS
 from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.array.encodings.registry import groups
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
+from fineq_hw.config import ArrayConfig
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import random_source, settle
 from fineq_sim.reference.bits import pack
-from fineq_sim.reference.payloads import find_config
 from fineq_sim.reference.weights import from_sign_magnitude, step_values
 
 
-class TB:
+class TB(Bench[ArrayConfig]):
+    inputs = ("load", "update", "weights")
+
     def __init__(self, dut):
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
+        super().__init__(dut)
         self.group = groups(self.config)[0]
-        for port in (dut.load, dut.update, dut.weights):
-            port.value = 0
-        start_clock(dut)
 
     @property
     def every_load(self) -> list[tuple[int, ...]]:
@@ -36,16 +34,13 @@ class TB:
 
     async def load(self, fields: tuple[int, ...], single_step: bool) -> None:
         if self.config.encoding == "bitplane":
-            self.dut.single_step.value = int(single_step)
-        self.dut.weights.value = pack(list(fields), OUTLIER_BITS)
-        self.dut.load.value = 1
+            self.drive(single_step=int(single_step))
+        self.drive(weights=pack(list(fields), OUTLIER_BITS), load=1)
         await self.advance()
-        self.dut.load.value = 0
+        self.drive(load=0)
 
     async def advance(self) -> None:
-        self.dut.update.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.update.value = 0
+        await self.pulse(update=1)
         await settle()
 
     def contributions(self) -> list[int]:
@@ -101,7 +96,7 @@ class TB:
 @cocotb.parametrize(early=[True, False])
 async def every_weight(dut, early):
     tb = TB(dut)
-    await reset(dut)
+    await tb.begin()
     for fields in tb.every_load:
         await tb.send(fields, early)
 
@@ -111,7 +106,7 @@ async def keeps_its_pulses(dut):
     """Only `update` changes anything, whatever stands on the weight port."""
     tb = TB(dut)
     source = random_source("keep")
-    await reset(dut)
+    await tb.begin()
     for _ in range(50):
         fields = source.choice(tb.every_load)
         await tb.load(fields, False)
@@ -119,7 +114,7 @@ async def keeps_its_pulses(dut):
         for _ in range(3):
             dut.weights.value = source.getrandbits(OUTLIER_BITS * tb.group.size)
             dut.load.value = source.randrange(2)
-            await RisingEdge(dut.clk)
+            await tb.clock()
             await settle()
             assert tb.contributions() == kept
         dut.load.value = 0
@@ -129,7 +124,7 @@ async def keeps_its_pulses(dut):
 async def a_new_weight_replaces_what_is_due(dut):
     tb = TB(dut)
     source = random_source("replace")
-    await reset(dut)
+    await tb.begin()
     for _ in range(50):
         await tb.load(source.choice(tb.every_load), False)
         for _ in range(source.randrange(MAX_CYCLES[tb.config.encoding])):

@@ -3,56 +3,49 @@
 from __future__ import annotations
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
-from fineq_hw.config import ALIGNMENT
-from fineq_sim.bench.streams import StreamProducer
-from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
-from fineq_sim.reference.payloads import find_config
+from fineq_hw.config import ALIGNMENT, AcceleratorConfig
+from fineq_sim.bench.bench import Bench
 
 
-class TB:
+class TB(Bench[AcceleratorConfig]):
+    inputs = ("lines",)
+
     def __init__(self, dut, stall: float = 0.0):
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
-        self.source = random_source("gearbox")
-        self.words = StreamProducer.with_stalls(dut, "words", stall)
+        super().__init__(dut, stall, "gearbox")
+        self.words = self.producer("words")
         self.lines: list[tuple[int, int]] = []
         """Cycle and value of every line."""
         self.done = self.cycle = 0
-        dut.lines.value = 0
-        start_clock(dut)
 
     async def begin(self) -> None:
-        await reset(self.dut)
-        self.words.start()
-        cocotb.start_soon(self._watch())
+        await super().begin()
+        self.every_cycle(self._watch)
 
-    async def _watch(self) -> None:
-        while True:
-            await RisingEdge(self.dut.clk)
-            self.cycle += 1
-            self.done += int(self.dut.done.value)
-            if self.dut.line_valid.value == 1:
-                self.lines.append((self.cycle, int(self.dut.line.value)))
+    def _watch(self) -> None:
+        self.cycle += 1
+        self.done += self.read("done")
+        if self.read("line_valid"):
+            self.lines.append((self.cycle, self.read("line")))
 
     async def run(self, count: int) -> None:
         """Send the chunk of `count` lines; checks the lines."""
         size, bus = self.config.line_bytes, self.config.bus_bytes
         content = self.source.randbytes(self.config.weight_chunk_bytes(count))
         assert len(content) % ALIGNMENT == 0
-        self.dut.lines.value = count
+        self.drive(lines=count)
         self.lines, before = [], self.done
         for start in range(0, len(content), bus):
             word = int.from_bytes(content[start : start + bus], "little")
             self.words.send([word | (start + bus == len(content)) << 8 * bus])
         for _ in range(40 * len(content)):
-            await RisingEdge(self.dut.clk)
+            await self.clock()
             if self.done > before:
                 break
         expected = [int.from_bytes(content[n * size : (n + 1) * size], "little") for n in range(count)]
         assert [line for _, line in self.lines] == expected, f"a run of {count} lines"
-        assert self.done == before + 1 and not self.words.queue
+        assert self.done == before + 1
+        self.assert_empty()
 
 
 @cocotb.test()

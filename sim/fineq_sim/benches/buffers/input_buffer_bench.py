@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import ALIGNMENT
-from fineq_sim.bench.streams import StreamConsumer, assert_empty
-from fineq_sim.bench.testbench import reset
-from fineq_sim.benches.job_bench import BlockBench, ReadEngine
-from fineq_sim.driver.images import activation_image, inner_tiles
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_sim.bench.block_bench import BlockBench, ReadEngine
+from fineq_sim.reference.memory_image import activation_image
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import nest_tiles
 
@@ -18,16 +16,12 @@ BASE = 0x140
 
 
 class TB(BlockBench):
-    def __init__(self, dut, stall: float = 0.0):
-        super().__init__(dut)
-        self.reader = ReadEngine(dut, self.config, np.zeros(0, np.uint8), stall)
-        self.rows = StreamConsumer.with_stalls(dut, "activations", stall)
-        dut.hold.value = 0
+    inputs = ("start", "job", "hold")
 
-    async def begin(self) -> None:
-        await super().begin()
-        self.reader.start()
-        self.rows.start()
+    def __init__(self, dut, stall: float = 0.0):
+        super().__init__(dut, stall)
+        self.reader = ReadEngine(self)
+        self.rows = self.consumer("activations")
 
     async def job(self, tokens: int, channels: int, inner: int) -> list[int]:
         """Start a job with random activations; returns the rows that must come."""
@@ -48,26 +42,19 @@ class TB(BlockBench):
         return expected
 
 
-async def hold_now_and_then(tb: TB) -> None:
-    while True:
-        tb.dut.hold.value = int(tb.source.random() < 0.3)
-        await RisingEdge(tb.dut.clk)
-
-
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.4], held=[False, True])
 async def plays_every_filling(dut, stall, held):
     tb = TB(dut, stall)
     await tb.begin()
     if held:
-        cocotb.start_soon(hold_now_and_then(tb))
+        tb.every_cycle(lambda: tb.drive(hold=int(tb.source.random() < 0.3)))
     for tokens, channels, inner in tb.sizes():
         expected = await tb.job(tokens, channels, inner)
         got = await tb.rows.receive(len(expected), within=100 * len(expected) + 1000)
         assert got == expected, f"{tokens}x{channels}x{inner}"
-        await tb.finish()
-    await tb.rest()
-    assert_empty(tb.rows, tb.reader.commands, tb.reader.words)
+        await tb.end_of_job()
+    await tb.finish()
 
 
 @cocotb.test()
@@ -89,12 +76,12 @@ async def hold_leaves_the_bus_alone(dut):
     tb = TB(dut)
     await tb.begin()
     tb.rows.stop()
-    dut.hold.value = 1
+    tb.drive(hold=1)
     await tb.job(2, 1, 4 * tb.config.array.columns)
-    await ClockCycles(dut.clk, 100)
+    await tb.clock(100)
     assert len(tb.reader.transfers) == 1
-    dut.hold.value = 0
-    await ClockCycles(dut.clk, 100)
+    tb.drive(hold=0)
+    await tb.clock(100)
     assert len(tb.reader.transfers) == 2
 
 
@@ -104,12 +91,8 @@ async def reset_in_the_middle(dut):
     await tb.begin()
     for moment in range(6):
         await tb.job(2 * tb.config.array.rows, 3, 5 * tb.config.array.columns)
-        await ClockCycles(dut.clk, 10 + 17 * moment)
-        for stream in (tb.reader.commands, tb.reader.words, tb.rows):
-            stream.stop()
-        await reset(dut, cycles=1)
-        for stream in (tb.reader.commands, tb.reader.words, tb.rows):
-            stream.start()
+        await tb.clock(10 + 17 * moment)
+        await tb.reset(cycles=1)
         expected = await tb.job(2, 1, 1)
         assert await tb.rows.receive(2) == expected
-        await tb.finish()
+        await tb.end_of_job()

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import cocotb
 import numpy as np
-from cocotb.triggers import RisingEdge
 
+from fineq_hw.interface.descriptors import inner_tiles
 from fineq_hw.lib.machine_streams import sums_group_layout
-from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
-from fineq_sim.bench.testbench import settle
-from fineq_sim.benches.job_bench import BlockBench
-from fineq_sim.driver.images import inner_tiles
+from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import NestTile, nest_tiles
 
 
 class TB(BlockBench):
     def __init__(self, dut, stall: float = 0.0):
-        super().__init__(dut)
+        super().__init__(dut, stall)
         self.payloads = Payloads(self.config.array)
-        self.results = StreamProducer.with_stalls(dut, "results", stall)
-        self.partials = StreamConsumer.with_stalls(dut, "partials", stall)
-        self.groups = StreamConsumer.with_stalls(dut, "groups", stall)
-
-    async def begin(self) -> None:
-        await super().begin()
-        for stream in (self.results, self.partials, self.groups):
-            stream.start()
+        self.results = self.producer("results")
+        self.partials = self.consumer("partials")
+        self.groups = self.consumer("groups")
 
     async def core(self, tile: NestTile, tiles: int) -> np.ndarray:
         """Do as the core does with random addends; returns the sums of the tile, [channels, rows]."""
@@ -34,7 +26,7 @@ class TB(BlockBench):
         addends = self.rng.integers(-1 << bits - 4, 1 << bits - 4, (tiles, tile.channels, rows)) // tiles
         for k in range(tiles):
             for channel in range(tile.channels):
-                start = 0
+                start: int | np.ndarray = 0
                 if k:
                     (payload,) = await self.partials.receive(1)
                     start = np.array(self.payloads.results(payload)[0])
@@ -43,7 +35,7 @@ class TB(BlockBench):
                 values = (addends[k, channel] + start).tolist()
                 last = channel == tile.channels - 1
                 self.results.send([self.payloads.partials(values) | int(last) << bits * rows])
-                await RisingEdge(self.dut.clk)
+                await self.clock()
         return addends.sum(axis=0)
 
     async def check(self, tile: NestTile, sums: np.ndarray) -> None:
@@ -78,9 +70,8 @@ async def accumulates_and_drains(dut, stall):
                 await waiting
             waiting = cocotb.start_soon(tb.check(tile, sums))
         await waiting
-        await tb.finish()
-    await tb.rest()
-    assert_empty(tb.results, tb.partials, tb.groups)
+        await tb.end_of_job()
+    await tb.finish()
 
 
 @cocotb.test()
@@ -117,19 +108,17 @@ async def the_last_group_of_a_tile_may_wait(dut):
 
     working, taken = cocotb.start_soon(work()), 0
     while True:
-        await settle()
-        offered = int(dut.groups__valid.value)
+        offered = await tb.read_settled("groups__valid")
         if offered and taken == counts[0] - 1:
             break
-        dut.groups__ready.value = offered
+        tb.drive(groups__ready=offered)
         taken += offered
-        await RisingEdge(dut.clk)
-    dut.groups__ready.value = 0
-    last = int(dut.groups__payload.value)
+        await tb.clock()
+    tb.drive(groups__ready=0)
+    last = tb.read("groups__payload")
     for _ in range(6 * config.channels_per_tile):
-        await RisingEdge(dut.clk)
-        await settle()
-        assert dut.groups__valid.value == 1 and int(dut.groups__payload.value) == last
+        await tb.clock()
+        assert await tb.read_settled("groups__valid") and tb.read("groups__payload") == last
     tb.groups.start()
     (payload,) = await tb.groups.receive(1)
     assert payload == last
@@ -140,7 +129,7 @@ async def the_last_group_of_a_tile_may_wait(dut):
     assert [int(group.sums[lane]) for lane in range(len(expected))] == expected
     for tile, values in zip(tiles[1:], sums[1:], strict=True):
         await tb.check(tile, values)
-    await tb.finish()
+    await tb.end_of_job()
 
 
 @cocotb.test()
@@ -155,8 +144,7 @@ async def both_halves_full(dut):
     await tb.start(rows, channels, 1)
     for size in sizes:
         tb.results.send((n + 1) | int(n == size - 1) << bits * rows for n in range(size))
-    for _ in range(channels + 50):
-        await RisingEdge(dut.clk)
+    await tb.clock(channels + 50)
     assert tb.results.beats == sum(sizes[:2]), f"{tb.results.beats} results taken"
     tb.groups.start()
     groups = sum(rows * -(-size // tb.config.vector_lanes) for size in sizes)
@@ -167,4 +155,4 @@ async def both_halves_full(dut):
         first + 1 if row == 0 else 0 for size in sizes for row in range(rows) for first in range(0, size, lanes)
     ]
     assert sums == expected
-    await tb.finish()
+    await tb.end_of_job()

@@ -7,9 +7,8 @@ import numpy as np
 
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.lib.machine_streams import scaled_group_layout, sums_group_layout
-from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
-from fineq_sim.benches.job_bench import BlockBench, ReadEngine
-from fineq_sim.driver.images import channel_image, token_image
+from fineq_sim.bench.block_bench import BlockBench, ReadEngine
+from fineq_sim.reference.memory_image import channel_image, token_image
 from fineq_sim.reference.tile_walk import nest_tiles
 
 CHANNELS_BASE = 0x40
@@ -17,16 +16,10 @@ CHANNELS_BASE = 0x40
 
 class TB(BlockBench):
     def __init__(self, dut, stall: float = 0.0):
-        super().__init__(dut)
-        self.reader = ReadEngine(dut, self.config, np.zeros(0, np.uint8), stall)
-        self.groups = StreamProducer.with_stalls(dut, "groups", stall)
-        self.scaled = StreamConsumer.with_stalls(dut, "scaled", stall)
-
-    async def begin(self) -> None:
-        await super().begin()
-        self.reader.start()
-        self.groups.start()
-        self.scaled.start()
+        super().__init__(dut, stall)
+        self.reader = ReadEngine(self)
+        self.groups = self.producer("groups")
+        self.scaled = self.consumer("scaled")
 
     async def run(self, tokens: int, channels: int, output: OutputFormat) -> None:
         config, lanes, rng = self.config, self.config.vector_lanes, self.rng
@@ -73,7 +66,7 @@ class TB(BlockBench):
                 assert values == tuple(int(v[channel + lane]) for v in of_channels), f"channel {channel + lane}"
         if output is OutputFormat.SUMS:
             assert not self.reader.transfers, "nothing needs to be read"
-        await self.finish()
+        await self.end_of_job()
 
 
 @cocotb.test()
@@ -85,5 +78,4 @@ async def joins_records_and_sums(dut, stall):
         await tb.run(tokens, channels, tb.source.choice(list(OutputFormat)))
     await tb.run(3, 5, OutputFormat.SUMS)
     await tb.run(3, 5, OutputFormat.INT8)
-    await tb.rest()
-    assert_empty(tb.groups, tb.scaled, tb.reader.commands, tb.reader.words)
+    await tb.finish()

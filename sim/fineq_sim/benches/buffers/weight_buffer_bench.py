@@ -7,11 +7,11 @@ import numpy as np
 
 from fineq.format import pack
 from fineq_hw.config import MacConfig
-from fineq_sim.bench.streams import StreamConsumer, assert_empty
-from fineq_sim.benches.job_bench import BlockBench, ReadEngine
-from fineq_sim.driver.images import inner_tiles, weight_image
-from fineq_sim.driver.samples import random_codes
+from fineq_hw.interface.descriptors import inner_tiles
+from fineq_sim.bench.block_bench import BlockBench, ReadEngine
+from fineq_sim.reference.memory_image import weight_image
 from fineq_sim.reference.payloads import Payloads
+from fineq_sim.reference.random_layers import random_codes
 from fineq_sim.reference.tile_walk import nest_tiles
 
 BASE = 0x230
@@ -19,14 +19,9 @@ BASE = 0x230
 
 class TB(BlockBench):
     def __init__(self, dut, stall: float = 0.0):
-        super().__init__(dut)
-        self.reader = ReadEngine(dut, self.config, np.zeros(0, np.uint8), stall)
-        self.weights = StreamConsumer.with_stalls(dut, "weights", stall)
-
-    async def begin(self) -> None:
-        await super().begin()
-        self.reader.start()
-        self.weights.start()
+        super().__init__(dut, stall)
+        self.reader = ReadEngine(self)
+        self.weights = self.consumer("weights")
 
     async def job(self, tokens: int, channels: int, inner: int) -> list[int]:
         """Start a job with random weights; returns the vectors that must come."""
@@ -56,10 +51,9 @@ async def plays_every_vector(dut, stall):
         got = await tb.weights.receive(len(expected), within=100 * len(expected) + 1000)
         wrong = [n for n, pair in enumerate(zip(got, expected, strict=True)) if pair[0] != pair[1]]
         assert not wrong, f"{tokens}x{channels}x{inner}: vector {wrong[0]} of {len(expected)}"
-        await tb.finish()
-        assert dut.decoding.value == 0
-    await tb.rest()
-    assert_empty(tb.weights, tb.reader.commands, tb.reader.words)
+        await tb.end_of_job()
+        assert not tb.read("decoding")
+    await tb.finish()
 
 
 @cocotb.test()

@@ -3,46 +3,47 @@
 from __future__ import annotations
 
 import cocotb
-from cocotb.triggers import RisingEdge
 
+from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.structs import checked_job_layout, fault_layout
 from fineq_hw.interface.bus import Response
 from fineq_hw.interface.error_codes import READ_FAULT, WRITE_FAULT, ErrorCode
 from fineq_hw.lib.axi import bus_error_layout
 from fineq_hw.lib.machine_streams import job_layout
-from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
-from fineq_sim.reference.payloads import find_config
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import settle
 
 PULSES = ("job_start", "job_done", "chain_done", "fault_valid", "flush", "stop")
 QUIET = dict.fromkeys(PULSES, 0)
-INPUTS = ("start", "descriptor", "soft_reset", "working", "read_error", "write_error")
 
 
-class TB:
+class TB(Bench[AcceleratorConfig]):
     """Inputs are set for one cycle at a time; `step` checks every output in it and then clocks."""
 
+    inputs = (
+        "start",
+        "descriptor",
+        "soft_reset",
+        "working",
+        "read_error",
+        "write_error",
+        "jobs__valid",
+        "jobs__payload",
+    )
+
     def __init__(self, dut) -> None:
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
-        self.source = random_source("job control")
+        super().__init__(dut, salt="job control")
+        self.drive(read_idle=1, write_idle=1)
 
     async def begin(self) -> None:
-        start_clock(self.dut)
-        for name in (*INPUTS, "jobs__valid", "jobs__payload"):
-            getattr(self.dut, name).value = 0
-        self.dut.read_idle.value = self.dut.write_idle.value = 1
-        await reset(self.dut)
+        await super().begin()
         await self.step(busy=0)
-
-    def set(self, **values: int) -> None:
-        for name, value in values.items():
-            getattr(self.dut, name).value = value
 
     def offer(self, address: int, last: bool = False, error: ErrorCode = ErrorCode.NONE, detail: int = 0) -> None:
         layout = checked_job_layout(self.config)
         job = job_layout(self.config).const({"last": int(last)})
         payload = layout.const({"job": job, "address": address, "error": error, "detail": detail})
-        self.set(jobs__valid=1, jobs__payload=payload.as_value().value)
+        self.drive(jobs__valid=1, jobs__payload=payload.as_value().value)
 
     def error(self, valid: bool, response: Response = Response.OKAY, address: int = 0) -> int:
         fields = {"valid": int(valid), "response": response, "address": address}
@@ -51,25 +52,24 @@ class TB:
     async def step(self, busy: int = 1, ready: int = 0, **pulses: int) -> None:
         """One cycle with exactly these pulses."""
         await settle()
-        got = {name: int(getattr(self.dut, name).value) for name in PULSES}
+        got = {name: self.read(name) for name in PULSES}
         assert got == QUIET | pulses, {name: value for name, value in got.items() if value}
-        assert int(self.dut.busy.value) == busy, f"busy is {self.dut.busy.value}"
-        assert int(self.dut.jobs__ready.value) == ready, f"jobs.ready is {self.dut.jobs__ready.value}"
-        await RisingEdge(self.dut.clk)
+        assert self.read("busy") == busy, f"busy is {self.read('busy')}"
+        assert self.read("jobs__ready") == ready, f"jobs.ready is {self.read('jobs__ready')}"
+        await self.clock()
 
     async def pause(self, longest: int, busy: int = 1, **pulses: int) -> None:
         for _ in range(self.source.randrange(longest + 1)):
             await self.step(busy, **pulses)
 
     async def start(self, address: int) -> None:
-        self.set(start=1, descriptor=address)
+        self.drive(start=1, descriptor=address)
         await self.step(busy=0)
-        self.set(start=0, descriptor=0)
+        self.drive(start=0, descriptor=0)
         await self.is_current(address)
 
     async def is_current(self, address: int) -> None:
-        await settle()
-        got = int(self.dut.current_descriptor.value)
+        got = await self.read_settled("current_descriptor")
         assert got == address, f"current descriptor {got:#x}, not {address:#x}"
 
     async def begin_job(self, address: int, last: bool = False) -> None:
@@ -77,37 +77,36 @@ class TB:
         await self.pause(3)
         self.offer(address, last)
         await self.step(job_start=1)
-        self.set(working=1)
+        self.drive(working=1)
         await self.is_current(address)
 
     async def finish_job(self, last: bool = False) -> None:
         """The blocks are done first, the last write is answered later."""
         await self.pause(3)
-        self.set(working=0, write_idle=0)
+        self.drive(working=0, write_idle=0)
         await self.pause(3)
-        self.set(write_idle=1)
+        self.drive(write_idle=1)
         await self.step(ready=1, job_done=1, chain_done=int(last))
-        self.set(jobs__valid=0)
+        self.drive(jobs__valid=0)
 
     async def fault(self, code: int, address: int, detail: int = 0) -> None:
         """The fault that is being reported in this cycle."""
-        await settle()
-        fault = fault_layout.from_bits(int(self.dut.fault.value))
+        fault = fault_layout.from_bits(await self.read_settled("fault"))
         got = (fault.code, fault.detail, fault.address)
         assert got == (ErrorCode(code), detail, address), f"fault {got}"
 
     async def is_stopped(self, code: int, address: int) -> None:
         """From the cycle after the reason: engines stop, drain, one flush with the report, then idle."""
-        self.set(soft_reset=0, read_idle=0, write_idle=0)
+        self.drive(soft_reset=0, read_idle=0, write_idle=0)
         await self.pause(4, stop=1)
         first, second = self.source.sample(("read_idle", "write_idle"), 2)
-        self.set(**{first: 1})
+        self.drive(**{first: 1})
         await self.pause(4, stop=1)
-        self.set(**{second: 1})
+        self.drive(**{second: 1})
         await self.step(stop=1)
         await self.fault(code, address)
         await self.step(flush=1, fault_valid=1)
-        self.set(working=0, jobs__valid=0, read_error=0, write_error=0)  # what the flush does
+        self.drive(working=0, jobs__valid=0, read_error=0, write_error=0)  # what the flush does
         await self.step(busy=0)
 
 
@@ -130,7 +129,7 @@ async def jobs_follow_one_another(dut):
         tb.offer(0x800 + 128 * last, bool(last))
         await tb.step(ready=1, job_done=1, chain_done=last)
         tb.offer(0x880, last=True)  # the next one, in the cycle after
-    tb.set(jobs__valid=0)
+    tb.drive(jobs__valid=0)
     await tb.step(busy=0)
 
 
@@ -142,12 +141,12 @@ async def a_job_waits_for_blocks_and_writes(dut):
     await tb.start(0x40)
     await tb.begin_job(0x40, last=True)
     for working, write_idle in ((1, 1), (1, 0), (0, 0), (1, 0), (1, 1)):
-        tb.set(working=working, write_idle=write_idle)
+        tb.drive(working=working, write_idle=write_idle)
         for _ in range(20):
             await tb.step()
-    tb.set(read_idle=0)  # of no meaning for the end
+    tb.drive(read_idle=0)  # of no meaning for the end
     await tb.finish_job(last=True)
-    tb.set(read_idle=1)
+    tb.drive(read_idle=1)
     await tb.step(busy=0)
 
 
@@ -163,7 +162,7 @@ async def refused_descriptors_end_the_chain(dut):
         tb.offer(0x180, last=True, error=code, detail=0x5A)
         await tb.fault(code, 0x180, 0x5A)
         await tb.step(ready=1, fault_valid=1)
-        tb.set(jobs__valid=0)
+        tb.drive(jobs__valid=0)
         await tb.step(busy=0)
         await tb.is_current(0x180)
 
@@ -182,7 +181,7 @@ async def bus_errors_stop_the_chain(dut):
                     await tb.begin_job(0x300)
                     await tb.pause(5)
                 for number, engine in enumerate(failing):
-                    tb.set(**{f"{engine}_error": tb.error(True, response, address - 64 * number)})
+                    tb.drive(**{f"{engine}_error": tb.error(True, response, address - 64 * number)})
                 await tb.step()
                 base = READ_FAULT if failing[0] == "read" else WRITE_FAULT
                 await tb.is_stopped(base + response.value, address)
@@ -194,12 +193,12 @@ async def an_error_is_seen_before_a_job_starts_or_ends(dut):
     await tb.begin()
     await tb.start(0x300)
     tb.offer(0x300)
-    tb.set(read_error=tb.error(True, Response.SLVERR, 0x20))
+    tb.drive(read_error=tb.error(True, Response.SLVERR, 0x20))
     await tb.step()
     await tb.is_stopped(READ_FAULT + Response.SLVERR.value, 0x20)
     await tb.start(0x300)
     await tb.begin_job(0x300, last=True)
-    tb.set(working=0, write_error=tb.error(True, Response.DECERR, 0x40))
+    tb.drive(working=0, write_error=tb.error(True, Response.DECERR, 0x40))
     await tb.step()
     await tb.is_stopped(WRITE_FAULT + Response.DECERR.value, 0x40)
 
@@ -209,18 +208,18 @@ async def soft_reset_ends_the_chain(dut):
     """At many moments; without effect on an idle machine; a bus error that comes later does not replace the reason."""
     tb = TB(dut)
     await tb.begin()
-    tb.set(soft_reset=1)
+    tb.drive(soft_reset=1)
     await tb.step(busy=0)
-    tb.set(soft_reset=0)
+    tb.drive(soft_reset=0)
     for moment in range(12):
         await tb.start(0x500)
         if moment % 3:
             await tb.begin_job(0x500)
             await tb.pause(moment)
-        tb.set(soft_reset=1)
+        tb.drive(soft_reset=1)
         await tb.step()
         if moment % 2:
-            tb.set(read_error=tb.error(True, Response.SLVERR, 0x10))
+            tb.drive(read_error=tb.error(True, Response.SLVERR, 0x10))
         await tb.is_stopped(ErrorCode.ABORTED.value, 0x500)
         await tb.start(0x600)
         await tb.begin_job(0x600, last=True)
@@ -231,7 +230,7 @@ async def soft_reset_ends_the_chain(dut):
     await tb.begin_job(0x700)
     await tb.finish_job()
     tb.offer(0x780, last=True)
-    tb.set(soft_reset=1)
+    tb.drive(soft_reset=1)
     await tb.step()
     await tb.is_current(0x700)
     await tb.is_stopped(ErrorCode.ABORTED.value, 0x700)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import cocotb
-from cocotb.triggers import ClockCycles
 
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.lib.machine_streams import transfer_layout
-from fineq_sim.bench.streams import StreamConsumer
-from fineq_sim.benches.job_bench import BlockBench
+from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.reference.tile_walk import nest_tiles
 
 BYTES = {OutputFormat.SUMS: 4, OutputFormat.FIXED: 4, OutputFormat.INT8: 1}
@@ -17,10 +15,9 @@ BYTES = {OutputFormat.SUMS: 4, OutputFormat.FIXED: 4, OutputFormat.INT8: 1}
 @cocotb.test()
 @cocotb.parametrize(output=list(OutputFormat))
 async def one_command_a_tile(dut, output):
-    tb = BlockBench(dut)
-    commands = StreamConsumer.with_stalls(dut, "commands", 0.3)
+    tb = BlockBench(dut, stall=0.3)
+    commands = tb.consumer("commands")
     await tb.begin()
-    commands.start()
     for tokens, channels, inner in tb.sizes():
         base, stride = 16 * tb.source.randrange(1 << 12), 16 * tb.source.randrange(1, 1 << 10)
         await tb.start(tokens, channels, inner, destination=base, destination_stride=stride, output_format=output)
@@ -32,6 +29,5 @@ async def one_command_a_tile(dut, output):
             )
             got = (command.address, command.row_bytes, command.rows, command.stride)
             assert got == (address, tile.channels * BYTES[output], tile.tokens, stride), f"{tile}: {got}"
-        await tb.finish()
-    await ClockCycles(dut.clk, 10)
-    assert not commands.queue
+        await tb.end_of_job()
+    await tb.finish()

@@ -8,34 +8,33 @@ from __future__ import annotations
 import cocotb
 import numpy as np
 from cocotb.task import bridge
-from cocotb.triggers import RisingEdge
 
+from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.jobs import ActivationFunction
 from fineq_sim.bench.axi_memory import AddressMonitor, ChannelMonitor
-from fineq_sim.bench.testbench import parameters, random_source
+from fineq_sim.bench.bench import Bench
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
 from fineq_sim.driver.jobs import Job
-from fineq_sim.driver.samples import expected, load, random_activations, random_codes
-from fineq_sim.reference.payloads import find_config
+from fineq_sim.driver.samples import expected, load
+from fineq_sim.reference.random_layers import random_activations, random_codes
 
 MEMORY = 1 << 18
 
 
-class TB:
+class TB(Bench[AcceleratorConfig]):
     """The machine, its driver, and monitors on every channel of its memory port."""
 
     def __init__(self, dut, stall: float = 0.0) -> None:
-        self.dut, self.config = dut, find_config(parameters()["config"])
+        super().__init__(dut, stall, "accelerator")
         self.transport = CocotbTransport(dut, self.config, memory_size=MEMORY, stall=stall)
-        self.source = random_source("accelerator")
         self.rng = np.random.default_rng(self.source.getrandbits(32))
 
     async def begin(self) -> None:
         await self.transport.start()
         self.addresses = {channel: AddressMonitor(self.dut, channel, self.config) for channel in ("ar", "aw")}
-        self.read = ChannelMonitor(self.dut, "r", ("last",))
-        self.written = ChannelMonitor(self.dut, "w", ("strb", "last"))
+        self.words_read = ChannelMonitor(self.dut, "r", ("last",))
+        self.words_written = ChannelMonitor(self.dut, "w", ("strb", "last"))
         self.machine = await bridge(lambda: Accelerator(self.transport))()
 
     def random_job(self) -> tuple[Job, np.ndarray]:
@@ -72,7 +71,7 @@ async def random_chains(dut, stall):
     await tb.begin()
     for length in (1, 4, 2):
         await bridge(lambda length=length: tb.run_chain(length))()
-    for name, beats in (("ar", tb.read.beats), ("aw", tb.written.beats)):
+    for name, beats in (("ar", tb.words_read.beats), ("aw", tb.words_written.beats)):
         assert sum(burst for _, burst in tb.addresses[name].bursts()) == len(beats)
 
 
@@ -84,22 +83,20 @@ async def counters_equal_the_pins(dut, stall):
     await tb.begin()
     stalled = 0
 
-    async def count() -> None:
+    def count() -> None:
         nonlocal stalled
-        while True:
-            await RisingEdge(dut.clk)
-            stalled += int(dut.m_axi_wvalid.value == 1 and dut.m_axi_wready.value == 0)
+        stalled += tb.read("m_axi_wvalid") and not tb.read("m_axi_wready")
 
-    cocotb.start_soon(count())
+    tb.every_cycle(count)
     job, codes = tb.random_job()
     result = await bridge(lambda: tb.machine.run_chain([job]))()
     assert np.array_equal(result[0].values, expected(job, codes))
     counters, size = result[0].counters, tb.config.bus_bytes
-    assert counters["memory_access_busy"] == len(tb.read.beats)
-    assert counters["bytes_read"] == size * len(tb.read.beats)
-    assert counters["write_back_busy"] == len(tb.written.beats)
-    assert counters["bytes_written"] == sum(beat.strb.bit_count() for beat in tb.written.beats)
+    assert counters["memory_access_busy"] == len(tb.words_read.beats)
+    assert counters["bytes_read"] == size * len(tb.words_read.beats)
+    assert counters["write_back_busy"] == len(tb.words_written.beats)
+    assert counters["bytes_written"] == sum(beat.strb.bit_count() for beat in tb.words_written.beats)
     assert counters["write_back_stall"] == stalled
-    first, last = tb.addresses["ar"].beats[0].cycle, tb.written.beats[-1].cycle
+    first, last = tb.addresses["ar"].beats[0].cycle, tb.words_written.beats[-1].cycle
     assert 0 < counters["cycles"] - (last - first) < 40, "busy from the start to the last answer"
     assert counters["jobs"] == 1

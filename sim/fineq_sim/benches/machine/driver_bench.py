@@ -15,7 +15,7 @@ MEMORY = 1 << 16
 
 
 @cocotb.test()
-@cocotb.parametrize(check=list(CHECKS), stall=[0.0, 0.4])
+@cocotb.parametrize(check=[cocotb.Param(name, name) for name in CHECKS], stall=[0.0, 0.4])
 async def test_driver(dut, check, stall):
     transport = CocotbTransport(dut, find_config(parameters()["config"]), memory_size=MEMORY, stall=stall)
     await transport.start()

@@ -9,8 +9,9 @@ from cocotb.task import bridge
 from fineq_sim.bench.testbench import parameters
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
-from fineq_sim.driver.samples import load, random_activations, random_codes, sums
+from fineq_sim.driver.samples import load
 from fineq_sim.reference.payloads import find_config
+from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 
 MEMORY = 1 << 18
 

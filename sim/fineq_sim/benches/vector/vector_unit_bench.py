@@ -6,15 +6,14 @@ import random
 from dataclasses import dataclass
 
 import cocotb
-from cocotb.triggers import ClockCycles, RisingEdge
 
+from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat
 from fineq_hw.latencies import VECTOR_UNIT_LATENCY
 from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_word_layout
 from fineq_hw.vector.activation_functions import TABLE_FUNCTIONS
-from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
-from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
-from fineq_sim.reference.payloads import find_config
+from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.testbench import random_source, reset
 from fineq_sim.reference.vector_unit import MAX_MULTIPLIER, MAX_SHIFT, VectorSettings, vector_unit
 
 FORMATS = [(OutputFormat.SUMS, ActivationFunction.NONE)] + [
@@ -34,26 +33,17 @@ class Channel:
     bias: int
 
 
-class Bench:
+class TB(Bench[AcceleratorConfig]):
     """A row is a list of `Channel` with the token's multiplier and shift; each row ends a word."""
 
     def __init__(self, dut, settings: VectorSettings, stall: float = 0.0) -> None:
-        self.dut = dut
-        self.config = find_config(parameters()["config"])
-        self.settings = settings
-        self.source = random_source(f"vector {settings} {stall}")
+        super().__init__(dut, stall, f"vector {settings} {stall}")
+        self.job = settings
         self.group_layout = scaled_group_layout(self.config)
         self.word_layout = write_word_layout(self.config)
-        self.scaled = StreamProducer.with_stalls(dut, "scaled", stall)
-        self.words = StreamConsumer.with_stalls(dut, "words", stall)
+        self.scaled, self.words = self.producer("scaled"), self.consumer("words")
         self.expected: list[tuple[int, int, int]] = []
-        dut.job.value = job_layout(self.config).const(vars(settings)).as_value().value
-
-    async def begin(self) -> None:
-        start_clock(self.dut)
-        await reset(self.dut)
-        self.scaled.start()
-        self.words.start()
+        self.drive(job=job_layout(self.config).const(vars(settings)).as_value().value)
 
     def send(self, row: list[Channel], multiplier: int, shift: int) -> None:
         lanes, source = self.config.vector_lanes, self.source
@@ -84,9 +74,15 @@ class Bench:
         self._expect(row, multiplier, shift)
 
     def _expect(self, row: list[Channel], multiplier: int, shift: int) -> None:
-        columns = [[getattr(channel, name) for channel in row] for name in ("multiplier", "shift", "bias")]
-        sums = [[channel.sum for channel in row]]
-        results = vector_unit(self.settings, sums, *columns, multiplier, shift)[0]
+        results = vector_unit(
+            self.job,
+            [[channel.sum for channel in row]],
+            [channel.multiplier for channel in row],
+            [channel.shift for channel in row],
+            [channel.bias for channel in row],
+            multiplier,
+            shift,
+        )[0]
         size = self.config.bus_bytes
         data = results.astype(results.dtype.newbyteorder("<")).tobytes()
         for start in range(0, len(data), size):
@@ -116,10 +112,9 @@ class Bench:
         for number, (payload, expected) in enumerate(zip(payloads, self.expected, strict=True)):
             word = self.word_layout.from_bits(payload)
             got = (word.data, word.strobe, word.row_last)
-            assert got == expected, f"word {number} is {_text(got)}, expected {_text(expected)} ({self.settings})"
-        await ClockCycles(self.dut.clk, VECTOR_UNIT_LATENCY + 3)
-        assert self.dut.busy.value == 0
-        assert_empty(self.scaled, self.words)
+            assert got == expected, f"word {number} is {_text(got)}, expected {_text(expected)} ({self.job})"
+        await self.finish(VECTOR_UNIT_LATENCY + 3)
+        assert not self.read("busy")
         self.expected.clear()
 
 
@@ -143,33 +138,31 @@ async def random_rows(dut, case, stall):
     """Rows of every length up to some words, with random and extreme parameters."""
     output_format, function = FORMATS[case]
     source = random_source(f"settings {case} {stall}")
-    bench = Bench(dut, random_settings(source, output_format, function), stall)
-    await bench.begin()
+    tb = TB(dut, random_settings(source, output_format, function), stall)
+    await tb.begin()
     for _ in range(3):
-        for length in [*range(1, 2 * bench.config.bus_bytes + 2), 40]:
-            bench.send([bench.random_channel() for _ in range(length)], *bench.random_token())
-    await bench.check()
+        for length in [*range(1, 2 * tb.config.bus_bytes + 2), 40]:
+            tb.send([tb.random_channel() for _ in range(length)], *tb.random_token())
+    await tb.check()
 
 
-def row_of(values: list[int], bench: Bench) -> list[Channel]:
+def row_of(values: list[int], tb: TB) -> list[Channel]:
     """Channels whose biased results are the values: they come from the bias alone."""
-    return [Channel(0, bench.source.getrandbits(16), bench.source.randrange(64), value) for value in values]
+    return [Channel(0, tb.source.getrandbits(16), tb.source.randrange(64), value) for value in values]
 
 
 @cocotb.test()
 @cocotb.parametrize(function=list(TABLE_FUNCTIONS))
 async def function_at_many_arguments(dut, function):
     """Every segment of the tables at its ends and between, both signs, and all powers of two."""
-    bench = Bench(dut, VectorSettings(OutputFormat.FIXED, function))
-    await bench.begin()
+    tb = TB(dut, VectorSettings(OutputFormat.FIXED, function))
+    await tb.begin()
     step = 1 << (FRACTION_BITS - 6)
-    values = [
-        multiple * step + offset for multiple in range(17 << 6) for offset in (-1, 0, bench.source.randrange(step))
-    ]
+    values = [multiple * step + offset for multiple in range(17 << 6) for offset in (-1, 0, tb.source.randrange(step))]
     values += [(1 << bit) + offset for bit in range(31) for offset in (-1, 0, 1)] + [(1 << 31) - 1]
     values += [-value for value in values] + [-(1 << 31)]
-    bench.send(row_of(values, bench), 1, 0)
-    await bench.check()
+    tb.send(row_of(values, tb), 1, 0)
+    await tb.check()
 
 
 @cocotb.test()
@@ -178,51 +171,49 @@ async def ties_go_to_even(dut, output_format):
     """Products that lie exactly between two results, and next to it, of both signs."""
     shift = 5
     settings = VectorSettings(output_format, ActivationFunction.NONE, 1, shift)
-    bench = Bench(dut, settings)
-    await bench.begin()
+    tb = TB(dut, settings)
+    await tb.begin()
     sums = [(whole << shift) + (1 << (shift - 1)) + near for whole in range(-9, 10) for near in (-1, 0, 1)]
     if output_format is OutputFormat.FIXED:
         for token_shift in (0, 3, 16):
             row = [Channel(value, 1, shift + FRACTION_BITS - token_shift, 0) for value in sums]
-            bench.send(row, 1, token_shift)
+            tb.send(row, 1, token_shift)
     else:
-        bench.send([Channel(0, 1, 0, value) for value in sums], 1, 0)
-    await bench.check()
+        tb.send([Channel(0, 1, 0, value) for value in sums], 1, 0)
+    await tb.check()
 
 
 @cocotb.test()
 async def saturation(dut):
     """Before and after the bias, at both ends, by one and by far."""
-    bench = Bench(dut, VectorSettings())
-    await bench.begin()
-    limit = 1 << (bench.config.array.accumulator_bits - 1)
+    tb = TB(dut, VectorSettings())
+    await tb.begin()
+    limit = 1 << (tb.config.array.accumulator_bits - 1)
     low, high = -(1 << 31), (1 << 31) - 1
     for shift in (FRACTION_BITS, FRACTION_BITS + 1, FRACTION_BITS + 8, 40, 63):
         for bias in (0, 1, -1, low, high):
             row = [Channel(value, m, shift, bias) for value in (-limit, limit - 1, 255, -256) for m in (1, 255, 65535)]
             for multiplier in (1, 256, 65535):
-                bench.send(row, multiplier, 0)
-    reached = {word[0] & 0xFFFFFFFF for word in bench.expected}
+                tb.send(row, multiplier, 0)
+    reached = {word[0] & 0xFFFFFFFF for word in tb.expected}
     assert {low & 0xFFFFFFFF, high} <= reached
-    await bench.check()
+    await tb.check()
 
 
 @cocotb.test()
 @cocotb.parametrize(output_format=list(OutputFormat))
 async def one_group_a_cycle(dut, output_format):
-    bench = Bench(dut, VectorSettings(output_format, ActivationFunction.NONE, 1, 0))
-    await bench.begin()
-    assert dut.busy.value == 0
+    tb = TB(dut, VectorSettings(output_format, ActivationFunction.NONE, 1, 0))
+    await tb.begin()
+    assert not tb.read("busy")
     groups = 64
-    bench.send([bench.random_channel() for _ in range(groups * bench.config.vector_lanes)], *bench.random_token())
-    words = len(bench.expected)
-    await RisingEdge(dut.clk)
-    await RisingEdge(dut.clk)
-    await RisingEdge(dut.clk)
-    assert dut.busy.value == 1
-    await bench.check()
-    taken, given = bench.scaled.cycles, bench.words.cycles
-    several = bench.config.vector_words
+    tb.send([tb.random_channel() for _ in range(groups * tb.config.vector_lanes)], *tb.random_token())
+    words = len(tb.expected)
+    await tb.clock(3)
+    assert tb.read("busy")
+    await tb.check()
+    taken, given = tb.scaled.cycles, tb.words.cycles
+    several = tb.config.vector_words
     if output_format is OutputFormat.INT8:
         assert taken == list(range(taken[0], taken[0] + groups))
         per_word = groups // words
@@ -236,16 +227,16 @@ async def one_group_a_cycle(dut, output_format):
 @cocotb.test()
 async def reset_forgets_everything(dut):
     """Half a word of a row must not come up in the next job."""
-    bench = Bench(dut, VectorSettings(OutputFormat.INT8, ActivationFunction.NONE, 1, 0))
-    await bench.begin()
-    row = [bench.random_channel() for _ in range(bench.config.bus_bytes)]
-    bench.send(row, 1, 0)
-    bench.scaled.queue.pop()  # the last group of the word never comes
-    begun = bool(bench.scaled.queue)  # unless one group fills it
-    await ClockCycles(dut.clk, VECTOR_UNIT_LATENCY + 8)
-    assert dut.busy.value == begun and not bench.words.queue
-    bench.expected.clear()
+    tb = TB(dut, VectorSettings(OutputFormat.INT8, ActivationFunction.NONE, 1, 0))
+    await tb.begin()
+    row = [tb.random_channel() for _ in range(tb.config.bus_bytes)]
+    tb.send(row, 1, 0)
+    tb.scaled.queue.pop()  # the last group of the word never comes
+    begun = bool(tb.scaled.queue)  # unless one group fills it
+    await tb.clock(VECTOR_UNIT_LATENCY + 8)
+    assert tb.read("busy") == begun and not tb.words.queue
+    tb.expected.clear()
     await reset(dut)
-    assert dut.busy.value == 0
-    bench.send(row[: bench.config.vector_lanes], 1, 0)
-    await bench.check()
+    assert not tb.read("busy")
+    tb.send(row[: tb.config.vector_lanes], 1, 0)
+    await tb.check()

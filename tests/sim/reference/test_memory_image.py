@@ -1,15 +1,14 @@
-"""The memory image: round trips on every named accelerator, byte positions counted by hand, the allocator."""
+"""The memory image: round trips on every named accelerator, byte positions counted by hand."""
 
 import numpy as np
 import pytest
 
-from fineq import format as block_format
+import fineq.format as block_format
 from fineq.format.temporal import input_order, row_vectors
 from fineq_hw.config import ACCELERATORS, ALIGNMENT, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.interface.descriptors import inner_tiles, line_groups
-from fineq_sim.driver import Accelerator, FunctionalTransport, images
-from fineq_sim.driver.exceptions import AcceleratorError, OutOfMemoryError
-from fineq_sim.driver.memory import Allocator
+from fineq_sim.driver import Accelerator, FunctionalTransport
+from fineq_sim.reference import memory_image
 
 NAMED = pytest.mark.parametrize("name", ACCELERATORS)
 
@@ -42,12 +41,12 @@ def as_columns_meet_it(config, values, width):
 def test_weights_round_trip(name, channels, inner):
     config, rng = ACCELERATORS[name], np.random.default_rng(channels)
     codes, weights = random_weights(config, rng, channels, inner)
-    image = images.weight_image(config, weights, inner)
+    image = memory_image.weight_image(config, weights, inner)
     groups = line_groups(inner, config)
     assert image.dtype == np.uint8
     assert len(image) == groups * config.weight_chunk_bytes(channels)
     assert len(image) % ALIGNMENT == 0
-    read = images.read_weight_image(config, image, channels, groups)
+    read = memory_image.read_weight_image(config, image, channels, groups)
     assert read.shape[1] >= inner
     assert np.array_equal(read, as_columns_meet_it(config, codes, read.shape[1]))
 
@@ -57,11 +56,11 @@ def test_weights_round_trip(name, channels, inner):
 def test_activations_round_trip(name, tokens, inner):
     config, rng = ACCELERATORS[name], np.random.default_rng(tokens)
     activations = rng.integers(-128, 128, (tokens, inner), dtype=np.int8)
-    image = images.activation_image(config, activations)
-    tiles = inner_tiles(images.stored_inner(inner, config), config)
+    image = memory_image.activation_image(config, activations)
+    tiles = inner_tiles(memory_image.stored_inner(inner, config), config)
     stride = tiles * config.activation_tile_bytes
     assert len(image) == tokens * stride
-    read = images.read_activations(config, image.reshape(tokens, stride), tiles)
+    read = memory_image.read_activations(config, image.reshape(tokens, stride), tiles)
     assert read.shape[1] >= inner
     assert np.array_equal(read, as_columns_meet_it(config, activations, read.shape[1]))
 
@@ -71,9 +70,9 @@ def test_activations_round_trip(name, tokens, inner):
 def test_token_records_round_trip(name, tokens):
     config, rng = ACCELERATORS[name], np.random.default_rng(tokens)
     multipliers, shifts = rng.integers(0, 1 << 16, tokens), rng.integers(0, 64, tokens)
-    image = images.token_image(config, multipliers, shifts)
+    image = memory_image.token_image(config, multipliers, shifts)
     assert len(image) == -(-tokens // config.array.rows) * config.token_tile_bytes
-    records = images.read_tokens(config, image, tokens)
+    records = memory_image.read_tokens(config, image, tokens)
     assert np.array_equal(records["multiplier"], multipliers)
     assert np.array_equal(records["shift"], shifts)
     # The record of the first token of the second tile stands at the start of that tile.
@@ -83,9 +82,9 @@ def test_token_records_round_trip(name, tokens):
 
 
 def test_channel_records():
-    image = images.channel_image(np.array([0x1234, 0xFFFF]), np.array([7, 63]), np.array([-2, 5]))
+    image = memory_image.channel_image(np.array([0x1234, 0xFFFF]), np.array([7, 63]), np.array([-2, 5]))
     assert image.tobytes().hex() == "34120700feffffff" + "ffff3f0005000000"
-    records = images.read_channels(image, 2)
+    records = memory_image.read_channels(image, 2)
     assert records["bias"].tolist() == [-2, 5]
 
 
@@ -93,12 +92,12 @@ def test_positions_counted_by_hand():
     """5x7: tiles of 7 inputs in 16 bytes, tiles of 16 channels, lines of 7 blocks (168 weights, 49 bytes)."""
     config = ACCELERATORS["accelerator_5x7"]
     activations = np.arange(1, 11, dtype=np.int8)[None]
-    assert images.activation_image(config, activations).tobytes() == bytes(
+    assert memory_image.activation_image(config, activations).tobytes() == bytes(
         [1, 2, 3, 4, 5, 6, 7] + [0] * 9 + [8, 9, 10] + [0] * 13
     )
     codes = np.zeros((18, 200), dtype=np.int8)
     codes[17, 168] = 1  # second tile of channels (17 - 16 = 1), second line, first weight
-    image = images.weight_image(config, block_format.pack(codes), 200)
+    image = memory_image.weight_image(config, block_format.pack(codes), 200)
     chunks = 16 * 49, 112  # 16 lines; 2 lines of 49 bytes, padded from 98 to 112
     assert len(image) == 2 * sum(chunks)
     assert np.flatnonzero(image).tolist() == [2 * chunks[0] + chunks[1] + 49 + block_format.INDEX_BYTES]
@@ -109,9 +108,14 @@ def test_mac_weights_by_hand():
     codes = np.zeros((1, 16), dtype=np.int8)
     codes[0, :3] = [-1, 2, -3]
     # sign above two bits of magnitude: 101, 010, 111, the first in the lowest bits
-    assert images.weight_image(config, codes, 16)[:2].tolist() == [0b11010101, 0b1]
+    assert memory_image.weight_image(config, codes, 16)[:2].tolist() == [0b11010101, 0b1]
     eight = ACCELERATORS["mac8x8_accelerator_5x7"]
-    assert images.weight_image(eight, np.array([[-1, -128, 127]], dtype=np.int8), 3)[:4].tolist() == [255, 128, 127, 0]
+    assert memory_image.weight_image(eight, np.array([[-1, -128, 127]], dtype=np.int8), 3)[:4].tolist() == [
+        255,
+        128,
+        127,
+        0,
+    ]
 
 
 @pytest.mark.parametrize("columns", [4, 5, 7, 8, 16, 64])
@@ -123,12 +127,14 @@ def test_arrays_that_take_a_line_in_another_order(columns):
     for inner in (1, columns, 2 * columns, 3 * columns - 1, array.line_weights - columns, array.line_weights + 5):
         codes, blocks = random_weights(config, rng, 9, inner)
         activations = rng.integers(-128, 128, (4, inner), dtype=np.int8)
-        stored = images.stored_inner(inner, config)
+        stored = memory_image.stored_inner(inner, config)
         tiles = inner_tiles(stored, config)
         assert tiles == row_vectors(inner, columns, "cluster")
-        image = images.weight_image(config, blocks, inner)
-        weights = images.read_weight_image(config, image, 9, line_groups(stored, config))[:, : tiles * columns]
-        read = images.read_activations(config, images.activation_image(config, activations).reshape(4, -1), tiles)
+        image = memory_image.weight_image(config, blocks, inner)
+        weights = memory_image.read_weight_image(config, image, 9, line_groups(stored, config))[:, : tiles * columns]
+        read = memory_image.read_activations(
+            config, memory_image.activation_image(config, activations).reshape(4, -1), tiles
+        )
         sums = read.astype(int) @ weights.astype(int).T
         assert np.array_equal(sums, activations.astype(int) @ codes.astype(int).T)
         assert np.array_equal(machine.run(machine.load_integers(codes, 0.1), activations).values, sums)
@@ -137,63 +143,12 @@ def test_arrays_that_take_a_line_in_another_order(columns):
 @pytest.mark.parametrize("inner", [63, 64, 65, 127, 128, 172, 191, 192, 256, 4096])
 def test_no_vector_is_added_for_clusters_at_the_end_of_a_row(inner):
     config = AcceleratorConfig(ArrayConfig(encoding="cluster", sign_handling="column"))
-    assert images.stored_inner(inner, config) == inner
+    assert memory_image.stored_inner(inner, config) == inner
     assert inner_tiles(inner, config) == -(-inner // 64)
 
 
 def test_results_leave_the_padding_out():
     rows = np.arange(3 * 32, dtype=np.uint8)
-    assert images.result_stride(5, np.dtype("<i4")) == 32
-    assert images.read_results(rows, 3, 5, 32, np.dtype("<i4")).shape == (3, 5)
-    assert images.read_results(rows, 3, 3, 32, np.dtype("i1")).tolist() == [[0, 1, 2], [32, 33, 34], [64, 65, 66]]
-
-
-def test_allocator():
-    memory = Allocator(0x100, 0x100)
-    first, second, third = (memory.allocate(size) for size in (1, 16, 17))
-    assert (first, second, third) == (0x100, 0x110, 0x120)
-    assert memory.free_bytes == 0x100 - 0x40
-    memory.free(second)
-    assert memory.allocate(32) == 0x140  # does not fit the hole
-    assert memory.allocate(16) == second
-    for address in (first, second, third, 0x140):
-        memory.free(address)
-    assert memory.largest_free == 0x100
-    assert memory.allocate(0x100) == 0x100
-
-
-def test_allocator_is_never_wrong():
-    memory, rng, used = Allocator(0, 1 << 12), np.random.default_rng(0), {}
-    for _ in range(2000):
-        if used and rng.random() < 0.5:
-            address = list(used)[rng.integers(len(used))]
-            memory.free(address)
-            del used[address]
-            continue
-        size = int(rng.integers(1, 400))
-        try:
-            address = memory.allocate(size)
-        except OutOfMemoryError:
-            assert memory.largest_free < images.aligned(size)
-            continue
-        assert address % ALIGNMENT == 0 and 0 <= address and address + size <= 1 << 12
-        assert all(address + size <= other or other + length <= address for other, length in used.items())
-        used[address] = size
-    assert memory.free_bytes == (1 << 12) - sum(map(images.aligned, used.values()))
-
-
-def test_allocator_errors():
-    memory = Allocator(0, 64)
-    memory.allocate(32)
-    with pytest.raises(
-        OutOfMemoryError,
-        match="^the device memory is full: weights needs 48 bytes, 32 of 64 are free, 32 of them in one piece; "
-        "free layers, or use a larger memory$",
-    ):
-        memory.allocate(33, "weights")
-    with pytest.raises(AcceleratorError, match="^0x20 is not the start of a range in use: it was freed already$"):
-        memory.free(32)
-    with pytest.raises(AcceleratorError, match="^cannot allocate 0 bytes for data: ask for at least one$"):
-        memory.allocate(0)
-    with pytest.raises(ValueError, match="both must be multiples of 16$"):
-        Allocator(0, 40)
+    assert memory_image.result_stride(5, np.dtype("<i4")) == 32
+    assert memory_image.read_results(rows, 3, 5, 32, np.dtype("<i4")).shape == (3, 5)
+    assert memory_image.read_results(rows, 3, 3, 32, np.dtype("i1")).tolist() == [[0, 1, 2], [32, 33, 34], [64, 65, 66]]

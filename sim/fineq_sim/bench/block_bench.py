@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import random
+from collections.abc import Iterator
 from enum import Enum
+from typing import Any, ClassVar
 
 import cocotb
 import numpy as np
-from cocotb.triggers import ClockCycles, RisingEdge
 
 from fineq_hw.config import AcceleratorConfig
+from fineq_hw.interface.descriptors import inner_tiles
 from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_sim.bench.axi_memory import Transfer
-from fineq_sim.bench.streams import StreamConsumer, StreamProducer
-from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
-from fineq_sim.driver.images import inner_tiles
-from fineq_sim.reference.payloads import find_config
+from fineq_sim.bench.bench import Bench
 
 
-class BlockBench:
+class BlockBench(Bench[AcceleratorConfig]):
     """A block of the accelerator with its job.
 
     Attributes:
-        config: the accelerator.
-        source: random numbers.
-        rng: the same for numpy.
+        rng: random numbers, as `source`, for numpy.
     """
 
-    def __init__(self, dut, salt: str = "") -> None:
-        self.dut = dut
-        self.config: AcceleratorConfig = find_config(parameters()["config"])
-        self.source: random.Random = random_source(f"block {salt}")
-        self.rng = np.random.default_rng(self.source.getrandbits(32))
-        dut.start.value = 0
-        dut.job.value = 0
-        start_clock(dut)
+    inputs: ClassVar[tuple[str, ...]] = ("start", "job")
 
-    async def begin(self) -> None:
-        await reset(self.dut)
+    def __init__(self, dut: Any, stall: float = 0.0) -> None:
+        super().__init__(dut, stall, "block ")
+        self.rng = np.random.default_rng(self.source.getrandbits(32))
 
     async def start(self, tokens: int, channels: int, inner: int, **fields: int | Enum) -> None:
         """Start a job of M tokens, N channels and K inputs."""
@@ -45,24 +35,18 @@ class BlockBench:
         groups = -(-tiles // self.config.line_slices)
         values = {"tokens": tokens, "channels": channels, "inner_tiles": tiles, "line_groups": groups, **fields}
         values = {name: getattr(value, "value", value) for name, value in values.items()}
-        assert self.dut.busy.value == 0, "still busy with the job before"
-        self.dut.job.value = job_layout(self.config).const(values).as_value().value
-        self.dut.start.value = 1
-        await RisingEdge(self.dut.clk)
-        self.dut.start.value = 0
+        assert not self.read("busy"), "still busy with the job before"
+        self.drive(job=job_layout(self.config).const(values).as_value().value)
+        await self.pulse(start=1)
 
-    async def finish(self, within: int = 200) -> None:
+    async def end_of_job(self, within: int = 200) -> None:
         """The block must come to rest."""
-        for _ in range(within):
-            await RisingEdge(self.dut.clk)
-            if self.dut.busy.value == 0:
-                return
-        raise AssertionError(f"still busy after {within} cycles")
+        await self.wait_for("busy", 0, within)
 
-    async def rest(self) -> None:
-        """Nothing more may happen."""
-        await ClockCycles(self.dut.clk, 20)
-        assert self.dut.busy.value == 0
+    async def finish(self, cycles: int = 20) -> None:
+        """Nothing more may happen, and nothing may be left."""
+        await super().finish(cycles)
+        assert not self.read("busy")
 
     def sizes(self) -> list[tuple[int, int, int]]:
         """M, N, K from one to beyond a tile and a line, and random ones."""
@@ -80,18 +64,15 @@ class ReadEngine:
     """Takes a block's commands and delivers the words of a memory, as the real engine does.
 
     Attributes:
+        memory: its bytes, uint8.
         transfers: commands taken so far.
     """
 
-    def __init__(self, dut, config: AcceleratorConfig, memory: np.ndarray, stall: float = 0.0) -> None:
-        self.dut, self.config, self.memory = dut, config, memory
-        self.commands = StreamConsumer.with_stalls(dut, "commands", stall)
-        self.words = StreamProducer.with_stalls(dut, "words", stall)
+    def __init__(self, bench: Bench[AcceleratorConfig]) -> None:
+        self.config = bench.config
+        self.memory = np.zeros(0, np.uint8)
+        self.commands, self.words = bench.consumer("commands"), bench.producer("words")
         self.transfers: list[Transfer] = []
-
-    def start(self) -> None:
-        self.commands.start()
-        self.words.start()
         cocotb.start_soon(self._run())
 
     async def _run(self) -> None:
@@ -101,7 +82,7 @@ class ReadEngine:
             self.transfers.append(Transfer(command.address, command.row_bytes, command.rows, command.stride))
             self.words.send(self._payloads(self.transfers[-1]))
 
-    def _payloads(self, transfer: Transfer):
+    def _payloads(self, transfer: Transfer) -> Iterator[int]:
         size = self.config.bus_bytes
         for address, row_last, last in transfer.words(self.config):
             assert address % size == 0 and address + size <= len(self.memory), f"read at {address:#x}"

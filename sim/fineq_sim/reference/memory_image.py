@@ -14,7 +14,7 @@ from fineq.format.temporal import input_order
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.interface.descriptors import inner_tiles
 from fineq_hw.interface.records import CHANNEL_PARAMETERS, TOKEN_PARAMETERS, Record, record_bytes
-from fineq_sim.reference import layer_partition as tiling
+from fineq_sim.reference import layer_partition
 
 _SIGN = 1 << block_format.MAGNITUDE_BITS
 """Sign bit of a decoded weight, above its magnitude."""
@@ -53,7 +53,7 @@ def _line_order(config: AcceleratorConfig) -> np.ndarray | None:
 
 def stored_inner(inner: int, config: AcceleratorConfig) -> int:
     """K as descriptors have it: more where the array takes one more vector for a row than its columns ask for."""
-    tiles = tiling.inner_tiles(inner, config.array)
+    tiles = layer_partition.inner_tiles(inner, config.array)
     return inner if tiles == inner_tiles(inner, config) else tiles * config.array.columns
 
 
@@ -96,7 +96,7 @@ def weight_lines(config: AcceleratorConfig, weights: np.ndarray, inner: int) -> 
     """
     if isinstance(config.array, MacConfig):
         return _mac_lines(config, weights)
-    return tiling.weight_lines(weights, inner, config.array)
+    return layer_partition.weight_lines(weights, inner, config.array)
 
 
 def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:

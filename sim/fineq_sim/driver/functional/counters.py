@@ -1,0 +1,70 @@
+"""What the functional model counts: all that follows from the work alone, without time."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Mapping
+
+import numpy as np
+
+from fineq.format.temporal import MAX_CYCLES, array_cycles
+from fineq_hw.config import AcceleratorConfig, MacConfig
+from fineq_hw.interface.descriptors import inner_tiles, line_groups
+from fineq_hw.interface.jobs import OutputFormat, result_bytes
+from fineq_hw.interface.registers import COUNTERS
+from fineq_sim.reference import memory_image
+from fineq_sim.reference.tile_walk import nest_tiles
+
+TIMELESS: frozenset[str] = frozenset(
+    {"cycles"} | {counter.name for counter in COUNTERS if counter.name.endswith("_stall")}
+)
+"""Counters that this model cannot know."""
+
+
+def read_counters(config: AcceleratorConfig, size: int, rows: int = 1) -> Tally[str]:
+    """Of reading `rows` pieces of `size` bytes, each a whole number of bus words."""
+    words = rows * -(-size // config.bus_bytes)
+    return Tally(memory_access_busy=words, bytes_read=words * config.bus_bytes)
+
+
+def job_counters(config: AcceleratorConfig, job: Mapping[str, int], weights: np.ndarray) -> Tally[str]:
+    """Of a job.
+
+    Args:
+        config: the machine.
+        job: fields of its descriptor.
+        weights: the integers, int8 [N, inner tiles * columns].
+    """
+    array, output = config.array, OutputFormat(job["output_format"])
+    tokens, channels = job["tokens"], job["channels"]
+    tiles, groups = inner_tiles(job["inner"], config), line_groups(job["inner"], config)
+    token_tiles = -(-tokens // array.rows)
+    vectors = token_tiles * tiles * channels
+    steps = saved = vectors
+    if isinstance(array, MacConfig):
+        saved = 0
+    else:
+        by_tile = weights.reshape(channels, tiles, array.columns)
+        steps = token_tiles * int(array_cycles(by_tile, array.encoding, bool(job["early_termination"])).sum())
+        saved = vectors * MAX_CYCLES[array.encoding] - steps
+    total: Tally[str] = Tally(
+        weight_vectors=vectors,
+        terminated_cycles=saved,
+        multiply_busy=steps,
+        decode_busy=token_tiles * groups * channels,
+    )
+    for tile in nest_tiles(config, tokens, channels):
+        rows, width = tile.tokens, tile.channels
+        total.update(
+            tiles=tiles,
+            preload_busy=tiles * rows,
+            vector_busy=rows * -(-width // config.vector_lanes),
+            write_back_busy=rows * -(-width * result_bytes(output) // config.bus_bytes),
+            bytes_written=rows * width * result_bytes(output),
+        )
+        total.update(read_counters(config, config.activation_tile_bytes, tiles * rows))
+        total.update(read_counters(config, config.weight_chunk_bytes(width), groups))
+        if output is not OutputFormat.SUMS:
+            total.update(read_counters(config, memory_image.CHANNEL_RECORD.itemsize * width))
+            total.update(read_counters(config, memory_image.TOKEN_RECORD.itemsize * rows))
+    return total

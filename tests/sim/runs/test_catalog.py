@@ -1,0 +1,62 @@
+"""The catalog: no named array is left without a machine around it, and no two runs share a name."""
+
+import re
+
+import pytest
+
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS
+from fineq_sim.benches.machine import driver_bench
+from fineq_sim.runs.catalog import all_runs, select, small_machines
+from fineq_sim.runs.duts import accelerator_design
+
+
+def machine_arrays(quick: bool = False) -> list[dict]:
+    """Parameters of the arrays of all whole accelerators that a bench runs on."""
+    runs = [run for run in all_runs() if run.bench.startswith("machine.") and (run.quick or not quick)]
+    return [run.parameters["config"]["array"] for run in runs]
+
+
+def test_every_small_array_is_run_inside_a_machine():
+    small = [array for array in {**ARRAYS, **MACS}.values() if (array.rows, array.columns) == (5, 7)]
+    assert len(small) == len(small_machines()) == 16
+    run = machine_arrays()
+    missing = [array for array in small if vars(array) not in run]
+    assert not missing
+
+
+def test_every_kind_of_array_is_run_inside_a_machine():
+    """Whatever differs between the named arrays but their size."""
+
+    def kind(array) -> dict:
+        return {name: value for name, value in vars(array).items() if name not in ("rows", "columns")}
+
+    run = [kind(config.array) for config in (*small_machines().values(), *ACCELERATORS.values())]
+    assert all(kind(array) in run for array in {**ARRAYS, **MACS}.values())
+
+
+def test_the_lean_regression_runs_a_machine_whose_encoding_is_no_identifier():
+    assert {"2s-unary"} <= {array.get("encoding") for array in machine_arrays(quick=True)}
+
+
+def test_names_are_unique():
+    names = [run.name for run in all_runs()]
+    assert len(names) == len(set(names))
+    assert {run.name for run in select("verilator", "driver/around")} == {
+        f"driver/around_{name}" for name, config in small_machines().items() if config not in ACCELERATORS.values()
+    }
+
+
+def test_a_machine_is_linted_before_it_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("fineq_hw.export.verilog.lint", lambda top, files: [f"%Warning: {top}"])
+    monkeypatch.setattr("fineq_hw.export.verilog.convert", lambda tops: ({"dut_accelerator": "module"}, {}))
+    with pytest.raises(ValueError, match="^Verilator complains about the Verilog of dut_accelerator: %Warning: dut_"):
+        accelerator_design(ACCELERATORS["accelerator_5x7"], tmp_path)
+    assert not list(tmp_path.rglob("*.json")), "it was kept all the same"
+
+
+def test_chosen_tests_of_the_driver_exist():
+    """A pattern that meets no test would leave a machine untried."""
+    names = [test.name for test in driver_bench.test_driver.generate_tests()]
+    for run in select("verilator", "driver/around"):
+        assert run.tests is not None
+        assert len([name for name in names if re.search(run.tests, name)]) == 5
