@@ -7,8 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from fineq_hw.array.encodings import name_part
-from fineq_hw.config import AcceleratorConfig
+from fineq_hw.config import AcceleratorConfig, name_part
 from fineq_hw.control.event_counter import EventCounter
 from fineq_hw.control.register_words import NUMBER_BITS, composed, readable_words, word_numbers
 from fineq_hw.control.structs import counter_events_layout, fault_layout
@@ -86,7 +85,7 @@ class ControlStatusRegisters(wiring.Component):
     def module_name(config: AcceleratorConfig) -> str:
         """Identification registers hold the whole configuration, so the name is that of the array and the rest."""
         array = config.array
-        kind = f"mac{array.weight_bits}" if hasattr(array, "weight_bits") else name_part(array)
+        kind = f"mac{array.weight_bits}" if hasattr(array, "weight_bits") else name_part(array.encoding)
         return (
             f"fineq_csr_{array.rows}x{array.columns}_{kind}_{array.accumulator_bits}_"
             f"{config.bus_bits}_{config.address_bits}_{config.channels_per_tile}"
