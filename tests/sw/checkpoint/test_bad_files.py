@@ -61,7 +61,7 @@ def test_parts_are_put_together_unchanged(checkpoint, tmp_path):
 
 @pytest.mark.parametrize("name", ["flipped_bit_in_blocks", "tensor_named_twice", "scale_is_nan", "one_byte_too_many"])
 def test_from_pretrained_refuses_too(checkpoint, tmp_path, name):
-    import fineq  # noqa: F401
+    import fineq.huggingface  # noqa: F401
 
     make, message = BAD[name]
     parts = Parts(checkpoint / "model.safetensors")
