@@ -39,8 +39,10 @@ demo: setup  ## quantize a real model, run a layer on the verilated array, synth
 test: setup lint  ## everything that proves the project right
 	$(PY) -m pytest -m "not regress"
 
-lint: $(READY)
+lint: $(READY)  ## style, format, direction of imports, types
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
 
 verilog: setup  ## write build/verilog: one file a module, linted by Verilator
 	$(FINEQ) verilog --output $(BUILD)/verilog
