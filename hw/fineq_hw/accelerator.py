@@ -8,8 +8,8 @@ from amaranth.lib.wiring import Out
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES
-from fineq_hw.array.core import TemporalCore, core_name
-from fineq_hw.baseline.mac_core import MacCore, mac_core_name
+from fineq_hw.array.core import TemporalCore
+from fineq_hw.baseline.mac_core import MacCore
 from fineq_hw.buffers.input_buffer import InputBuffer
 from fineq_hw.buffers.output_buffer import OutputBuffer
 from fineq_hw.buffers.parameter_buffer import ParameterBuffer
@@ -24,11 +24,12 @@ from fineq_hw.dma.read_dma import ReadDma
 from fineq_hw.dma.write_dma import WriteDma
 from fineq_hw.interface.registers import ADDRESS_BITS
 from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports, axi_read_ports, axi_write_ports, connect_ports
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.role import MachineBlock, Role
 from fineq_hw.vector.vector_unit import VectorUnit
 
 
-class Accelerator(wiring.Component):
+class Accelerator(VerilogComponent):
     """The accelerator around the temporal-coding array.
 
     Six stages overlap: memory access (read engine), decode (weight buffer), preload (input buffer), matrix
@@ -43,6 +44,9 @@ class Accelerator(wiring.Component):
     Raises:
         ValueError: the configuration has an array of the other kind.
     """
+
+    KIND = "accelerator"
+    ROLE = Role(MachineBlock.TOP_LEVEL)
 
     ARRAY: type = ArrayConfig
 
@@ -63,15 +67,15 @@ class Accelerator(wiring.Component):
         reader, writer = ReadDma(config), WriteDma(config)
         inputs, weights, outputs = InputBuffer(config), WeightBuffer(config), OutputBuffer(config)
         parameters, vectors, write_back = ParameterBuffer(config), VectorUnit(config), WriteBack(config)
-        core, core_module = self.core()
+        core = self.core()
 
-        place(m, "job_control", control, JobControl.module_name(config))
-        place(m, "registers", registers, ControlStatusRegisters.module_name(config))
+        place(m, "job_control", control)
+        place(m, "registers", registers)
         flush = control.flush
-        place(m, "descriptor_unit", descriptors, DescriptorUnit.module_name(config), reset=flush)
-        place(m, "read_dma", reader, reader.module_name(), reset=flush)
-        place(m, "write_dma", writer, writer.module_name(), reset=flush)
-        place(m, "core", core, core_module, reset=flush)
+        place(m, "descriptor_unit", descriptors, reset=flush)
+        place(m, "read_dma", reader, reset=flush)
+        place(m, "write_dma", writer, reset=flush)
+        place(m, "core", core, reset=flush)
         blocks = {
             "input_buffer": inputs,
             "weight_buffer": weights,
@@ -82,7 +86,7 @@ class Accelerator(wiring.Component):
         }
         job = descriptors.jobs.payload.job
         for name, block in blocks.items():
-            place(m, name, block, type(block).module_name(config), reset=flush)
+            place(m, name, block, reset=flush)
             m.d.comb += block.job.eq(job)
             if block is not vectors:  # it has nothing to begin
                 m.d.comb += block.start.eq(control.job_start)
@@ -116,9 +120,9 @@ class Accelerator(wiring.Component):
         self._elaborate_events(m, registers.events, counted, inputs, weights, parameters)
         return m
 
-    def core(self) -> tuple[wiring.Component, str]:
-        """The array with its control, and the name of its module."""
-        return TemporalCore(self.config.array), core_name(self.config.array)
+    def core(self) -> TemporalCore | MacCore:
+        """The array with its control."""
+        return TemporalCore(self.config.array)
 
     def progress(self, m: Module, core: TemporalCore, job: data.View, flush: Value) -> tuple[Value, Value]:
         """Whether the array executes a step, and the steps that a vector finished before has saved."""
@@ -206,8 +210,8 @@ class MacAccelerator(Accelerator):
 
     ARRAY = MacConfig
 
-    def core(self) -> tuple[wiring.Component, str]:
-        return MacCore(self.config.array), mac_core_name(self.config.array)
+    def core(self) -> MacCore:
+        return MacCore(self.config.array)
 
     def progress(self, m: Module, core: MacCore, job: data.View, flush: Value) -> tuple[Value, Value]:
         """A step for every vector that enters; none is ever saved."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.array.encodings.base import Slot
@@ -11,7 +11,8 @@ from fineq_hw.array.encodings.registry import encoding_of, row_slots
 from fineq_hw.cells.adder_tree import AdderTree
 from fineq_hw.cells.select_cells import apply_sign
 from fineq_hw.config import ArrayConfig
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.role import CoreBlock, Role
 
 _PRODUCT_ARRIVAL = 4
 _START_ARRIVAL = 3
@@ -27,7 +28,7 @@ def correction_bits(config: ArrayConfig) -> int:
     return (largest * encoding_of(config).largest_step).bit_length()
 
 
-class Accumulator(wiring.Component):
+class Accumulator(VerilogComponent):
     """sum = (sum, or on the first step `partial` or 0) + the row's signed products, once per step.
 
     Everything in the tree is complemented, from the products (see `ProcessingElement`) to the old sum, so
@@ -60,6 +61,9 @@ class Accumulator(wiring.Component):
             wrap beyond it.
     """
 
+    KIND = "accumulator"
+    ROLE = Role(CoreBlock.ACCUMULATORS)
+
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
         self.slots = row_slots(config)
@@ -76,9 +80,9 @@ class Accumulator(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: ArrayConfig) -> str:
-        return "fineq_accumulator_" + row_parameters(config)
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (row_parameters(self.config),)
 
     def adder_tree(self) -> AdderTree:
         """The row's tree. Operands: the slots, the correction, and what the step starts from."""
@@ -98,13 +102,14 @@ class Accumulator(wiring.Component):
             shifts=[operand.shift for operand in operands],
             arrivals=[_PRODUCT_ARRIVAL] * len(slots) + [0] + [_START_ARRIVAL] * len(starts),
             structure=config.adder_tree,
+            module_parameters=(row_parameters(config),),
         )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
         tree = self.adder_tree()
-        place(m, "tree", tree, "fineq_adder_tree_" + row_parameters(config), clocked=False)
+        place(m, "tree", tree)
         for slot in range(len(self.slots)):
             operand = self.products_n[f"slot_{slot}"]
             if config.sign_handling == "row":

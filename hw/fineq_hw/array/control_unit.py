@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum
 from amaranth.lib.wiring import In, Out
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES
 from fineq_hw.array.encodings.registry import encoding_of
 from fineq_hw.config import ArrayConfig
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 
-class ControlUnit(wiring.Component):
+class ControlUnit(VerilogComponent):
     """Handshakes and step counting; the data itself goes past it to the array.
 
     Two phases alternate. *Load*: activation rows are taken one per cycle. *Compute*: weight vectors are
@@ -35,6 +37,9 @@ class ControlUnit(wiring.Component):
             whose second step doubles the sum so far in the last.
         computing: high in each cycle that executes a step; also the encoders' and the accumulators' enable.
     """
+
+    KIND = "control_unit"
+    ROLE = Role(CoreBlock.CONTROL, Synthesis.KEEP)
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
@@ -63,9 +68,9 @@ class ControlUnit(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: ArrayConfig) -> str:
-        return f"fineq_control_unit_{config.rows}x{config.columns}_{encoding_of(config).name_part}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (f"{self.config.rows}x{self.config.columns}", self.config.encoding)
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -12,16 +12,11 @@ from fineq_hw.cells.activation_storage import storage_suffix
 from fineq_hw.config import ARRAYS, ArrayConfig
 from fineq_hw.decode.line_decoder import LineDecoder
 from fineq_hw.lib.core_ports import core_ports
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place, verilog_name
+from fineq_hw.lib.role import CoreBlock, Role
 
 
-def core_name(config: ArrayConfig) -> str:
-    """Module name of a `TemporalCore`: its name in `ARRAYS`, or else its parameters."""
-    named = (name for name, known in ARRAYS.items() if known == config)
-    return next(named, f"fineq_core_{config.rows}x{row_parameters(config)}{storage_suffix(config)}")
-
-
-class TemporalCore(wiring.Component):
+class TemporalCore(VerilogComponent):
     """The array and its control unit, fed with decoded weights.
 
     A weight vector accepted in cycle t pulses in t + 1 to t + T and has its result valid from t + T + 1,
@@ -42,16 +37,27 @@ class TemporalCore(wiring.Component):
         computing: high in each cycle that executes a step.
     """
 
+    KIND = "core"
+    ROLE = Role(CoreBlock.CONTROL)
+
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
         super().__init__(core_ports(config))
+
+    @property
+    def module_name(self) -> str:
+        """Its name in `ARRAYS`, or else its parameters."""
+        config = self.config
+        named = (name for name, known in ARRAYS.items() if known == config)
+        parameters = f"{config.rows}x{row_parameters(config)}{storage_suffix(config)}"
+        return next(named, verilog_name(self.KIND, parameters))
 
     def elaborate(self, platform) -> Module:
         m = Module()
         control = ControlUnit(self.config)
         array = ProcessingArray(self.config)
-        place(m, "control", control, ControlUnit.module_name(self.config))
-        place(m, "array", array, ProcessingArray.module_name(self.config))
+        place(m, "control", control)
+        place(m, "array", array)
 
         m.d.comb += [
             control.activations_valid.eq(self.activations.valid),
@@ -85,7 +91,7 @@ class TemporalCore(wiring.Component):
         return m
 
 
-class PackedCore(wiring.Component):
+class PackedCore(VerilogComponent):
     """`TemporalCore` fed with packed weight-buffer lines through the line decoder.
 
     Streams: `lines` in place of `weights`; its `slice` selects the vector within the line: the weights
@@ -93,16 +99,23 @@ class PackedCore(wiring.Component):
     The source offers the same line once for every slice that it wants to use.
     """
 
+    KIND = "packed_core"
+    ROLE = Role(CoreBlock.SLICE_MULTIPLEXER)
+
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
         super().__init__(core_ports(config, packed=True))
+
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (f"{self.config.rows}x{row_parameters(self.config)}{storage_suffix(self.config)}",)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         core = TemporalCore(self.config)
         decoder = LineDecoder(self.config)
-        place(m, "core", core, core_name(self.config))
-        place(m, "decoder", decoder, LineDecoder.module_name(self.config), clocked=False)
+        place(m, "core", core)
+        place(m, "decoder", decoder)
 
         line = self.lines.payload
         vector = core.weights.payload

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.array.accumulator import Accumulator, correction_bits, row_parameters
 from fineq_hw.array.encodings.registry import encoding_of, groups
 from fineq_hw.array.processing_element import ProcessingElement
-from fineq_hw.array.temporal_encoder import DIGIT_NAMES, TemporalEncoder
+from fineq_hw.array.temporal_encoder import DIGIT_NAMES
 from fineq_hw.cells.activation_storage import incoming_row, row_load, storage_suffix
-from fineq_hw.cells.adder_tree import popcount
+from fineq_hw.cells.adder_tree import Popcount
 from fineq_hw.config import ArrayConfig
 from fineq_hw.lib.core_ports import activation_vector_layout, sums_layout, weight_vector_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 
 def lines_layout(config: ArrayConfig) -> data.StructLayout:
@@ -22,12 +23,15 @@ def lines_layout(config: ArrayConfig) -> data.StructLayout:
     return data.StructLayout({f"group_{group.first}": group.lines_layout for group in groups(config)})
 
 
-class ArrayRow(wiring.Component):
+class ArrayRow(VerilogComponent):
     """One row: a processing element per group of columns, and the accumulator.
 
     Ports: `lines` for all processing elements at once, `activations` and `load` as in `ProcessingArray` for this
     row, the others those of `Accumulator`.
     """
+
+    KIND = "row"
+    ROLE = Role(CoreBlock.ACCUMULATORS, Synthesis.KEEP, repeated=True)
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
@@ -45,24 +49,23 @@ class ArrayRow(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: ArrayConfig) -> str:
-        return "fineq_row_" + row_parameters(config) + storage_suffix(config)
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (row_parameters(self.config) + storage_suffix(self.config),)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
         load = row_load(m, config, self.load)
         accumulator = Accumulator(config)
-        place(m, "accumulator", accumulator, Accumulator.module_name(config))
+        place(m, "accumulator", accumulator)
         shared = ("correction", "partial", "hold", "take_partial", "enable")
         m.d.comb += [getattr(accumulator, name).eq(getattr(self, name)) for name in shared]
         m.d.comb += self.sum.eq(accumulator.sum)
         products = []
         for group in groups(config):
             element = ProcessingElement(group)
-            clocked = config.activation_storage != "latch"
-            place(m, f"element_{group.first}", element, ProcessingElement.module_name(group), clocked=clocked)
+            place(m, f"element_{group.first}", element)
             lines = self.lines[f"group_{group.first}"]
             m.d.comb += [element.load.eq(load), element.lines.eq(lines)]
             m.d.comb += [element.activations[i].eq(self.activations[group.first + i]) for i in range(group.size)]
@@ -73,7 +76,7 @@ class ArrayRow(wiring.Component):
         return m
 
 
-class ProcessingArray(wiring.Component):
+class ProcessingArray(VerilogComponent):
     """Input-stationary array. Select lines and the correction are computed once and broadcast to all rows.
 
     Ports:
@@ -85,6 +88,9 @@ class ProcessingArray(wiring.Component):
         enable: execute a step at this clock edge.
         partials, sums: one per row.
     """
+
+    KIND = "array"
+    ROLE = Role(CoreBlock.TEMPORAL_ENCODERS, Synthesis.KEEP, buffers=CoreBlock.BROADCAST_BUFFERS)
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
@@ -103,9 +109,9 @@ class ProcessingArray(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: ArrayConfig) -> str:
-        return f"fineq_array_{config.rows}x{row_parameters(config)}{storage_suffix(config)}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (f"{self.config.rows}x{row_parameters(self.config)}{storage_suffix(self.config)}",)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -114,7 +120,7 @@ class ProcessingArray(wiring.Component):
         incoming = incoming_row(m, config, self.activations, self.load)
         for row in range(config.rows):
             array_row = ArrayRow(config)
-            place(m, f"row_{row}", array_row, ArrayRow.module_name(config))
+            place(m, f"row_{row}", array_row)
             m.d.comb += [
                 array_row.activations.eq(incoming),
                 array_row.load.eq(self.load[row]),
@@ -137,7 +143,7 @@ class ProcessingArray(wiring.Component):
         following = []
         for group in groups(config):
             encoder = group.make_encoder()
-            place(m, f"encoder_{group.first}", encoder, TemporalEncoder.module_name(group))
+            place(m, f"encoder_{group.first}", encoder)
             m.d.comb += [
                 encoder.load.eq(self.load_weights),
                 encoder.update.eq(update),
@@ -150,9 +156,8 @@ class ProcessingArray(wiring.Component):
                 following.append(encoder.following[i])
 
         def count_ones(name: str, ones: list) -> Signal:
-            counter = popcount(config.columns, config.adder_tree)
-            tree = "" if config.adder_tree == "structural" else f"_{config.adder_tree}"
-            place(m, name, counter, f"fineq_popcount_{config.columns}{tree}", clocked=False)
+            counter = Popcount(config.columns, config.adder_tree)
+            place(m, name, counter)
             m.d.comb += counter.operands.as_value().eq(Cat(ones))
             return counter.sum
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.array.encodings.base import Group
 from fineq_hw.cells.activation_storage import storage_suffix, store
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 
-class ProcessingElement(wiring.Component):
+class ProcessingElement(VerilogComponent):
     """Keeps the activation x of one column, or the three of a cluster, and selects what the row adds.
 
     The select network is that of the encoding (`Encoding.select`; the paper's is in `encodings.one_digit`).
@@ -30,6 +32,9 @@ class ProcessingElement(wiring.Component):
         products_n: complements of the slots, `Group.products_layout`.
     """
 
+    KIND = "processing_element"
+    ROLE = Role(CoreBlock.PROCESSING_ELEMENTS, Synthesis.UNIT, both_polarities=True)
+
     def __init__(self, group: Group) -> None:
         self.group = group
         bits = group.config.activation_bits
@@ -42,11 +47,15 @@ class ProcessingElement(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(group: Group) -> str:
-        config = group.config
-        kind = f"{config.activation_bits}_{group.encoding.element_name_part(config)}"
-        return f"fineq_processing_element_{kind}{storage_suffix(config)}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config = self.group.config
+        kind = f"{self.group.encoding.element_name_part(config)}{storage_suffix(config)}"
+        return (config.activation_bits, kind)
+
+    @property
+    def clocked(self) -> bool:
+        return self.group.config.activation_storage != "latch"
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from amaranth.hdl import Cat, Module, Mux, Signal, ValueLike
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import PULSES
 from fineq_hw.array.encodings.base import Encoding, Group
 from fineq_hw.lib.core_ports import weight_layout
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 DIGIT_NAMES: tuple[str, ...] = ("ones", "twos")
 """Digits of what a column contributes in a step, the lowest first."""
@@ -22,7 +24,7 @@ def digits_layout(encoding: Encoding) -> data.StructLayout:
     return data.StructLayout({name: 1 for name in DIGIT_NAMES[: len(encoding.digits)]} | {"negative": 1})
 
 
-class TemporalEncoder(wiring.Component, ABC):
+class TemporalEncoder(VerilogComponent, ABC):
     """Encoder of one group: what is due in the next step, in front of registered select lines.
 
     The paper's encoder compares a value with a counter. Here the comparison is made when the weight comes in, so
@@ -37,6 +39,9 @@ class TemporalEncoder(wiring.Component, ABC):
         following: digits of the step that begins at the next clock edge, if it begins there, by column.
     """
 
+    KIND = "temporal_encoder"
+    ROLE = Role(CoreBlock.TEMPORAL_ENCODERS, Synthesis.UNIT)
+
     def __init__(self, group: Group) -> None:
         self.group = group
         super().__init__(
@@ -50,9 +55,9 @@ class TemporalEncoder(wiring.Component, ABC):
             }
         )
 
-    @staticmethod
-    def module_name(group: Group) -> str:
-        return f"fineq_temporal_encoder_{group.encoding.name_part}_{group.config.sign_handling}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.group.encoding.name, self.group.config.sign_handling)
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.cells.activation_storage import incoming_row, row_load, storage_suffix, store
 from fineq_hw.config import MacConfig
 from fineq_hw.lib.core_ports import activation_vector_layout, sums_layout, weight_vector_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 
 def partial_bits(config: MacConfig, columns: int) -> int:
@@ -29,7 +30,12 @@ def row_parameters(config: MacConfig) -> str:
     return f"{config.activation_bits}x{config.weight_bits}_{config.columns}_{config.weight_path}{suffix}"
 
 
-class MacProcessingElement(wiring.Component):
+def array_parameters(config: MacConfig) -> tuple[object, ...]:
+    """The parameters that a whole array depends on, for module names."""
+    return (f"{config.rows}x{row_parameters(config)}", config.accumulator_bits)
+
+
+class MacProcessingElement(VerilogComponent):
     """partial_out = partial_in + activation x weight, registered.
 
     Args:
@@ -42,6 +48,9 @@ class MacProcessingElement(wiring.Component):
         weight_out (`systolic` only): the registered weight, to the element below.
         enable: advance; otherwise everything but the activation stays.
     """
+
+    KIND = "mac_element"
+    ROLE = Role(CoreBlock.PROCESSING_ELEMENTS, Synthesis.UNIT)
 
     def __init__(self, config: MacConfig, column: int) -> None:
         self.config = config
@@ -59,13 +68,14 @@ class MacProcessingElement(wiring.Component):
             ports["weight_out"] = Out(signed(config.weight_bits))
         super().__init__(ports)
 
-    def module_name(self) -> str:
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
         """Elements with the same widths are the same circuit."""
-        before = partial_bits(self.config, self.column) if self.column else 0
-        after = partial_bits(self.config, self.column + 1)
         config = self.config
-        kind = f"{config.activation_bits}x{config.weight_bits}_{before}_{after}_{config.weight_path}"
-        return f"fineq_mac_element_{kind}{storage_suffix(config)}"
+        before = partial_bits(config, self.column) if self.column else 0
+        after = partial_bits(config, self.column + 1)
+        kind = f"{config.activation_bits}x{config.weight_bits}"
+        return (kind, before, after, f"{config.weight_path}{storage_suffix(config)}")
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -84,8 +94,11 @@ class MacProcessingElement(wiring.Component):
         return m
 
 
-class MacRow(wiring.Component):
+class MacRow(VerilogComponent):
     """A row of elements: weights enter from above and leave below, the sum leaves on the right."""
+
+    KIND = "mac_row"
+    ROLE = Role(CoreBlock.PROCESSING_ELEMENTS, Synthesis.KEEP, by_sweeping=True, repeated=True)
 
     def __init__(self, config: MacConfig) -> None:
         self.config = config
@@ -101,13 +114,17 @@ class MacRow(wiring.Component):
             }
         )
 
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (row_parameters(self.config),)
+
     def elaborate(self, platform) -> Module:
         m = Module()
         load = row_load(m, self.config, self.load)
         partial = None
         for column in range(self.config.columns):
             element = MacProcessingElement(self.config, column)
-            place(m, f"element_{column}", element, element.module_name())
+            place(m, f"element_{column}", element)
             m.d.comb += [
                 element.activation.eq(self.activations[column]),
                 element.load.eq(load),
@@ -123,13 +140,20 @@ class MacRow(wiring.Component):
         return m
 
 
-class DelayTriangle(wiring.Component):
+class DelayTriangle(VerilogComponent):
     """Delays lane i by `delays[i]` enabled cycles: skews the weights on entry, aligns the sums on exit."""
+
+    KIND = "mac_delays"
+    ROLE = Role(CoreBlock.SKEW_AND_ALIGNMENT, Synthesis.KEEP, by_sweeping=True)
 
     def __init__(self, bits: int, delays: Sequence[int]) -> None:
         self.delays = tuple(delays)
         lanes = data.ArrayLayout(signed(bits), len(delays))
         super().__init__({"lanes_in": In(lanes), "lanes_out": Out(lanes), "enable": In(1)})
+
+    @property
+    def clocked(self) -> bool:
+        return any(self.delays)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -145,8 +169,40 @@ class DelayTriangle(wiring.Component):
         return m
 
 
-class MacAccumulator(wiring.Component):
+class WeightSkew(DelayTriangle):
+    """Delays of the weights; a systolic element has its own weight register, a broadcast column needs one in front."""
+
+    KIND = "mac_skew"
+
+    def __init__(self, config: MacConfig) -> None:
+        self.config = config
+        first = 0 if config.weight_path == "systolic" else 1
+        super().__init__(config.weight_bits, range(first, first + config.columns))
+
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.config.weight_bits, self.config.columns, self.config.weight_path)
+
+
+class SumAlignment(DelayTriangle):
+    """Delays of the sums of a systolic array, whose rows end one after the other."""
+
+    KIND = "mac_align"
+
+    def __init__(self, config: MacConfig) -> None:
+        self.config = config
+        super().__init__(partial_bits(config, config.columns), range(config.rows)[::-1])
+
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (partial_bits(self.config, self.config.columns), self.config.rows)
+
+
+class MacAccumulator(VerilogComponent):
     """End of a row: total = sum + (`partial` or 0), registered."""
+
+    KIND = "mac_accumulator"
+    ROLE = Role(CoreBlock.ACCUMULATORS, Synthesis.KEEP)
 
     def __init__(self, config: MacConfig) -> None:
         self.config = config
@@ -160,9 +216,9 @@ class MacAccumulator(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: MacConfig) -> str:
-        return f"fineq_mac_accumulator_{partial_bits(config, config.columns)}_{config.accumulator_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (partial_bits(self.config, self.config.columns), self.config.accumulator_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -173,7 +229,7 @@ class MacAccumulator(wiring.Component):
         return m
 
 
-class MacArray(wiring.Component):
+class MacArray(VerilogComponent):
     """Rows of multipliers with skewed weights and aligned results.
 
     A vector enters while `enable` is high; its sums, without partial sums, reach the row accumulators
@@ -182,6 +238,9 @@ class MacArray(wiring.Component):
     Ports: as `ProcessingArray`, with one `enable` for the whole pipeline. `take_partial` belongs to the
     vector at the accumulators.
     """
+
+    KIND = "mac_array"
+    ROLE = Role(CoreBlock.BROADCAST_BUFFERS, Synthesis.KEEP)
 
     def __init__(self, config: MacConfig) -> None:
         self.config = config
@@ -197,24 +256,20 @@ class MacArray(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: MacConfig) -> str:
-        return f"fineq_mac_array_{config.rows}x{row_parameters(config)}_{config.accumulator_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return array_parameters(self.config)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
         systolic = config.weight_path == "systolic"
-        kind = row_parameters(config)
-        sum_bits = partial_bits(config, config.columns)
 
-        # A systolic element has its own weight register; a broadcast column needs one in front.
-        skew = DelayTriangle(config.weight_bits, [c if systolic else c + 1 for c in range(config.columns)])
-        skew_name = f"fineq_mac_skew_{config.weight_bits}_{config.columns}_{config.weight_path}"
-        place(m, "skew", skew, skew_name, clocked=any(skew.delays))
+        skew = WeightSkew(config)
+        place(m, "skew", skew)
         if systolic:
-            align = DelayTriangle(sum_bits, [config.rows - 1 - r for r in range(config.rows)])
-            place(m, "align", align, f"fineq_mac_align_{sum_bits}_{config.rows}", clocked=any(align.delays))
+            align = SumAlignment(config)
+            place(m, "align", align)
             m.d.comb += align.enable.eq(self.enable)
         m.d.comb += skew.enable.eq(self.enable)
         for column in range(config.columns):
@@ -228,8 +283,8 @@ class MacArray(wiring.Component):
         for number in range(config.rows):
             row = MacRow(config)
             accumulator = MacAccumulator(config)
-            place(m, f"row_{number}", row, f"fineq_mac_row_{kind}")
-            place(m, f"accumulator_{number}", accumulator, MacAccumulator.module_name(config))
+            place(m, f"row_{number}", row)
+            place(m, f"accumulator_{number}", accumulator)
             aligned = row.sum
             if systolic:
                 m.d.comb += align.lanes_in[number].eq(row.sum)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data, enum, wiring
+from amaranth.lib import data, enum
 
-from fineq_hw.baseline.mac_array import MacArray
+from fineq_hw.baseline.mac_array import MacArray, array_parameters
 from fineq_hw.config import MACS, MacConfig
 from fineq_hw.latencies import mac_array_latency
 from fineq_hw.lib.core_ports import core_ports
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place, verilog_name
+from fineq_hw.lib.role import CoreBlock, Role
 
 
-def mac_core_name(config: MacConfig) -> str:
-    """Module name of a `MacCore`: its name in `MACS`, or else that of its array with a suffix."""
-    named = (name for name, known in MACS.items() if known == config)
-    return next(named, f"{MacArray.module_name(config)}_core")
-
-
-class MacCore(wiring.Component):
+class MacCore(VerilogComponent):
     """`MacArray` with preload, streaming and hand-over.
 
     One weight vector per cycle; the result is valid `fineq_hw.latencies.result_latency` cycles after the
@@ -29,14 +24,23 @@ class MacCore(wiring.Component):
     Streams: as `TemporalCore`; 8-bit weights are two's complement.
     """
 
+    KIND = "mac_core"
+    ROLE = Role(CoreBlock.CONTROL)
+
     def __init__(self, config: MacConfig) -> None:
         self.config = config
         super().__init__(core_ports(config))
 
+    @property
+    def module_name(self) -> str:
+        """Its name in `MACS`, or else that of its array with a suffix."""
+        named = (name for name, known in MACS.items() if known == self.config)
+        return next(named, verilog_name(MacArray.KIND, *array_parameters(self.config), "core"))
+
     def elaborate(self, platform) -> Module:
         m = Module()
         array = MacArray(self.config)
-        place(m, "array", array, MacArray.module_name(self.config))
+        place(m, "array", array)
 
         class Phase(enum.Enum, shape=2):
             LOAD = 0

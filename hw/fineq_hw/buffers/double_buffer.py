@@ -1,12 +1,14 @@
 """What the buffers of the accelerator share: bookkeeping of two halves, and streams out of a memory."""
 
 from amaranth.hdl import Module, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.memory import ReadPort
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import PART
 
-class DoubleBuffer(wiring.Component):
+
+class DoubleBuffer(VerilogComponent):
     """Who may use which half of a double buffer: each half is reserved, filled, played and released in turn.
 
     Ports:
@@ -19,6 +21,9 @@ class DoubleBuffer(wiring.Component):
         idle: nothing is reserved or in use.
     """
 
+    KIND = "double_buffer"
+    ROLE = PART
+
     reserve: In(1)
     fill: In(1)
     release: In(1)
@@ -29,8 +34,6 @@ class DoubleBuffer(wiring.Component):
     reserve_half: Out(1)
     fill_half: Out(1)
     play_half: Out(1)
-
-    MODULE_NAME = "fineq_double_buffer"
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from math import gcd
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import PART
 
-class Gearbox(wiring.Component):
+
+class Gearbox(VerilogComponent):
     """Cuts a run of bus words into lines; what is left in the last word of a run is dropped.
 
     At most one line a cycle. A word is taken in every cycle in which what is stored, less the line that leaves,
@@ -27,6 +30,9 @@ class Gearbox(wiring.Component):
         done: one cycle, when the last line and the last word have been: the run is over.
     """
 
+    KIND = "gearbox"
+    ROLE = PART
+
     def __init__(self, word_bytes: int, line_bytes: int, max_lines: int) -> None:
         self.word_bytes = word_bytes
         self.line_bytes = line_bytes
@@ -42,8 +48,8 @@ class Gearbox(wiring.Component):
         )
 
     @property
-    def module_name(self) -> str:
-        return f"fineq_gearbox_{self.word_bytes}_{self.line_bytes}_{self.max_lines}"
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.word_bytes, self.line_bytes, self.max_lines)
 
     def elaborate(self, platform) -> Module:
         m = Module()

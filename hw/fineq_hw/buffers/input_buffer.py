@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -11,11 +11,12 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.lib.core_ports import activations_payload
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class InputBuffer(wiring.Component):
+class InputBuffer(VerilogComponent):
     """Fetches the activations of every inner tile of a job, in the order of `TileWalk`, and plays them to the core.
 
     Memory: two halves of `rows` words; a word is one row of the array, columns x 8 bits rounded up to bus words.
@@ -32,6 +33,9 @@ class InputBuffer(wiring.Component):
         hold: do not begin to fetch a filling while another one waits to be played; the bus is needed elsewhere.
     """
 
+    KIND = "input_buffer"
+    ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -46,19 +50,19 @@ class InputBuffer(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        array = config.array
-        sizes = f"{array.rows}x{array.columns}_{config.channels_per_tile}_{config.final_channels}"
-        return f"fineq_input_buffer_{sizes}_{config.bus_bits}_{config.address_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config, array = self.config, self.config.array
+        sizes = (f"{array.rows}x{array.columns}", config.channels_per_tile, config.final_channels)
+        return (*sizes, config.bus_bits, config.address_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         rows, tile_bytes = self.config.array.rows, self.config.activation_tile_bytes
         walk = TileWalk(self.config)
         halves = DoubleBuffer()
-        place(m, "walk", walk, TileWalk.module_name(self.config))
-        place(m, "halves", halves, DoubleBuffer.MODULE_NAME)
+        place(m, "walk", walk)
+        place(m, "halves", halves)
         rows_held = Array(Signal(range(rows + 1), name=f"rows_held_{half}") for half in range(2))
         self._elaborate_commands(m, walk, halves, tile_bytes)
         with m.If(halves.reserve):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory, ReadPort, WritePort
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -12,11 +12,12 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.lib.core_ports import results_payload, sums_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import job_layout, sums_group_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class OutputBuffer(wiring.Component):
+class OutputBuffer(VerilogComponent):
     """Accumulates the sums of one tile while those of the one before drain.
 
     Memory: two halves of `vector_lanes` banks; channel n of the tile is word n / lanes of bank n mod lanes, and a
@@ -33,6 +34,9 @@ class OutputBuffer(wiring.Component):
     Other ports: `start` and `job` as for every block; `busy`: not all sums of the job have been drained.
     """
 
+    KIND = "output_buffer"
+    ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -46,19 +50,19 @@ class OutputBuffer(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        array = config.array
-        sizes = f"{array.rows}x{config.channels_per_tile}_{config.final_channels}"
-        return f"fineq_output_buffer_{sizes}_{array.accumulator_bits}_{config.vector_lanes}_{config.address_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config, array = self.config, self.config.array
+        sizes = (f"{array.rows}x{config.channels_per_tile}", config.final_channels)
+        return (*sizes, array.accumulator_bits, config.vector_lanes, config.address_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
         walk = TileWalk(config)
         halves = DoubleBuffer()
-        place(m, "walk", walk, TileWalk.module_name(config))
-        place(m, "halves", halves, DoubleBuffer.MODULE_NAME)
+        place(m, "walk", walk)
+        place(m, "halves", halves)
         word_bits, depth = config.array.accumulator_bits * config.array.rows, config.channels_per_tile // self._lanes
         reads: list[list[ReadPort]] = [[], []]
         writes: list[list[WritePort]] = [[], []]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Shape, Signal
-from amaranth.lib import enum, stream, wiring
+from amaranth.lib import enum, stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
@@ -12,7 +12,7 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.interface.jobs import OutputFormat
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import (
     channel_parameters_layout,
     job_layout,
@@ -22,12 +22,13 @@ from fineq_hw.lib.machine_streams import (
     token_parameters_layout,
     transfer_layout,
 )
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 CHANNEL_BYTES = Shape.cast(channel_parameters_layout).width // 8
 TOKEN_BYTES = Shape.cast(token_parameters_layout).width // 8
 
 
-class ParameterBuffer(wiring.Component):
+class ParameterBuffer(VerilogComponent):
     """Fetches the records of every tile's channels and tokens, and adds them to the drained sums.
 
     A group of sums is passed on in the cycle after it was taken. With `OutputFormat.SUMS` nothing is fetched and
@@ -46,6 +47,9 @@ class ParameterBuffer(wiring.Component):
     Other ports: `start` and `job` as for every block; `busy`: not all groups of the job have been passed on.
     """
 
+    KIND = "parameter_buffer"
+    ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -60,17 +64,18 @@ class ParameterBuffer(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        sizes = f"{config.array.rows}x{config.channels_per_tile}_{config.final_channels}"
-        bus = f"{config.bus_bits}x{config.vector_words}_{config.address_bits}"
-        return f"fineq_parameter_buffer_{sizes}_{config.array.accumulator_bits}_{bus}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config, array = self.config, self.config.array
+        sizes = (f"{array.rows}x{config.channels_per_tile}", config.final_channels)
+        bus = (f"{config.bus_bits}x{config.vector_words}", config.address_bits)
+        return (*sizes, array.accumulator_bits, *bus)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
         halves = DoubleBuffer()
-        place(m, "halves", halves, DoubleBuffer.MODULE_NAME)
+        place(m, "halves", halves)
         bits, lanes = config.bus_bits, config.vector_lanes
         groups = config.channels_per_tile // lanes
         token_words = config.token_tile_bytes // config.bus_bytes
@@ -129,7 +134,7 @@ class ParameterBuffer(wiring.Component):
         """
         config = self.config
         walk = TileWalk(config)
-        place(m, "walk", walk, TileWalk.module_name(config))
+        place(m, "walk", walk)
 
         class What(enum.Enum, shape=1):
             CHANNELS = 0

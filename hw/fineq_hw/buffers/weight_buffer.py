@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory, ReadPort
 from amaranth.lib.wiring import In, Out
 
@@ -13,8 +13,9 @@ from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.decode.line_decoder import LineDecoder
 from fineq_hw.lib.core_ports import weights_payload
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
 def decode_line(m: Module, config: AcceleratorConfig, line: Value) -> Value:
@@ -25,12 +26,12 @@ def decode_line(m: Module, config: AcceleratorConfig, line: Value) -> Value:
     if isinstance(config.array, MacConfig):
         return line[: config.array.columns * config.array.weight_bits]
     decoder = LineDecoder(config.array)
-    place(m, "decoder", decoder, LineDecoder.module_name(config.array), clocked=False)
+    place(m, "decoder", decoder)
     m.d.comb += decoder.line.eq(line)
     return Cat(decoder.weights[position] for position in config.array.line_order)
 
 
-class WeightBuffer(wiring.Component):
+class WeightBuffer(VerilogComponent):
     """Fetches the weight lines of every line group of a job, in the order of `TileWalk`, and plays their vectors.
 
     Memory: one for each vector of a line, two halves of `channels_per_tile` words of one decoded vector. One
@@ -48,6 +49,9 @@ class WeightBuffer(wiring.Component):
         hungry: the array may have to wait for lines, because no half is full yet.
     """
 
+    KIND = "weight_buffer"
+    ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -64,15 +68,15 @@ class WeightBuffer(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        array = config.array
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config, array = self.config, self.config.array
         if isinstance(array, MacConfig):
             kind = f"mac{array.weight_bits}"
         else:
             kind = "fineq" if array.line_order == tuple(range(array.line_weights)) else array.encoding
-        sizes = f"{array.rows}x{array.columns}_{config.channels_per_tile}_{config.final_channels}"
-        return f"fineq_weight_buffer_{kind}_{sizes}_{config.bus_bits}_{config.address_bits}"
+        sizes = (f"{array.rows}x{array.columns}", config.channels_per_tile, config.final_channels)
+        return (kind, *sizes, config.bus_bits, config.address_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -80,9 +84,9 @@ class WeightBuffer(wiring.Component):
         lines = TileWalk(config)
         halves = DoubleBuffer()
         gearbox = Gearbox(config.bus_bytes, config.line_bytes, depth)
-        place(m, "lines_walk", lines, TileWalk.module_name(config))
-        place(m, "halves", halves, DoubleBuffer.MODULE_NAME)
-        place(m, "gearbox", gearbox, gearbox.module_name)
+        place(m, "lines_walk", lines)
+        place(m, "halves", halves)
+        place(m, "gearbox", gearbox)
         self._elaborate_commands(m, lines, halves)
         channels_held = Array(Signal(range(depth + 1), name=f"channels_held_{half}") for half in range(2))
         with m.If(halves.reserve):
@@ -169,7 +173,7 @@ class WeightBuffer(wiring.Component):
         """Every vector of every line in the half, one vector position after the other."""
         config = self.config
         walk = TileWalk(config)
-        place(m, "vectors_walk", walk, TileWalk.module_name(config))
+        place(m, "vectors_walk", walk)
         channel = Signal(range(config.channels_per_tile))
         position, chosen = (Signal(range(config.line_slices), name=name) for name in ("position", "chosen"))
         last_channel = Signal()

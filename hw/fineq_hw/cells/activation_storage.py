@@ -9,26 +9,28 @@ the earliest step that can use them is in cycle t + 2, as with flip-flops.
 """
 
 from amaranth.hdl import ClockSignal, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.lib.core_ports import activation_vector_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import CombinationalComponent, VerilogComponent, place
+from fineq_hw.lib.role import PART, CoreBlock, Role, Synthesis
 
 
-class Latch(wiring.Component):
+class Latch(CombinationalComponent):
     """q follows d while `enable` is high and stays otherwise.
 
     A module of its own, so that synthesis can put the library's latch in its place. Amaranth describes no
     latches: its simulator runs the feedback below, the Verilog is `VERILOG`.
     """
 
+    KIND = "latch"
+    ROLE = PART
+
     enable: In(1)
     d: In(1)
     q: Out(1)
 
-    MODULE_NAME = "fineq_latch"
     VERILOG = """module fineq_latch(enable, d, q);
   input enable;
   wire enable;
@@ -48,14 +50,16 @@ endmodule
         return m
 
 
-class ClockGate(wiring.Component):
+class ClockGate(CombinationalComponent):
     """The high phases of the clock before which `enable` was high; free of glitches, as `enable` is latched."""
+
+    KIND = "clock_gate"
+    ROLE = PART
 
     clk: In(1)
     enable: In(1)
     gated_clk: Out(1)
 
-    MODULE_NAME = "fineq_clock_gate"
     VERILOG = """module fineq_clock_gate(clk, enable, gated_clk);
   input clk;
   wire clk;
@@ -78,7 +82,7 @@ endmodule
         return m
 
 
-class ActivationRegister(wiring.Component):
+class ActivationRegister(VerilogComponent):
     """The row on its way into the latches, shared by all rows.
 
     Ports:
@@ -86,13 +90,17 @@ class ActivationRegister(wiring.Component):
         values: the row taken last.
     """
 
+    KIND = "activation_register"
+    ROLE = Role(CoreBlock.ACTIVATION_REGISTER, Synthesis.KEEP)
+
     def __init__(self, config: ArrayConfig | MacConfig) -> None:
+        self.config = config
         layout = activation_vector_layout(config)
         super().__init__({"activations": In(layout), "load": In(1), "values": Out(layout)})
 
-    @staticmethod
-    def module_name(config: ArrayConfig | MacConfig) -> str:
-        return f"fineq_activation_register_{config.columns}x{config.activation_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (f"{self.config.columns}x{self.config.activation_bits}",)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -120,7 +128,7 @@ def incoming_row(m: Module, config: ArrayConfig | MacConfig, activations: Value,
     if config.activation_storage != "latch":
         return activations
     register = ActivationRegister(config)
-    place(m, "activation_register", register, ActivationRegister.module_name(config))
+    place(m, "activation_register", register)
     m.d.comb += [register.activations.eq(activations), register.load.eq(load.any())]
     return register.values
 
@@ -130,7 +138,7 @@ def row_load(m: Module, config: ArrayConfig | MacConfig, load: Signal) -> Signal
     if config.activation_storage != "latch":
         return load
     gate = ClockGate()
-    place(m, "clock_gate", gate, ClockGate.MODULE_NAME, clocked=False)
+    place(m, "clock_gate", gate)
     m.d.comb += [gate.clk.eq(ClockSignal()), gate.enable.eq(load)]
     return gate.gated_clk
 
@@ -149,7 +157,7 @@ def store(m: Module, config: ArrayConfig | MacConfig, activation: Value, load: S
     if config.activation_storage == "latch":
         for index in range(len(value)):
             latch = Latch()
-            place(m, f"{name}_{index}", latch, Latch.MODULE_NAME, clocked=False)
+            place(m, f"{name}_{index}", latch)
             m.d.comb += [latch.enable.eq(load), latch.d.eq(activation[index]), value[index].eq(latch.q)]
     else:
         with m.If(load):

@@ -1,20 +1,23 @@
 """Full and half adders, modules of their own so that synthesis can put the library's cells in their place."""
 
 from amaranth.hdl import Module
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.lib.hierarchy import CombinationalComponent
+from fineq_hw.lib.role import PART
 
-class FullAdder(wiring.Component):
+
+class FullAdder(CombinationalComponent):
     """a + b + c = 2 carry + sum."""
+
+    KIND = "full_adder"
+    ROLE = PART
 
     a: In(1)
     b: In(1)
     c: In(1)
     sum: Out(1)
     carry: Out(1)
-
-    MODULE_NAME = "fineq_full_adder"
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -25,15 +28,16 @@ class FullAdder(wiring.Component):
         return m
 
 
-class HalfAdder(wiring.Component):
+class HalfAdder(CombinationalComponent):
     """a + b = 2 carry + sum."""
+
+    KIND = "half_adder"
+    ROLE = PART
 
     a: In(1)
     b: In(1)
     sum: Out(1)
     carry: Out(1)
-
-    MODULE_NAME = "fineq_half_adder"
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -6,16 +6,17 @@ A behavioural sum of 64 operands costs a logic optimiser minutes and comes out l
 from collections.abc import Sequence
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.cells.adder_cells import FullAdder, HalfAdder
 from fineq_hw.cells.compression import Bit, Compression, compress
 from fineq_hw.config import ADDER_TREES
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import CombinationalComponent, place
+from fineq_hw.lib.role import PART, CoreBlock, Role
 
 
-class AdderTree(wiring.Component):
+class AdderTree(CombinationalComponent):
     """Sum of unsigned operands and a constant, modulo 2 ** `sum_bits`. Combinational.
 
     Two's complement operands work as well if they are `sum_bits` wide.
@@ -34,10 +35,14 @@ class AdderTree(wiring.Component):
         structure: one of `ADDER_TREES`.
         ripple_columns: lowest bits whose final carry chain is also made of adder cells; the two numbers
             that remain above are added with `+`, which synthesis turns into a fast adder.
+        module_parameters: what tells the tree from others in the name of its module; whoever places it knows.
 
     Raises:
         ValueError: no operand, a width below 1, an unknown structure.
     """
+
+    KIND = "adder_tree"
+    ROLE = PART
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class AdderTree(wiring.Component):
         arrivals: Sequence[int] | None = None,
         structure: str = "structural",
         ripple_columns: int = 0,
+        module_parameters: tuple[object, ...] = (),
     ) -> None:
         if not operand_bits:
             raise ValueError("operand_bits is empty: an adder tree needs at least one operand")
@@ -67,8 +73,13 @@ class AdderTree(wiring.Component):
         self.arrivals = tuple(arrivals) if arrivals is not None else (0,) * len(operand_bits)
         self.structure = structure
         self.ripple_columns = ripple_columns
+        self._module_parameters = module_parameters
         layout = data.StructLayout({f"operand_{i}": bits for i, bits in enumerate(operand_bits)})
         super().__init__({"operands": In(layout), "sum": Out(sum_bits)})
+
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return self._module_parameters
 
     def compression(self) -> Compression:
         """The compression that the structural tree consists of."""
@@ -113,7 +124,7 @@ class AdderTree(wiring.Component):
                 outputs.append({"sum": ~(wires[0] ^ wires[1]), "carry": wires[0] | wires[1]})
             else:
                 adder = FullAdder() if cell.kind == "full" else HalfAdder()
-                place(m, f"adder_{number}", adder, adder.MODULE_NAME, clocked=False)
+                place(m, f"adder_{number}", adder)
                 m.d.comb += [getattr(adder, port).eq(w) for port, w in zip("abc", wires, strict=False)]
                 outputs.append({"sum": adder.sum, "carry": adder.carry})
 
@@ -127,13 +138,19 @@ class AdderTree(wiring.Component):
 
 
 def popcount_arrival(lines: int) -> int:
-    """When the output of `popcount` is there, in the units of `compression`."""
+    """When the output of `Popcount` is there, in the units of `compression`."""
     bits = lines.bit_length()
     ones = [Bit(0, ("input", line, 0)) for line in range(lines)]
     return compress([ones] + [[]] * (bits - 1), ripple_columns=bits).arrival
 
 
-def popcount(lines: int, structure: str) -> AdderTree:
+class Popcount(AdderTree):
     """Adder tree that counts ones: as many 1-bit operands as `lines`, carry chain made of adder cells."""
-    bits = lines.bit_length()
-    return AdderTree([1] * lines, bits, structure=structure, ripple_columns=bits)
+
+    KIND = "popcount"
+    ROLE = Role(CoreBlock.SIGN_CORRECTION)
+
+    def __init__(self, lines: int, structure: str) -> None:
+        bits = lines.bit_length()
+        parameters = (lines, *([] if structure == "structural" else [structure]))
+        super().__init__([1] * lines, bits, structure=structure, ripple_columns=bits, module_parameters=parameters)

@@ -5,21 +5,24 @@ select lines that the lines' polarity was chosen to avoid. So these gates are mo
 """
 
 from amaranth.hdl import Cat, Module, Value
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import CombinationalComponent, place, verilog_name
+from fineq_hw.lib.role import PART
 
 Choice = tuple[Value | list[Value], Value, int]
 """What a slot can take: the bits of a value, the select line that asks for it, and how far it is shifted left."""
 
 
-class Select(wiring.Component):
+class Select(CombinationalComponent):
     """q_n = not (d0 s0 or d1 s1 or ...), for one, two or three pairs.
 
     Raises:
         ValueError: another number of pairs.
     """
+
+    KIND = "select"
+    ROLE = PART
 
     def __init__(self, choices: int) -> None:
         if not 1 <= choices <= 3:
@@ -27,8 +30,9 @@ class Select(wiring.Component):
         self.choices = choices
         super().__init__({f"{pin}{i}": In(1) for i in range(choices) for pin in "ds"} | {"q_n": Out(1)})
 
-    def module_name(self) -> str:
-        return f"fineq_select_{self.choices}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.choices,)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -37,15 +41,19 @@ class Select(wiring.Component):
         return m
 
 
-class ConditionalInverter(wiring.Component):
+class ConditionalInverter(CombinationalComponent):
     """q = d, or not d if `invert`; with `negated` the other way round."""
+
+    KIND = "conditional_inverter"
+    ROLE = PART
 
     def __init__(self, negated: bool = False) -> None:
         self.negated = negated
         super().__init__({"d": In(1), "invert": In(1), "q": Out(1)})
 
+    @property
     def module_name(self) -> str:
-        return "fineq_xnor" if self.negated else "fineq_xor"
+        return verilog_name("xnor" if self.negated else "xor")
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -63,7 +71,7 @@ def _any(bits: list[Value]) -> Value:
 def select_n(m: Module, name: str, *choices: tuple[Value, Value]) -> Value:
     """Complement of the bit whose select line is high, of (bit, line) pairs; one if no line is."""
     cell = Select(len(choices))
-    place(m, name, cell, cell.module_name(), clocked=False)
+    place(m, name, cell)
     for i, (bit, line) in enumerate(choices):
         m.d.comb += [getattr(cell, f"d{i}").eq(bit), getattr(cell, f"s{i}").eq(line)]
     return cell.q_n
@@ -83,7 +91,7 @@ def apply_sign(m: Module, name: str, value: Value, negative: Value) -> list[Valu
     result = []
     for index, bit in enumerate(value):
         cell = ConditionalInverter(negated=index == len(value) - 1)
-        place(m, f"{name}_{index}", cell, cell.module_name(), clocked=False)
+        place(m, f"{name}_{index}", cell)
         m.d.comb += [cell.d.eq(bit), cell.invert.eq(negative)]
         result.append(cell.q)
     return result

@@ -19,14 +19,10 @@ def verilog(
 ) -> None:
     """Write the Verilog of the named configurations, one file a module."""
     from fineq.common.tools import find_verilator
-    from fineq_hw.export.verilog import (
-        WHOLE_LINT_ELEMENTS,
-        array_of,
-        lint,
-        lint_by_module,
-        top_components,
-        write_verilog,
-    )
+    from fineq_hw.export.lint import WHOLE_LINT_ELEMENTS, lint, lint_by_module
+    from fineq_hw.export.manifest import read_manifest
+    from fineq_hw.export.tops import array_of, top_components
+    from fineq_hw.export.verilog import write_verilog
 
     if show:
         for name, (component, parameters) in top_components().items():
@@ -38,6 +34,7 @@ def verilog(
     tops = write_verilog(output, config)
     print(f"{'top':28} {'files':>5} {'lines':>7}  lint")
     failed = False
+    manifest = read_manifest(output)
     checked: dict[Path, list[str]] = {}
     for top, files in tops.items():
         array = array_of(top_components()[top][1])
@@ -45,7 +42,7 @@ def verilog(
         if check and array.rows * array.columns <= WHOLE_LINT_ELEMENTS:
             complaints = lint(top, files)
         elif check:
-            complaints = lint_by_module(files, checked)
+            complaints = lint_by_module(files, manifest, checked)
         failed |= bool(complaints)
         lines = sum(file.read_text(encoding="utf-8").count("\n") for file in files)
         verdict = f"{len(complaints)} warnings" if complaints else "clean" if check else "not run"

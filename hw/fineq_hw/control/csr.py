@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from fineq_hw.config import AcceleratorConfig, name_part
+from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.event_counter import EventCounter
 from fineq_hw.control.register_words import NUMBER_BITS, composed, readable_words, word_numbers
 from fineq_hw.control.structs import counter_events_layout, fault_layout
@@ -25,10 +24,11 @@ from fineq_hw.interface.registers import (
     counter_offset,
 )
 from fineq_hw.lib.axi import axi_lite_slave_ports
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class ControlStatusRegisters(wiring.Component):
+class ControlStatusRegisters(VerilogComponent):
     """AXI4-Lite slave with the registers of docs/registers.md. One read and one write at a time.
 
     A write takes effect in the cycle after its address and its data are both there; the answer is valid one cycle
@@ -46,6 +46,9 @@ class ControlStatusRegisters(wiring.Component):
         events: for the performance counters.
         irq: interrupt, a level; low again when the flags that raised it are cleared.
     """
+
+    KIND = "csr"
+    ROLE = Role(MachineBlock.CONTROL, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -81,15 +84,13 @@ class ControlStatusRegisters(wiring.Component):
         # Commands beside those that are ports.
         self._clear_counters = Signal()
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
         """Identification registers hold the whole configuration, so the name is that of the array and the rest."""
-        array = config.array
-        kind = f"mac{array.weight_bits}" if hasattr(array, "weight_bits") else name_part(array.encoding)
-        return (
-            f"fineq_csr_{array.rows}x{array.columns}_{kind}_{array.accumulator_bits}_"
-            f"{config.bus_bits}_{config.address_bits}_{config.channels_per_tile}"
-        )
+        config, array = self.config, self.config.array
+        kind = f"mac{array.weight_bits}" if hasattr(array, "weight_bits") else array.encoding
+        sizes = (f"{array.rows}x{array.columns}", kind, array.accumulator_bits)
+        return (*sizes, config.bus_bits, config.address_bits, config.channels_per_tile)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -256,7 +257,7 @@ class ControlStatusRegisters(wiring.Component):
             event = Signal(shape, name=f"{counter.name}_event")
             m.d.sync += event.eq(own[counter.name] if counter.name in own else self.events[counter.name])
             component = EventCounter(shape)
-            place(m, f"count_{counter.name}", component, EventCounter.module_name(shape))
+            place(m, f"count_{counter.name}", component)
             m.d.comb += [component.event.eq(event), component.clear.eq(self._clear_counters)]
             counters[counter_offset(counter.name) // WORD_BYTES] = component
         return counters

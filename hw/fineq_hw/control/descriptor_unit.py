@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Const, Module, Mux, Signal, Value
-from amaranth.lib import enum, stream, wiring
+from amaranth.lib import enum, stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
@@ -20,7 +20,9 @@ from fineq_hw.interface.error_codes import (
     ErrorCode,
 )
 from fineq_hw.interface.jobs import POINTER_BITS, SIZE_BITS, OutputFormat
+from fineq_hw.lib.hierarchy import VerilogComponent
 from fineq_hw.lib.machine_streams import read_word_layout, transfer_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 _REGION_NUMBERS = {name: number for number, name in enumerate(REGIONS)}
 
@@ -49,7 +51,7 @@ class _State(enum.Enum, shape=4):
     """The job, or what is wrong with the descriptor."""
 
 
-class DescriptorUnit(wiring.Component):
+class DescriptorUnit(VerilogComponent):
     """Works through a chain of descriptors; while a job runs, the next descriptor is fetched and checked.
 
     Everything is checked in the order of `interface.descriptors.check_descriptor`. One adder multiplies bit by bit
@@ -64,6 +66,9 @@ class DescriptorUnit(wiring.Component):
             fetched meanwhile. After a payload with an error, or with the flag `last`, no more come.
         busy: until the last payload of the chain has been taken.
     """
+
+    KIND = "descriptor_unit"
+    ROLE = Role(MachineBlock.CONTROL, Synthesis.KEEP)
 
     MAX_CHECK_CYCLES = 100
 
@@ -96,14 +101,12 @@ class DescriptorUnit(wiring.Component):
         self._region = Signal(range(len(REGIONS)))
         self._extent = Signal(extent_bits(config))
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
         """What is computed depends on every size of the memory image."""
-        array = config.array
-        return (
-            f"fineq_descriptor_unit_{array.rows}x{array.columns}_{config.line_bytes}x{config.line_slices}_"
-            f"{config.max_inner_dimension}_{config.bus_bits}_{config.address_bits}"
-        )
+        config, array = self.config, self.config.array
+        sizes = (f"{array.rows}x{array.columns}", f"{config.line_bytes}x{config.line_slices}")
+        return (*sizes, config.max_inner_dimension, config.bus_bits, config.address_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()

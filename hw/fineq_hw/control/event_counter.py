@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Shape, Signal
-from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.interface.registers import WORD_BITS
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import PART
 
 
-class EventCounter(wiring.Component):
+class EventCounter(VerilogComponent):
     """Counter of two halves. The carry between them takes a cycle, which keeps the adders short.
 
     Ports:
@@ -18,13 +19,17 @@ class EventCounter(wiring.Component):
         low, high: halves of the count; `high` belongs to the `low` of the cycle before, also when it is cleared.
     """
 
+    KIND = "event_counter"
+    ROLE = PART
+
     def __init__(self, event: Shape, half_bits: int = WORD_BITS) -> None:
         self.half_bits = half_bits
+        self.event_bits = event.width
         super().__init__({"event": In(event), "clear": In(1), "low": Out(half_bits), "high": Out(half_bits)})
 
-    @staticmethod
-    def module_name(event: Shape) -> str:
-        return f"fineq_event_counter_{event.width}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.event_bits,)
 
     def elaborate(self, platform) -> Module:
         m = Module()

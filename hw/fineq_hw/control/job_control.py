@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import enum, stream, wiring
+from amaranth.lib import enum, stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
@@ -11,6 +11,8 @@ from fineq_hw.control.structs import checked_job_layout, fault_layout
 from fineq_hw.interface.error_codes import READ_FAULT, WRITE_FAULT, ErrorCode
 from fineq_hw.interface.jobs import POINTER_BITS
 from fineq_hw.lib.axi import bus_error_layout
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 _BUS_ERRORS = READ_FAULT >> 3
 """Upper bits of the codes of bus errors; below them a bit for writes and the response."""
@@ -18,7 +20,7 @@ _BUS_ERRORS = READ_FAULT >> 3
 assert WRITE_FAULT == READ_FAULT + 4 and READ_FAULT % 8 == 0
 
 
-class JobControl(wiring.Component):
+class JobControl(VerilogComponent):
     """Starts the blocks for one job after the other.
 
     A job begins with `job_start` and ends when no block is working and every write has been answered; it stays on
@@ -38,6 +40,9 @@ class JobControl(wiring.Component):
         flush: resets everything but the registers and this component.
         busy, job_done, chain_done, fault_valid, fault, current_descriptor: see `ControlStatusRegisters`.
     """
+
+    KIND = "job_control"
+    ROLE = Role(MachineBlock.CONTROL, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -64,9 +69,9 @@ class JobControl(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        return f"fineq_job_control_{config.address_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.config.address_bits,)
 
     def elaborate(self, platform) -> Module:
         m = Module()

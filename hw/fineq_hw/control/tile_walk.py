@@ -13,16 +13,17 @@ has a multiple of so many channels.
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import wiring
 from amaranth.lib.data import View
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.jobs import SIZE_BITS
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import PART
 
 
-class TileWalk(wiring.Component):
+class TileWalk(VerilogComponent):
     """Position in the tile nest. Outputs are registers or one subtraction and comparison behind them.
 
     Ports:
@@ -38,6 +39,9 @@ class TileWalk(wiring.Component):
         first_inner, last_inner: ends of the inner loop.
         last_channels, last_tokens: ends of the loops around it.
     """
+
+    KIND = "tile_walk"
+    ROLE = PART
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -60,9 +64,10 @@ class TileWalk(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        return f"fineq_tile_walk_{config.array.rows}x{config.channels_per_tile}_{config.final_channels}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config = self.config
+        return (f"{config.array.rows}x{config.channels_per_tile}", config.final_channels)
 
     def follow(self, m: Module, start: Value, job: View, inner: Value | int) -> None:
         """Drive everything but `advance` from a held job, in the module that holds the walk."""

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.interface.jobs import OutputFormat, result_bytes
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import job_layout, transfer_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class WriteBack(wiring.Component):
+class WriteBack(VerilogComponent):
     """One command for every token tile and channel tile of a job, in the order of `TileWalk`.
 
     Streams: `commands` of the write engine: as many rows as tokens in the tile, as long as its channels.
 
     Other ports: `start` and `job` as for every block; `busy`: commands are still to be given.
     """
+
+    KIND = "write_back"
+    ROLE = Role(MachineBlock.CONTROL, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
@@ -32,16 +36,16 @@ class WriteBack(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        sizes = f"{config.array.rows}x{config.channels_per_tile}_{config.final_channels}"
-        return f"fineq_write_back_{sizes}_{config.address_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config = self.config
+        return (f"{config.array.rows}x{config.channels_per_tile}", config.final_channels, config.address_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config, job = self.config, self.job
         walk = TileWalk(config)
-        place(m, "walk", walk, TileWalk.module_name(config))
+        place(m, "walk", walk)
         tokens_base = Signal(config.address_bits)
         address = Signal(config.address_bits)
         row_bytes = Signal.like(self.commands.payload.row_bytes)

@@ -1,7 +1,7 @@
 """Weight decoder: one cluster to padded 3-bit weights (paper Section IV-B, Fig. 6; docs/format.md)."""
 
 from amaranth.hdl import Module
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq.format import (
@@ -13,15 +13,20 @@ from fineq.format import (
     OUTLIER_BITS,
 )
 from fineq_hw.lib.core_ports import weight_layout
+from fineq_hw.lib.hierarchy import CombinationalComponent
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 
-class Decoder(wiring.Component):
+class Decoder(CombinationalComponent):
     """One cluster: index code and six payload bits to three weights. Combinational.
 
     Each output is a multiplexer as in Fig. 6. Under the code for 'all normal' weight j is the j-th pair of
     payload bits, its magnitude padded with zeros; under code k weight k - 1 is zero and the other two take
     the payload's two triples in order.
     """
+
+    KIND = "decoder"
+    ROLE = Role(CoreBlock.DECODERS, Synthesis.UNIT)
 
     index: In(INDEX_BITS)
     payload: In(CLUSTER_PAYLOAD_BITS)

@@ -1,7 +1,7 @@
 """Line decoder: a weight-buffer line of packed blocks to all its weights (the 64 decoders of the paper's Table III)."""
 
 from amaranth.hdl import Module
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.wiring import In, Out
 
 from fineq.format import (
@@ -16,10 +16,11 @@ from fineq.format import (
 from fineq_hw.config import ArrayConfig
 from fineq_hw.decode.decoder import Decoder
 from fineq_hw.lib.core_ports import weight_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import CombinationalComponent, place
+from fineq_hw.lib.role import CoreBlock, Role, Synthesis
 
 
-class LineDecoder(wiring.Component):
+class LineDecoder(CombinationalComponent):
     """A weight-buffer line to all its weights. Combinational: one `Decoder` per cluster.
 
     A line holds whole blocks and whole weight vectors: at 64 columns 8 blocks, 56 bytes, 64 decoders.
@@ -27,6 +28,9 @@ class LineDecoder(wiring.Component):
     Args:
         config: the array that the line feeds; fixes the length of the line.
     """
+
+    KIND = "line_decoder"
+    ROLE = Role(CoreBlock.DECODERS, Synthesis.KEEP)
 
     def __init__(self, config: ArrayConfig) -> None:
         self.config = config
@@ -37,9 +41,9 @@ class LineDecoder(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: ArrayConfig) -> str:
-        return f"fineq_line_decoder_{config.line_blocks}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.config.line_blocks,)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -49,7 +53,7 @@ class LineDecoder(wiring.Component):
             for cluster in range(BLOCK_CLUSTERS):
                 decoder = Decoder()
                 first = block * BLOCK_CLUSTERS + cluster
-                place(m, f"decoder_{first}", decoder, "fineq_decoder", clocked=False)
+                place(m, f"decoder_{first}", decoder)
                 m.d.comb += [
                     decoder.index.eq(indices.word_select(cluster // PAIR_CLUSTERS, INDEX_BITS)),
                     decoder.payload.eq(payload.word_select(cluster, CLUSTER_PAYLOAD_BITS)),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Shape, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.lib.axi import LENGTH_BITS, PAGE_BYTES
+from fineq_hw.lib.hierarchy import VerilogComponent
 from fineq_hw.lib.machine_streams import transfer_layout
+from fineq_hw.lib.role import PART
 
 
 def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
@@ -18,7 +20,7 @@ def burst_layout(config: AcceleratorConfig) -> data.StructLayout:
     )
 
 
-class BurstSplitter(wiring.Component):
+class BurstSplitter(VerilogComponent):
     """Bursts of transfers: each ends at the end of its row, at a 4 kB boundary or at `max_burst_beats`.
 
     The first burst is offered 2 cycles after its command was accepted, then one a cycle, also from one command
@@ -30,6 +32,9 @@ class BurstSplitter(wiring.Component):
         busy: there is a burst to come or on offer.
     """
 
+    KIND = "burst_splitter"
+    ROLE = PART
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -40,9 +45,9 @@ class BurstSplitter(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        return f"fineq_burst_splitter_{config.bus_bits}_{config.address_bits}_{config.max_burst_beats}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.config.bus_bits, self.config.address_bits, self.config.max_burst_beats)
 
     def elaborate(self, platform) -> Module:
         m = Module()

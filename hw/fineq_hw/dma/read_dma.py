@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
 from fineq_hw.lib.axi import PAGE_BYTES, address_constants, axi_read_ports, bus_error_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import read_word_layout, transfer_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 
-class ReadDma(wiring.Component):
+class ReadDma(VerilogComponent):
     """Reads rows of words for its channels; the next burst is that of the lowest channel that has one.
 
     Whoever looks far ahead and asks for much belongs on the last channel: it takes what the others leave.
@@ -44,6 +45,9 @@ class ReadDma(wiring.Component):
         ValueError: `channels` is below 1.
     """
 
+    KIND = "read_dma"
+    ROLE = Role(MachineBlock.MEMORY_ACCESS, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig, channels: int = 4) -> None:
         if channels < 1:
             raise ValueError(f"channels is {channels}: a read engine has at least one client")
@@ -60,12 +64,11 @@ class ReadDma(wiring.Component):
             }
         )
 
-    def module_name(self) -> str:
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
         config = self.config
-        return (
-            f"fineq_read_dma_{config.bus_bits}_{config.address_bits}_{config.max_burst_beats}"
-            f"_{config.outstanding_reads}_{self.channels}"
-        )
+        bursts = (config.max_burst_beats, config.outstanding_reads)
+        return (config.bus_bits, config.address_bits, *bursts, self.channels)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -78,7 +81,7 @@ class ReadDma(wiring.Component):
 
         splitters = [BurstSplitter(config) for _ in numbers]
         for number, splitter in enumerate(splitters):
-            place(m, f"splitter_{number}", splitter, BurstSplitter.module_name(config))
+            place(m, f"splitter_{number}", splitter)
             commands = getattr(self, f"commands_{number}")
             m.d.comb += [
                 splitter.commands.payload.eq(commands.payload),
@@ -98,7 +101,7 @@ class ReadDma(wiring.Component):
             {"channel": unsigned(max(1, len(chosen))), "address": config.address_bits, "row_last": 1, "last": 1}
         )
         tickets = StreamFifo(ticket, config.outstanding_reads)
-        place(m, "tickets", tickets, tickets.module_name())
+        place(m, "tickets", tickets)
         burst = Array(splitter.bursts.payload for splitter in splitters)[chosen]
         issue = Signal()
         m.d.comb += [

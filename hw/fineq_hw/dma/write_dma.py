@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
 from fineq_hw.lib.axi import LENGTH_BITS, address_constants, axi_write_ports, bus_error_layout
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import transfer_layout, write_word_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 OUTSTANDING_WRITES = 8
 """Bursts that may be without a response; as many addresses may be ahead of their data."""
 
 
-class WriteDma(wiring.Component):
+class WriteDma(VerilogComponent):
     """Writes words, with their strobes, to the rows of the transfers it is told.
 
     One word a cycle when memory and producer keep up, from burst to burst and from transfer to transfer. The
@@ -37,6 +38,9 @@ class WriteDma(wiring.Component):
         m_axi_aw*, m_axi_w*, m_axi_b*: the bus.
     """
 
+    KIND = "write_dma"
+    ROLE = Role(MachineBlock.MEMORY_ACCESS, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -50,9 +54,9 @@ class WriteDma(wiring.Component):
             }
         )
 
-    def module_name(self) -> str:
-        config = self.config
-        return f"fineq_write_dma_{config.bus_bits}_{config.address_bits}_{config.max_burst_beats}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.config.bus_bits, self.config.address_bits, self.config.max_burst_beats)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -63,11 +67,11 @@ class WriteDma(wiring.Component):
         m.d.sync += stopped.eq(halt)
 
         splitter = BurstSplitter(config)
-        place(m, "splitter", splitter, BurstSplitter.module_name(config))
+        place(m, "splitter", splitter)
         lengths = StreamFifo(LENGTH_BITS, OUTSTANDING_WRITES)
-        place(m, "lengths", lengths, lengths.module_name())
+        place(m, "lengths", lengths)
         unanswered = StreamFifo(config.address_bits, OUTSTANDING_WRITES)
-        place(m, "unanswered", unanswered, unanswered.module_name())
+        place(m, "unanswered", unanswered)
 
         burst = splitter.bursts.payload
         issue, address_valid = Signal(), Signal()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Shape, ShapeLike, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from fineq_hw.lib.hierarchy import VerilogComponent
+from fineq_hw.lib.role import PART
 
-class StreamFifo(wiring.Component):
+
+class StreamFifo(VerilogComponent):
     """First in, first out; one entry in and one out per cycle, also when full entries wait.
 
     An entry accepted in cycle t is offered from cycle t + 1 on. `input.ready` and `output.valid` are decided by
@@ -27,6 +30,9 @@ class StreamFifo(wiring.Component):
         ValueError: `depth` is below 1.
     """
 
+    KIND = "fifo"
+    ROLE = PART
+
     def __init__(self, shape: ShapeLike, depth: int) -> None:
         if depth < 1:
             raise ValueError(f"depth is {depth}: a queue holds at least one entry")
@@ -40,8 +46,9 @@ class StreamFifo(wiring.Component):
             }
         )
 
-    def module_name(self) -> str:
-        return f"fineq_fifo_{Shape.cast(self.shape).width}x{self.depth}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (f"{Shape.cast(self.shape).width}x{self.depth}",)
 
     def elaborate(self, platform) -> Module:
         m = Module()

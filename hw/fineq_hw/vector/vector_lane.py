@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, ValueLike, signed
-from amaranth.lib import data, wiring
+from amaranth.lib import data
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -19,7 +19,9 @@ from fineq_hw.interface.jobs import (
     OutputFormat,
 )
 from fineq_hw.latencies import VECTOR_LANE_LATENCY
+from fineq_hw.lib.hierarchy import VerilogComponent
 from fineq_hw.lib.machine_streams import channel_parameters_layout, token_parameters_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 from fineq_hw.vector.activation_functions import (
     FRACTION_IN_SEGMENT_BITS,
     GUARD_BITS,
@@ -101,7 +103,7 @@ def _saturated(value: Value) -> Value:
     return Mux(top.all() | ~top.any(), value[:RESULT_BITS], limit).as_signed()
 
 
-class VectorLane(wiring.Component):
+class VectorLane(VerilogComponent):
     """result = requantized(function(sum * scales + bias)), `latencies.VECTOR_LANE_LATENCY` cycles later.
 
     The arithmetic is that of `fineq_sim.reference.vector_unit`. Sums that are written as they are take the same way,
@@ -117,6 +119,9 @@ class VectorLane(wiring.Component):
         accumulator_bits: width of a sum, at most 32.
     """
 
+    KIND = "vector_lane"
+    ROLE = Role(MachineBlock.VECTOR_PROCESSING, Synthesis.KEEP)
+
     def __init__(self, accumulator_bits: int) -> None:
         self.accumulator_bits = accumulator_bits
         super().__init__(
@@ -130,9 +135,9 @@ class VectorLane(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(accumulator_bits: int) -> str:
-        return f"fineq_vector_lane_{accumulator_bits}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        return (self.accumulator_bits,)
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.jobs import RESULT_BITS, OutputFormat
 from fineq_hw.latencies import VECTOR_LANE_LATENCY
-from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_word_layout
+from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 from fineq_hw.vector.vector_lane import VectorLane
 
 _NARROW_GROUPS = RESULT_BITS // 8
 """So many groups of 8-bit results take the room of one of 32-bit results."""
 
 
-class VectorUnit(wiring.Component):
+class VectorUnit(VerilogComponent):
     """Turns groups of sums into bus words of results.
 
     One group a cycle, unless its 32-bit results take several words (`vector_words`). A word is offered
@@ -33,6 +34,9 @@ class VectorUnit(wiring.Component):
         busy: something is in the unit.
     """
 
+    KIND = "vector_unit"
+    ROLE = Role(MachineBlock.VECTOR_PROCESSING, Synthesis.KEEP)
+
     def __init__(self, config: AcceleratorConfig) -> None:
         self.config = config
         super().__init__(
@@ -44,10 +48,10 @@ class VectorUnit(wiring.Component):
             }
         )
 
-    @staticmethod
-    def module_name(config: AcceleratorConfig) -> str:
-        sizes = f"{config.bus_bits}x{config.vector_words}_{config.array.accumulator_bits}_{config.address_bits}"
-        return f"fineq_vector_unit_{sizes}"
+    @property
+    def module_parameters(self) -> tuple[object, ...]:
+        config = self.config
+        return (f"{config.bus_bits}x{config.vector_words}", config.array.accumulator_bits, config.address_bits)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -69,7 +73,7 @@ class VectorUnit(wiring.Component):
         results = []
         for number in numbers:
             lane = VectorLane(config.array.accumulator_bits)
-            place(m, f"lane_{number}", lane, VectorLane.module_name(config.array.accumulator_bits))
+            place(m, f"lane_{number}", lane)
             m.d.comb += [
                 lane.sum.eq(group.sums[number]),
                 lane.channel.eq(group.channels[number]),

@@ -24,11 +24,9 @@ from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import BooleanFunction, Library
-from fineq_asic.mapping.yosys import run_yosys
+from fineq_asic.mapping.yosys import CLOCK_GATE_MODULE, LATCH_MODULE, run_yosys
 from fineq_asic.netlist.netlist import Instance, Module, Netlist
 
-LATCH_MODULE = "fineq_latch"
-CLOCK_GATE_MODULE = "fineq_clock_gate"
 BLACK_BOXES = f"""(* blackbox *) module {LATCH_MODULE}(input enable, d, output q); endmodule
 (* blackbox *) module {CLOCK_GATE_MODULE}(input clk, enable, output gated_clk); endmodule
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,9 +19,6 @@ from fineq_asic.timing.opensta import Constraints
 
 UNDECIDED = "not decided within the limit"
 LEFT = "left for the next run"
-BY_SWEEPING = r"fineq_mac_(row|align|skew)_.*"
-"""Modules of the MAC arrays whose proof is `multiplier_equivalence`'s: rows of multipliers, and the delays around them,
-tens of thousands of registers that are compared as one circuit in no time but take hours pair by pair."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +74,9 @@ def prove_design(
     for module in [netlist.top] if whole else netlist.bottom_up:
         kept = [] if whole else [name for name in netlist.modules if name != module]
         folder = work / "equivalence" / ("whole" if whole else module)
-        sweeping = not whole and re.fullmatch(BY_SWEEPING, module) is not None
+        # Rows of multipliers, and the delays around them: tens of thousands of registers that are compared as one
+        # circuit in no time but take hours pair by pair.
+        sweeping = not whole and mapped.entry(module).by_sweeping
         method = prove_with_multipliers if sweeping else prove_module
         mapped_side = mapped_text(module, netlist, tools.library, kept)
         key = cache_key(method.__module__, inputs=mapped_side, files=rtl) if cache else ""

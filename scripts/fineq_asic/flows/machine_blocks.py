@@ -24,8 +24,12 @@ from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
 from fineq_asic.netlist.netlist import Netlist, write_verilog
 from fineq_asic.timing.opensta import WIRE_LOAD, Constraints, TimingReport, analyse_timing, find_sta, run_sta, thin
 from fineq_hw.accelerator import make_accelerator
+from fineq_hw.array.processing_array import ProcessingArray
+from fineq_hw.baseline.mac_array import MacArray
 from fineq_hw.config import ACCELERATORS
-from fineq_hw.export.verilog import convert
+from fineq_hw.export.conversion import convert
+from fineq_hw.export.manifest import Manifest
+from fineq_hw.lib.role import MachineBlock, Synthesis
 
 MEMORY_ACCESS_NS = 1.0
 MEMORY_SETUP_NS = 0.2
@@ -35,16 +39,14 @@ MACRO_WORDS = 16
 """Memories with fewer words (queues) and those that are never written (tables) are logic."""
 
 STAND_IN = "stand_in"
-_UNUSED = ("clk", "\\rst ")
-_KEPT_INSIDE = (r"fineq_vector_lane_\d+",)
-_ARRAY = re.compile(r"fineq_(mac_)?array_\w+")
 _EFFORT = "speed"
 """Mapping effort; with less, the comparisons of 40-bit addresses ripple and miss 400 MHz."""
 
 _UTILISATIONS = (0.5, 0.3)
 """Buffer utilisation, tried in this order until the clock is met."""
 
-GLUE = "top level"
+GLUE = MachineBlock.TOP_LEVEL.value
+_MACHINE_BLOCKS = tuple(block.value for block in MachineBlock)
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,6 @@ class _MacroConstraints(Constraints):
                 f"set_false_path -from [get_pins {path}/held_*/CK]",
             ]
         return "\n".join([*lines, ""])
-
-
-def _ports(text: str) -> list[tuple[str, str, int]]:
-    """Direction, name and width of the ports of a generated module."""
-    found = re.findall(r"^  (input|output) (?:reg |wire )?(?:\[(\d+):0\] )?(\w+)\s*;", text, re.MULTILINE)
-    return [(direction, name, int(high or 0) + 1) for direction, high, name in found]
 
 
 def stand_in(name: str, ports: list[tuple[str, str, int]]) -> str:
@@ -189,11 +185,6 @@ def _without_memories(module: str, text: str, work: Path) -> tuple[str, str, lis
     return moved_text[moved_text.index("module ") :], stand_in(name, ports), sorted(memories)
 
 
-def _instances(text: str) -> dict[str, str]:
-    """Module of every instance that a generated module holds."""
-    return {name: kind for kind, name in re.findall(r"^  (fineq_\w+|stand_in_\w+) (\w+) \(", text, re.MULTILINE)}
-
-
 def measure(
     accelerator: str,
     work: Path,
@@ -218,19 +209,19 @@ def measure(
     pdk, sta = find_pdk(), find_sta()
     work.mkdir(parents=True, exist_ok=True)
     work = work.resolve()
-    texts, _ = convert({accelerator: make_accelerator(ACCELERATORS[accelerator])})
-    blocks = _instances(texts[accelerator])
+    texts, manifest = convert({accelerator: make_accelerator(ACCELERATORS[accelerator])})
+    blocks = manifest.entry(accelerator).children
     if block is not None and block not in blocks:
         raise SynthesisError(f"{accelerator} has no block {block!r}: choose one of {', '.join(sorted(blocks))}")
     top = accelerator if block is None else blocks[block]
-    used, memories = _with_stand_ins(texts, top, work)
+    used, memories = _with_stand_ins(texts, manifest, top, work)
     files = []
     for name, text in used.items():
         files.append(work / f"{name}.v")
         files[-1].write_text(text, encoding="utf-8")
     bits = sum(each.words * each.bits for each in memories)
     progress(f"{top}: {len(files)} modules; {bits:,} bits of memory are left out")
-    kept = (*(re.escape(kind) for kind in blocks.values()), *_KEPT_INSIDE, rf"{STAND_IN}_\w+", _ARRAY.pattern)
+    kept = (*blocks.values(), *(name for name in used if _stays(manifest, name)))
     names = {kind: name for name, kind in blocks.items()}
     memories = [replace(each, block=names[each.block]) for each in memories]
     macros = sorted({f"{names[kind]}/{STAND_IN}_{kind}" for kind in used if f"{STAND_IN}_{kind}" in used})
@@ -255,11 +246,25 @@ def measure(
         if timing.met:
             break
     timing, netlist = best
-    rows = _rows(netlist, library, slacks, {top: GLUE if block is None else block} | names)
+    rows = _rows(netlist, library, manifest, slacks, {top: GLUE if block is None else block} | names)
     return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))
 
 
-def _with_stand_ins(texts: dict[str, str], top: str, work: Path) -> tuple[dict[str, str], list[MemoryArray]]:
+def _is_array(manifest: Manifest, module: str) -> bool:
+    return module in manifest.modules and manifest.modules[module].kind in (ProcessingArray.KIND, MacArray.KIND)
+
+
+def _stays(manifest: Manifest, module: str) -> bool:
+    """Whether a module below the blocks stays one: stand-ins, and what says so and belongs to the machine."""
+    if module not in manifest.modules or _is_array(manifest, module):
+        return True
+    entry = manifest.modules[module]
+    return entry.synthesis == Synthesis.KEEP and entry.block in _MACHINE_BLOCKS
+
+
+def _with_stand_ins(
+    texts: dict[str, str], manifest: Manifest, top: str, work: Path
+) -> tuple[dict[str, str], list[MemoryArray]]:
     """Verilog by module of `top` and everything under it but memories and array."""
     used: dict[str, str] = {}
     memories: list[MemoryArray] = []
@@ -268,15 +273,16 @@ def _with_stand_ins(texts: dict[str, str], top: str, work: Path) -> tuple[dict[s
         name = waiting.pop(0)
         if name in used:
             continue
-        if _ARRAY.fullmatch(name):
-            used[name] = stand_in(name, _ports(texts[name]))
+        entry = manifest.entry(name)
+        if _is_array(manifest, name):
+            used[name] = stand_in(name, [(port.direction, port.name, port.bits) for port in entry.ports])
             continue
         text, macro, found = _without_memories(name, texts[name], work)
         used[name] = text
         if macro:
             used[f"{STAND_IN}_{name}"] = macro
         memories += [MemoryArray(name, *each) for each in found]
-        waiting += [kind for kind in _instances(texts[name]).values()]
+        waiting += entry.children.values()
     return used, memories
 
 
@@ -300,18 +306,20 @@ def _slack_by_place(netlist: Netlist, pdk: Pdk, sta: Path, work: Path) -> dict[s
     return slacks
 
 
-def _rows(netlist: Netlist, library: Library, slacks: dict[str, float], names: dict[str, str]) -> tuple[Block, ...]:
+def _rows(
+    netlist: Netlist, library: Library, manifest: Manifest, slacks: dict[str, float], names: dict[str, str]
+) -> tuple[Block, ...]:
     """One line for every kind of module that was mapped; memories' pins count for the block that holds them."""
     paths = _paths(netlist)
     rows = []
     for kind, times in netlist.multiplicity.items():
-        if kind.startswith(STAND_IN) or _ARRAY.fullmatch(kind):
+        if kind not in manifest.modules or _is_array(manifest, kind):
             continue
         cells = [each for each in netlist.modules[kind].instances if each.kind not in netlist.modules]
         ends = [slack for path in paths[kind] for place, slack in slacks.items() if _ends_in(place, path)]
         rows.append(
             Block(
-                names.get(kind, re.sub(r"^fineq_|_\d+$", "", kind)),
+                names.get(kind, manifest.modules[kind].kind),
                 times,
                 len(cells),
                 sum(library.cell(each.kind).area for each in cells),

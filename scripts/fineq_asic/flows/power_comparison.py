@@ -14,8 +14,9 @@ from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.other_power_tools import find_power_tools, report_power
 from fineq_asic.flows.synthesis import power_options, record
 from fineq_asic.library.liberty import Library
+from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
-from fineq_asic.mapping.designs import Design, attribute_blocks, designs_of
+from fineq_asic.mapping.designs import Design, designs_of
 from fineq_asic.netlist.netlist import Netlist, flatten, named_cells, write_verilog
 from fineq_asic.power.liberty_power import PowerEngine, total_power
 from fineq_asic.timing.opensta import Constraints, sta_version
@@ -65,7 +66,7 @@ def compare(
     """
     library, design = tools.library, mapped.design
     netlist: Netlist = mapped.first_row(library) if row_only else mapped.netlist
-    flat = flatten(netlist, library, attribute_blocks(netlist, library))
+    flat = flatten(netlist, library, attribute_blocks(netlist, library, mapped.manifest))
     activity = record(design, flat, data, rows=[0] if row_only else None).activity
     if row_only:
         netlist, activity = cut_out(netlist, activity, library, "row_0")

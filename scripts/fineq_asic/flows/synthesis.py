@@ -9,8 +9,9 @@ from fineq_asic.activity.netlist_run import CoreRun, Trace, run_core
 from fineq_asic.activity.workload import DataSet, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.results import GlitchShare, Result, Run
+from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
-from fineq_asic.mapping.designs import Design, attribute_blocks, designs_of
+from fineq_asic.mapping.designs import Design, designs_of
 from fineq_asic.netlist.netlist import FlatNetlist, flatten
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import Power, PowerEngine, PowerOptions, total_power
@@ -80,7 +81,7 @@ def measure(mapped: Mapped, data: DataSet, tools: Tools, constraints: Constraint
     design = mapped.design
     steps = Steps(design.top, progress)
     library = tools.library
-    flat = flatten(mapped.netlist, library, attribute_blocks(mapped.netlist, library))
+    flat = flatten(mapped.netlist, library, attribute_blocks(mapped.netlist, library, mapped.manifest))
     run = record(design, flat, data)
     steps.done(f"{run.results_checked} results bit-exact, {run.cycles_per_vector:.3f} cycles per weight vector")
     large = flat.nets > _LARGE_NETLIST

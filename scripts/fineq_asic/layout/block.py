@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library
 from fineq_asic.netlist.netlist import Netlist, flatten, instance_paths, named_cells
+from fineq_hw.export.manifest import Manifest
 
 SEPARATOR = "__"
 """Between the instance names of a path in a flat name."""
@@ -67,13 +67,15 @@ def make_block(netlist: Netlist, library: Library, module: str | None = None, cl
     Args:
         netlist: mapped netlist.
         library: its cells.
-        module: regular expression of the module to lay out; default the top. The first that matches is taken.
+        module: the module to lay out; default the top.
         clock: name of clock ports.
 
     Raises:
-        SynthesisError: no module matches, or two paths give the same flat name.
+        SynthesisError: there is no such module, or two paths give the same flat name.
     """
-    top = netlist.top if module is None else find_module(netlist, module)
+    top = netlist.top if module is None else module
+    if top not in netlist.modules:
+        raise SynthesisError(f"{netlist.top} has no module {top}: its modules are {', '.join(netlist.modules)}")
     part = Netlist(top, netlist.modules)
     kinds = dict(instance_paths(part))
     cells = [FlatCell(flat_name(path), kinds[path], pins) for path, pins in named_cells(part, library)]
@@ -100,17 +102,17 @@ def make_block(netlist: Netlist, library: Library, module: str | None = None, cl
     )
 
 
-def find_module(netlist: Netlist, pattern: str) -> str:
-    """Name of the first module of the design that matches.
+def find_module(netlist: Netlist, manifest: Manifest, kind: str) -> str:
+    """Name of the first module of the design that is of a kind, such as `row`.
 
     Raises:
-        SynthesisError: none does.
+        SynthesisError: none is.
     """
-    names = [name for name in netlist.bottom_up if re.fullmatch(pattern, name)]
-    if not names:
-        known = ", ".join(netlist.modules)
-        raise SynthesisError(f"{netlist.top} has no module like {pattern}: its modules are {known}")
-    return names[0]
+    kinds = {name: manifest.modules[name].kind for name in netlist.bottom_up if name in manifest.modules}
+    found = next((name for name, known in kinds.items() if known == kind), None)
+    if found is None:
+        raise SynthesisError(f"{netlist.top} has no module of the kind {kind}: it has {', '.join(kinds.values())}")
+    return found
 
 
 def module_path(netlist: Netlist, module: str) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.designs import Design, designs_of
+from fineq_hw.array.processing_array import ArrayRow
+from fineq_hw.decode.decoder import LineDecoder
 
 
 @dataclass(frozen=True)
@@ -15,14 +17,14 @@ class Target:
     Attributes:
         title: its name in reports.
         size, core: the core, as in `designs_of(size)`.
-        module: regular expression of the module of the core that is laid out; None: all of it.
+        part: kind of the module of the core that is laid out (`VerilogComponent.KIND`); None: all of it.
         published: part of `make pnr`; the others show what flip-flops cost, or are there to try the flow.
     """
 
     title: str
     size: str
     core: str
-    module: str | None = None
+    part: str | None = None
     published: bool = True
 
     def design(self) -> Design:
@@ -37,8 +39,8 @@ class Target:
         return designs[self.core]
 
 
-_ROW = r"fineq_row_.*"
-_DECODER = r"fineq_line_decoder_.*"
+_ROW = ArrayRow.KIND
+_DECODER = LineDecoder.KIND
 
 TARGETS: dict[str, Target] = {
     "row-64": Target("one row of 64 elements, flip-flops", "64x64", "fineq_64x64_packed", _ROW, published=False),

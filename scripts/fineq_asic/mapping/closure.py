@@ -28,6 +28,7 @@ from fineq_asic.timing.opensta import (
     sta_version,
     thin,
 )
+from fineq_hw.export.manifest import MANIFEST, Manifest, ModuleEntry, read_manifest
 from fineq_hw.export.verilog import write_verilog as write_rtl
 
 Progress = Callable[[str], None]
@@ -91,6 +92,7 @@ class Mapped:
         timing: of the netlist.
         port_loads: load of every module input (`buffers.insert_buffers`).
         effort: mapping effort that was needed.
+        manifest: what the modules of its Verilog are.
     """
 
     design: Design
@@ -98,6 +100,17 @@ class Mapped:
     timing: TimingReport
     port_loads: dict[tuple[str, int], float]
     effort: str
+    manifest: Manifest
+
+    def entry(self, module: str) -> ModuleEntry:
+        """What a module of the netlist is.
+
+        Raises:
+            SynthesisError: the manifest does not know it.
+        """
+        if module not in self.manifest.modules:
+            raise SynthesisError(f"the manifest of {self.design.top} does not know module {module}")
+        return self.manifest.modules[module]
 
     def first_row(self, library: Library) -> Netlist:
         """Column drivers and control at full size with one row; other rows are there as loads only."""
@@ -123,12 +136,17 @@ def map_and_close(
     steps = Steps(design.top, progress)
     work.mkdir(parents=True, exist_ok=True)
     files = write_rtl(work / "rtl", [design.top])[design.top]
-    kept = cache / f"{design.top}-{_key(design, files, tools, constraints)}.pickle" if cache else None
+    manifest = read_manifest(work / "rtl")
+    kept = (
+        cache / f"{design.top}-{_key(design, [*files, work / 'rtl' / MANIFEST], tools, constraints)}.pickle"
+        if cache
+        else None
+    )
     if kept is not None and kept.is_file():
         mapped = pickle.loads(kept.read_bytes())
         steps.done(f"netlist from {kept.parent.name}")
     else:
-        mapped = _close_timing(design, files, tools, constraints, work, steps)
+        mapped = _close_timing(design, files, manifest, tools, constraints, work, steps)
         if kept is not None:
             write_bytes(kept, pickle.dumps(mapped))
     write_verilog(mapped.netlist, work / "netlist.v")
@@ -140,13 +158,19 @@ def _key(design: Design, files: Sequence[Path], tools: Tools, constraints: Const
 
 
 def _close_timing(
-    design: Design, files: Sequence[Path], tools: Tools, constraints: Constraints, work: Path, steps: Steps
+    design: Design,
+    files: Sequence[Path],
+    manifest: Manifest,
+    tools: Tools,
+    constraints: Constraints,
+    work: Path,
+    steps: Steps,
 ) -> Mapped:
     best: Mapped | None = None
     mapped: dict[str, Netlist] = {}
     for effort, utilisation in LADDER:
         if effort not in mapped:
-            options = design.mapping(constraints.clock_ns, effort)
+            options = design.mapping(manifest, constraints.clock_ns, effort)
             mapped = {effort: map_design(files, design.top, options, tools.pdk, tools.library, work)}
             steps.done(f"mapped for {effort}")
         netlist = copy.deepcopy(mapped[effort])
@@ -156,7 +180,7 @@ def _close_timing(
         timing = analyse_timing(thinned, work / "timing.v", constraints, tools.pdk, tools.sta, work)
         steps.done(timing.verdict())
         if best is None or timing.worst_slack_ns > best.timing.worst_slack_ns:
-            best = Mapped(design, netlist, timing, port_loads, effort)
+            best = Mapped(design, netlist, timing, port_loads, effort, manifest)
         if timing.met:
             break
     if best is None:

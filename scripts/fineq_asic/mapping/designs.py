@@ -1,74 +1,19 @@
-"""What is synthesised at a size: the FineQ cores and the MAC baselines, and how their cells divide into blocks."""
+"""What is synthesised at a size: the FineQ cores and the MAC baselines."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.yosys import MappingOptions
-from fineq_asic.netlist.netlist import Instance, Module, Netlist
 from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
+from fineq_hw.export.manifest import Manifest
+from fineq_hw.lib.role import CoreBlock, Synthesis
 
-KEPT_MODULES = (
-    r"fineq_row_.*",
-    r"fineq_array_.*",
-    r"fineq_control_unit_.*",
-    r"fineq_line_decoder_.*",
-    r"fineq_activation_register_.*",
-    r"fineq_mac_(row|array|skew|align|accumulator)_.*",
-)
-"""Modules that stay modules in the netlist."""
-
-UNIT_MODULES = (
-    r"fineq_processing_element_.*",
-    r"fineq_temporal_encoder_.*",
-    r"fineq_decoder",
-    r"fineq_mac_element_.*",
-)
-"""Modules that are optimised once and then dissolved into their parents."""
-
-BOTH_POLARITIES = (r"fineq_processing_element_.*",)
-"""Modules that need activations and their complements. The MAC elements were tried and come out 1.5 % larger."""
-
-OTHER_ROWS = "load of other rows"
-"""Block of the inverters that stand for rows in `timing.thin`; never part of a result."""
-
-_BLOCK_RULES = (
-    # (module, instance, block); the first that matches counts
-    (r".*_load", r".*", OTHER_ROWS),
-    (r"fineq_row_.*", r".*\belement_\d+\..*", "processing elements"),
-    (r"fineq_row_.*", r".*", "accumulators"),
-    (r"fineq_activation_register_.*", r".*", "activation register"),
-    (r"fineq_array_.*", r"fanout_.*", "broadcast buffers"),
-    (r"fineq_array_.*", r".*\bcount_\w+\..*", "sign correction"),
-    (r"fineq_array_.*", r".*", "temporal encoders"),
-    (r"fineq_line_decoder_.*", r".*", "decoders"),
-    (r"fineq_control_unit_.*", r".*", "control"),
-    (r"fineq_\d.*_packed", r".*", "slice multiplexer"),
-    (r"fineq_mac_row_.*", r".*", "processing elements"),
-    (r"fineq_mac_accumulator_.*", r".*", "accumulators"),
-    (r"fineq_mac_(skew|align)_.*", r".*", "skew and alignment"),
-    (r"fineq_mac_array_.*", r".*", "broadcast buffers"),
-    (r".*", r".*", "control"),
-)
-
-BLOCKS = (
-    "decoders",
-    "slice multiplexer",
-    "control",
-    "temporal encoders",
-    "sign correction",
-    "activation register",
-    "skew and alignment",
-    "broadcast buffers",
-    "processing elements",
-    "accumulators",
-)
+BLOCKS = tuple(block.value for block in CoreBlock)
 """Blocks in the order of the tables."""
 
-OUTSIDE_ARRAY = ("decoders", "slice multiplexer")
+OUTSIDE_ARRAY = (CoreBlock.DECODERS.value, CoreBlock.SLICE_MULTIPLEXER.value)
 """Blocks that are not part of the array, in the sense of Table III of the paper."""
 
 
@@ -93,16 +38,41 @@ class Design:
         """Processing elements."""
         return self.config.rows * self.config.columns
 
-    def mapping(self, clock_ns: float, effort: str = "area") -> MappingOptions:
-        return MappingOptions(clock_ns, KEPT_MODULES, UNIT_MODULES, BOTH_POLARITIES, effort=effort)
+    @property
+    def size(self) -> str:
+        """Such as `64x64`."""
+        return size_of(self.config)
+
+    def mapping(self, manifest: Manifest, clock_ns: float, effort: str = "area") -> MappingOptions:
+        """How to map it: what stays a module and what is a unit is what its components say.
+
+        Args:
+            manifest: of its Verilog.
+            clock_ns, effort: as in `MappingOptions`.
+
+        Raises:
+            SynthesisError: the manifest has no such design.
+        """
+        if self.top not in manifest.tops:
+            raise SynthesisError(f"the manifest of the Verilog has no top {self.top}")
+        entries = {name: manifest.entry(name) for name in manifest.tops[self.top]}
+        return MappingOptions(
+            clock_ns,
+            tuple(name for name, entry in entries.items() if entry.synthesis == Synthesis.KEEP),
+            tuple(name for name, entry in entries.items() if entry.synthesis == Synthesis.UNIT),
+            tuple(name for name, entry in entries.items() if entry.both_polarities),
+            effort=effort,
+        )
 
 
-_NAME = r"(?:fineq|mac8x\d+)_(\d+x\d+)(?:_\w+)?"
+def size_of(config: ArrayConfig | MacConfig) -> str:
+    """Rows and columns of an array, such as `64x64`."""
+    return f"{config.rows}x{config.columns}"
 
 
 def sizes() -> list[str]:
     """Sizes for which both FineQ cores and MAC arrays are named in `fineq_hw.config`, largest first."""
-    arrays, macs = ({re.fullmatch(_NAME, name).group(1) for name in named} for named in (ARRAYS, MACS))
+    arrays, macs = ({size_of(config) for config in named.values()} for named in (ARRAYS, MACS))
     return sorted(arrays & macs, key=lambda size: [-int(part) for part in size.split("x")])
 
 
@@ -116,8 +86,8 @@ def designs_of(size: str) -> list[Design]:
     """
     if size not in sizes():
         raise SynthesisError(f"unknown size {size!r}: choose one of {', '.join(sizes())}")
-    arrays = {name: c for name, c in ARRAYS.items() if re.fullmatch(_NAME, name).group(1) == size}
-    macs = {name: c for name, c in MACS.items() if re.fullmatch(_NAME, name).group(1) == size}
+    arrays = {name: c for name, c in ARRAYS.items() if size_of(c) == size}
+    macs = {name: c for name, c in MACS.items() if size_of(c) == size}
     if any(c.rows * c.columns > MANY_ELEMENTS for c in macs.values()):
         macs = {name: c for name, c in macs.items() if c.activation_storage == "latch"}
     order = sorted(macs, key=lambda name: (-macs[name].weight_bits, macs[name].activation_storage))
@@ -138,45 +108,3 @@ def mac_title(config: MacConfig) -> str:
     """Name of a MAC array in reports."""
     bits = f"{config.activation_bits}x{config.weight_bits}"
     return f"MAC {bits}, {config.weight_path} weights, {_STORAGE[config.activation_storage]}"
-
-
-def attribute_blocks(netlist: Netlist, library: Library) -> dict[tuple[str, str], str]:
-    """Block of every cell, by (module, instance).
-
-    Clock gates and buffers inside a row belong to what they drive.
-    """
-    result: dict[tuple[str, str], str] = {}
-    for module in netlist.modules.values():
-        sinks = _sinks(module, library)
-        for instance in module.instances:
-            if instance.kind in netlist.modules:
-                continue
-            named = _follow(instance, sinks, library)
-            result[module.name, instance.name] = _block(module.name, named.name)
-    return result
-
-
-def _sinks(module: Module, library: Library) -> dict[int, Instance]:
-    """First cell that each net drives."""
-    sinks: dict[int, Instance] = {}
-    for instance in module.instances:
-        if instance.kind in library.cells:
-            for pin in library.cells[instance.kind].inputs:
-                for bit in instance.pins.get(pin.name, []):
-                    sinks.setdefault(bit, instance)
-    return sinks
-
-
-def _follow(instance: Instance, sinks: dict[int, Instance], library: Library) -> Instance:
-    for _ in range(8):
-        cell = library.cells[instance.kind]
-        auxiliary = cell.clock_gate or instance.name.startswith("fanout_")
-        following = sinks.get(instance.pins[cell.outputs[0].name][0]) if auxiliary else None
-        if following is None:
-            return instance
-        instance = following
-    return instance
-
-
-def _block(module: str, instance: str) -> str:
-    return next(block for m, i, block in _BLOCK_RULES if re.fullmatch(m, module) and re.fullmatch(i, instance))

@@ -21,11 +21,14 @@ from fineq_asic.library.liberty import Library
 from fineq_asic.library.pdk import Pdk
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.netlist.yosys_reader import INVERTED_OUTPUT, read_json, use_inverted_outputs
+from fineq_hw.cells.activation_storage import ClockGate, Latch
+from fineq_hw.cells.adder_tree import FullAdder, HalfAdder
+from fineq_hw.lib.hierarchy import verilog_name
 
-FULL_ADDER_MODULE = "fineq_full_adder"
-HALF_ADDER_MODULE = "fineq_half_adder"
-LATCH_MODULE = "fineq_latch"
-CLOCK_GATE_MODULE = "fineq_clock_gate"
+FULL_ADDER_MODULE = verilog_name(FullAdder.KIND)
+HALF_ADDER_MODULE = verilog_name(HalfAdder.KIND)
+LATCH_MODULE = verilog_name(Latch.KIND)
+CLOCK_GATE_MODULE = verilog_name(ClockGate.KIND)
 SELECT_MODULES = ("fineq_select_1", "fineq_select_2", "fineq_select_3", "fineq_xor", "fineq_xnor")
 PLACED_MODULES = (FULL_ADDER_MODULE, HALF_ADDER_MODULE, LATCH_MODULE, CLOCK_GATE_MODULE, *SELECT_MODULES)
 """Modules of the RTL that stand for one library cell each."""
@@ -83,6 +86,8 @@ _BLACKBOXES = f"(* blackbox *)\nmodule {INVERTED_OUTPUT} (input A, output Y);\ne
 """An inverter behind a register is a place-holder until the register is a cell with an inverted output to use:
 ABC then takes both polarities as free, which they are."""
 
+_FLATTENED = "$flatten"
+
 CLOCK_GATE = "CLKGATE_X1 E:CK:GCK"
 CLOCK_GATE_MIN_FLOPS = 4
 """A clock gate (3.458 um^2) replaces a multiplexer (1.862 um^2) per flop from this many flops on."""
@@ -113,7 +118,7 @@ class MappingOptions:
 
     Attributes:
         clock_ns: target clock period in ns.
-        keep_modules: regular expressions; modules whose names match stay modules.
+        keep_modules: modules that stay modules; a name that is not there means nothing.
         unit_modules: modules whose logic is mapped once before they are flattened into their parents.
         both_polarities: modules whose registers offer their complement to ABC for nothing, as their cells do;
             pays off where both are needed, costs a little elsewhere.
@@ -140,8 +145,8 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
     """The Yosys commands that map `top` and write `work/netlist.json`."""
     sources = [file for file in files if not set(_module_names([file])) <= set(PLACED_MODULES)]
     names = [name for name in _module_names(sources) if name != top]
-    kept = [name for name in names if _matches(name, options.keep_modules)]
-    units = [name for name in names if _matches(name, options.unit_modules)]
+    kept = [name for name in names if name in options.keep_modules]
+    units = [name for name in names if name in options.unit_modules]
     dont_use = " ".join(f"-dont_use {pattern}" for pattern in _DONT_USE)
     script, target = _ABC_SCRIPTS[options.effort]
     abc, abc_unit = (
@@ -167,7 +172,7 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
         "opt -fast",
     ]
     polarities = []
-    for name in (name for name in names if _matches(name, options.both_polarities)):
+    for name in (name for name in names if name in options.both_polarities):
         polarities += [
             f"splitnets {name}",
             f"select -set behind_register {name}/t:$_*DFF* %co2 {name}/t:$_NOT_ %i",
@@ -202,8 +207,16 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
     ]
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(re.fullmatch(pattern, name) for pattern in patterns)
+def instance_path(name: str) -> tuple[str, ...]:
+    """Instances that a cell of a mapped module was dissolved from, outermost first; empty for its own cells.
+
+    Yosys puts the names of dissolved instances in front of a cell's name, each followed by a dot. If the cell has a
+    name of its own, the whole is a plain name; if not, all of it stands behind the mark `$flatten`, and what follows
+    the instances begins with `$`. The names that its passes give have dots too, but never begin with an instance.
+    """
+    if name.startswith(_FLATTENED):
+        return tuple(part.removeprefix("\\") for part in name.removeprefix(_FLATTENED).split(".$")[0].split("."))
+    return () if name.startswith("$") else tuple(name.split(".")[:-1])
 
 
 CODE_PACKAGES = ("pyosys",)

@@ -181,7 +181,7 @@ class _Repair:
             self._rewire(sink, bit, net)
         name = f"fanout_{bit}_{self.count}"
         self.count += 1
-        buffer = Instance(name, kind, {"A": [bit], "Z": [net]})
+        buffer = Instance(name, kind, {"A": [bit], "Z": [net]}, inserted=True)
         self.module.instances.append(buffer)
         self.drivers[net], self.sinks[net] = (buffer, "Z"), group
         return _Sink(buffer, "A", 0, self.library.cell(kind).pins["A"].capacitance)

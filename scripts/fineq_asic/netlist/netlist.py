@@ -28,22 +28,30 @@ class Port:
 
 @dataclass
 class Instance:
-    """A cell or module instance; `pins` maps a pin name to net numbers, least significant first."""
+    """A cell or module instance; `pins` maps a pin name to net numbers, least significant first.
+
+    `inserted`: a buffer that was added for the load (`netlist.fanout`), not part of the circuit.
+    """
 
     name: str
     kind: str
     pins: dict[str, list[int]]
+    inserted: bool = False
 
 
 @dataclass
 class Module:
-    """One module; `net_names` names the nets that have a name in the RTL, `aliases` all such names, with `<bit>`."""
+    """One module; `net_names` names the nets that have a name in the RTL, `aliases` all such names, with `<bit>`.
+
+    `stands_for_load`: nothing but loads, in the place of a module that was left out (`timing.thin`).
+    """
 
     name: str
     ports: dict[str, Port]
     instances: list[Instance]
     net_names: dict[int, str] = field(default_factory=dict)
     aliases: dict[str, int | str] = field(default_factory=dict)
+    stands_for_load: bool = False
 
     def new_net(self) -> int:
         """A net number that is not in use yet."""

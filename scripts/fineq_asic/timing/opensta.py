@@ -281,7 +281,7 @@ def _stand_in(module: Module, port_loads: dict[tuple[str, int], float], unit: fl
             count = -(-port_loads[module.name, bit] // unit)
             instances += [Instance(f"load_{port_name}_{bit}_{i}", _LOAD_CELL, {"A": [bit]}) for i in range(int(count))]
     ports = {name: Port(port.direction, list(port.bits)) for name, port in module.ports.items()}
-    return Module(f"{module.name}_load", ports, instances)
+    return Module(f"{module.name}_load", ports, instances, stands_for_load=True)
 
 
 def _path(report: str) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ def _prepare(
 ) -> Prepared:
     """Netlist, activity and script of one layout."""
     from fineq_asic.flows.synthesis import record
-    from fineq_asic.layout.block import make_block
+    from fineq_asic.layout.block import find_module, make_block
     from fineq_asic.layout.saif import nets_in_core, write_block_saif
     from fineq_asic.mapping.closure import map_and_close
     from fineq_asic.netlist.netlist import flatten
@@ -99,7 +99,8 @@ def _prepare(
 
     design = target.design()
     mapped = map_and_close(design, tools, options.constraints, work / "netlist", typer.echo, cache)
-    block = make_block(mapped.netlist, tools.library, target.module, options.constraints.clock_port)
+    module = None if target.part is None else find_module(mapped.netlist, mapped.manifest, target.part)
+    block = make_block(mapped.netlist, tools.library, module, options.constraints.clock_port)
     if data is not None:
         run = record(design, flatten(mapped.netlist, tools.library), data)
         nets = nets_in_core(block, mapped.netlist, tools.library)

@@ -8,7 +8,7 @@ import random
 import pytest
 from amaranth_bench import simulate
 
-from fineq_hw.cells.adder_tree import AdderTree, popcount, popcount_arrival
+from fineq_hw.cells.adder_tree import AdderTree, Popcount, popcount_arrival
 
 
 @pytest.mark.parametrize("structure", ["structural", "behavioural"])
@@ -40,7 +40,7 @@ def test_adder_tree_adds(structure, operand_bits, sum_bits, constant, ripple_col
 
 @pytest.mark.parametrize("lines", [1, 2, 7, 64])
 def test_popcount(lines):
-    counter = popcount(lines, "structural")
+    counter = Popcount(lines, "structural")
 
     async def bench(ctx):
         for ones in range(lines + 1):

@@ -1,0 +1,132 @@
+"""From components to the text of their modules: RTLIL by Amaranth, Verilog by Yosys, one module at a time."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from amaranth.back import rtlil
+from amaranth.hdl import UnusedElaboratable
+from amaranth.lib import wiring
+
+from fineq.common.tools import ToolError
+from fineq_hw.export.manifest import Manifest, ModuleEntry, describe
+from fineq_hw.lib.hierarchy import Placed, check_identifier, check_namesakes, collecting
+
+_YOSYS_SCRIPT = """
+read_rtlil {name}.il
+proc
+opt_clean
+opt_expr
+opt_merge
+opt_clean
+opt_dff
+setundef -zero
+pmuxtree
+opt_expr
+opt_clean
+write_verilog -noattr {name}.v
+"""
+"""Processes become registers and conditional assignments, which every Verilog tool of the last 25 years reads."""
+
+_YOSYS_PROGRAM = """
+import os, pathlib
+from pyosys import libyosys as ys
+for script in sorted(pathlib.Path().glob("*.ys")):
+    child = os.fork()
+    if child == 0:
+        ys.run_pass(f"script {script}", ys.Design())
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(1)
+"""
+"""Every module starts from the same state of Yosys, so its text does not depend on the others."""
+
+CODE_PACKAGES = ("pyosys",)
+"""What the program imports (`fineq.common.cache_keys`)."""
+
+
+class Converted(NamedTuple):
+    """Text of every module by its name, and what the modules are."""
+
+    texts: dict[str, str]
+    manifest: Manifest
+
+
+def collect(tops: Mapping[str, wiring.Component]) -> Converted:
+    """Convert components and everything placed in them to RTLIL; components that bring their own Verilog keep it.
+
+    Raises:
+        ValueError: a module name is no Verilog identifier, or stands for components with different ports.
+    """
+    texts: dict[str, str] = {}
+    entries: dict[str, ModuleEntry] = {}
+    for name in tops:
+        check_identifier(name)
+    known = {name: component.signature for name, component in tops.items()}
+    waiting: dict[str, wiring.Component] = dict(tops)
+    with warnings.catch_warnings():
+        # Of all components with one module name only the first is elaborated; the others are meant to be dropped.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        while waiting:
+            name, component = next(iter(waiting.items()))
+            del waiting[name]
+            found = Placed()
+            verilog = getattr(component, "VERILOG", None)
+            if verilog is not None:
+                texts[name] = verilog
+            else:
+                with collecting(found):
+                    texts[name] = rtlil.convert(component, name=name, emit_src=False)
+            entries[name] = describe(component, found.instances)
+            for child, part in found.modules.items():
+                check_namesakes(child, known.setdefault(child, part.signature), part.signature)
+                if child not in texts:
+                    waiting.setdefault(child, part)
+                del part
+        del found, component
+        gc.collect()
+    manifest = Manifest({}, entries)
+    return Converted(texts, Manifest({top: list(manifest.below(top)) for top in tops}, entries))
+
+
+def convert(tops: Mapping[str, wiring.Component]) -> Converted:
+    """Verilog of components and everything placed in them.
+
+    Args:
+        tops: components by the module names they shall have.
+
+    Raises:
+        ValueError: as `collect`.
+        ToolError: Yosys (the `pyosys` wheel) is missing or fails.
+    """
+    texts, manifest = collect(tops)
+    return Converted(_to_verilog(texts), manifest)
+
+
+def _to_verilog(texts: Mapping[str, str]) -> dict[str, str]:
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        for name, text in texts.items():
+            if text.startswith("module "):
+                (work / f"{name}.v").write_text(text, encoding="utf-8")
+                continue
+            (work / f"{name}.il").write_text(text, encoding="utf-8")
+            (work / f"{name}.ys").write_text(_YOSYS_SCRIPT.format(name=name), encoding="utf-8")
+        command = [sys.executable, "-c", _YOSYS_PROGRAM]
+        result = subprocess.run(command, cwd=work, capture_output=True, text=True)
+        if result.returncode:
+            lines = (result.stdout + result.stderr).strip().splitlines()
+            raise ToolError(f"Yosys could not write the Verilog: {lines[-1] if lines else 'no message'}")
+        return {name: _with_header(name, (work / f"{name}.v").read_text(encoding="utf-8")) for name in sorted(texts)}
+
+
+def _with_header(name: str, text: str) -> str:
+    """Our header in place of Yosys' own, which names its version and compiler."""
+    return f"// FineQ: {name}\n" + text[text.index(f"module {name}(") :]
