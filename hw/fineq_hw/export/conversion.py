@@ -16,8 +16,8 @@ from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 
 from fineq.common.tools import ToolError
-from fineq_hw.export.manifest import Manifest, ModuleEntry, describe
-from fineq_hw.lib.hierarchy import Placed, check_identifier, check_namesakes, collecting
+from fineq_hw.export.manifest import Manifest, ModuleEntry, ModulePort
+from fineq_hw.lib.hierarchy import Placed, VerilogComponent, check_identifier, check_namesakes, collecting, flat_ports
 
 _YOSYS_SCRIPT = """
 read_rtlil {name}.il
@@ -57,6 +57,41 @@ class Converted(NamedTuple):
 
     texts: dict[str, str]
     manifest: Manifest
+
+
+def describe(component: wiring.Component, children: Mapping[str, str]) -> ModuleEntry:
+    """The entry of a component.
+
+    Args:
+        component: placed in others, or a top; a top need not be a `VerilogComponent`.
+        children: module name by instance name.
+    """
+    children = dict(sorted(children.items()))
+    ports = [
+        ModulePort(name, "input" if flow == wiring.In else "output", len(value))
+        for name, flow, value in flat_ports(component)
+    ]
+    clocked = not isinstance(component, VerilogComponent) or component.clocked
+    if clocked:
+        ports += [ModulePort(name, "input", 1) for name in ("clk", "rst")]
+    name, config = type(component).__name__, str(getattr(component, "config", ""))
+    kind, role = getattr(component, "KIND", name), getattr(component, "ROLE", None)
+    if role is None:
+        return ModuleEntry(name, kind, config, children=children, ports=tuple(ports))
+    return ModuleEntry(
+        name,
+        kind,
+        config,
+        True,
+        role.block and role.block.value,
+        role.buffers and role.buffers.value,
+        role.synthesis.value,
+        role.both_polarities,
+        role.by_sweeping,
+        role.repeated,
+        children,
+        tuple(ports),
+    )
 
 
 def collect(tops: Mapping[str, wiring.Component]) -> Converted:

@@ -65,10 +65,10 @@ def lint_by_module(files: Iterable[Path], manifest: Manifest, checked: dict[Path
 
 
 def stub(name: str, ports: Iterable[ModulePort]) -> str:
-    """Verilog of a module with its ports and no contents."""
-    ports = list(ports)
+    """Verilog of a module with its ports and no contents; names are escaped, some are keywords."""
+    escaped = [(port, f"\\{port.name} ") for port in ports]
     declarations = [
-        f"  {port.direction} {f'[{port.bits - 1}:0] ' if port.bits > 1 else ''}{port.name};" for port in ports
+        f"  {port.direction} {f'[{port.bits - 1}:0] ' if port.bits > 1 else ''}{text};" for port, text in escaped
     ]
-    header = f"module {name}({', '.join(port.name for port in ports)});"
+    header = f"module {name}({', '.join(text for _, text in escaped)});"
     return "\n".join(["/* verilator lint_off UNDRIVEN */", header, *declarations, "endmodule", ""])

@@ -10,10 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from amaranth.lib import wiring
-
 from fineq.common.errors import FineqError
-from fineq_hw.lib.hierarchy import VerilogComponent, flat_ports
 from fineq_hw.lib.role import Synthesis
 
 MANIFEST = "manifest.json"
@@ -41,7 +38,7 @@ class ModuleEntry:
         buffers: block of buffers that synthesis adds to drive the modules below.
         synthesis: `keep`, `unit` or `dissolve` (`fineq_hw.lib.role.Synthesis`).
         both_polarities, by_sweeping, repeated: as `fineq_hw.lib.role.Role`.
-        children: module name by instance name, in the order in which they were placed.
+        children: module name by instance name, sorted by instance name.
         ports: all of them, `clk` and `rst` included.
     """
 
@@ -57,40 +54,6 @@ class ModuleEntry:
     repeated: bool = False
     children: Mapping[str, str] = field(default_factory=dict)
     ports: tuple[ModulePort, ...] = ()
-
-
-def describe(component: wiring.Component, children: Mapping[str, str]) -> ModuleEntry:
-    """The entry of a component.
-
-    Args:
-        component: placed in others, or a top; a top need not be a `VerilogComponent`.
-        children: module name by instance name.
-    """
-    ports = [
-        ModulePort(name, "input" if flow == wiring.In else "output", len(value))
-        for name, flow, value in flat_ports(component)
-    ]
-    clocked = not isinstance(component, VerilogComponent) or component.clocked
-    if clocked:
-        ports += [ModulePort(name, "input", 1) for name in ("clk", "rst")]
-    name, config = type(component).__name__, str(getattr(component, "config", ""))
-    kind, role = getattr(component, "KIND", name), getattr(component, "ROLE", None)
-    if role is None:
-        return ModuleEntry(name, kind, config, children=dict(children), ports=tuple(ports))
-    return ModuleEntry(
-        name,
-        kind,
-        config,
-        True,
-        role.block and role.block.value,
-        role.buffers and role.buffers.value,
-        role.synthesis.value,
-        role.both_polarities,
-        role.by_sweeping,
-        role.repeated,
-        dict(children),
-        tuple(ports),
-    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library
+from fineq_asic.mapping.designs import check_declared
 from fineq_asic.mapping.yosys import instance_path
 from fineq_asic.netlist.netlist import Instance, Module, Netlist
 from fineq_hw.export.manifest import Manifest, ModuleEntry
@@ -49,8 +50,7 @@ def _declared(manifest: Manifest, module: str) -> ModuleEntry:
     if module not in manifest.modules:
         raise SynthesisError(f"the netlist has a module {module} that the manifest of its Verilog does not know")
     entry = manifest.modules[module]
-    if not entry.declared:
-        raise SynthesisError(f"{entry.component}, the component of module {module}, does not say which block it is")
+    check_declared(module, entry)
     return entry
 
 

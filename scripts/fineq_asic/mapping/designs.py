@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.yosys import MappingOptions
 from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
-from fineq_hw.export.manifest import Manifest
+from fineq_hw.export.manifest import Manifest, ModuleEntry
 from fineq_hw.lib.role import CoreBlock, Synthesis
 
 BLOCKS = tuple(block.value for block in CoreBlock)
@@ -51,11 +51,13 @@ class Design:
             clock_ns, effort: as in `MappingOptions`.
 
         Raises:
-            SynthesisError: the manifest has no such design.
+            SynthesisError: the manifest has no such design, or a component of it does not say what it is.
         """
         if self.top not in manifest.tops:
             raise SynthesisError(f"the manifest of the Verilog has no top {self.top}")
         entries = {name: manifest.entry(name) for name in manifest.tops[self.top]}
+        for name, entry in entries.items():
+            check_declared(name, entry)
         return MappingOptions(
             clock_ns,
             tuple(name for name, entry in entries.items() if entry.synthesis == Synthesis.KEEP),
@@ -63,6 +65,16 @@ class Design:
             tuple(name for name, entry in entries.items() if entry.both_polarities),
             effort=effort,
         )
+
+
+def check_declared(module: str, entry: ModuleEntry) -> None:
+    """A component must say what it is to the reports and to synthesis.
+
+    Raises:
+        SynthesisError: it does not.
+    """
+    if not entry.declared:
+        raise SynthesisError(f"{entry.component}, the component of module {module}, does not say which block it is")
 
 
 def size_of(config: ArrayConfig | MacConfig) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from fineq_hw.export.manifest import Manifest
 from fineq_reports.architecture.structure import OUTSIDE, Structure, read_structure
 from fineq_reports.plotting import save_png
 
@@ -48,10 +49,9 @@ _BUSES = {"s_axil": "AXI4-Lite", "m_axi": "AXI4"}
 _LEGEND = "blue: streams with a handshake, width in bits; brown: buses; grey: what else a block listens to"
 
 
-def _contents(modules: Mapping[str, str], module: str) -> str:
+def _contents(manifest: Manifest, module: str) -> str:
     """Instances inside a block, counted by what they are: `64 x decoder`, `gearbox`."""
-    inside = read_structure(modules, module).instances.values()
-    kinds = Counter(re.sub(r"_\d.*$", "", name.removeprefix("fineq_")) or name for name in inside)
+    kinds = Counter(manifest.entry(child).kind for child in manifest.entry(module).children.values())
     return ", ".join(f"{count} x {kind}" if count > 1 else kind for kind, count in sorted(kinds.items()))
 
 
@@ -85,11 +85,11 @@ def _streams(structure: Structure) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def draw(modules: Mapping[str, str], top: str, title: str, file: Path) -> Structure:
+def draw(modules: Mapping[str, str], manifest: Manifest, top: str, title: str, file: Path) -> Structure:
     """Draw the blocks of `top` and the streams between them.
 
     Args:
-        modules: Verilog by module name.
+        modules, manifest: as `fineq_hw.export.conversion.convert` returns them.
         top: an accelerator's module.
         title: of the picture.
         file: PNG to write.
@@ -97,7 +97,7 @@ def draw(modules: Mapping[str, str], top: str, title: str, file: Path) -> Struct
     Raises:
         ValueError: the machine has a block that has no place in the picture, or lacks one.
     """
-    structure = read_structure(modules, top)
+    structure = read_structure(modules, manifest, top)
     if set(structure.instances) != set(PLACES):
         difference = sorted(set(structure.instances) ^ set(PLACES))
         raise ValueError(f"the picture and the machine differ in {', '.join(difference)}: give the block a place")
@@ -116,7 +116,7 @@ def draw(modules: Mapping[str, str], top: str, title: str, file: Path) -> Struct
             axes.text(
                 place.x, place.y + 0.1, place.stage, fontsize=7.5, style="italic", ha="center", va="center", zorder=5
             )
-        text = _wrapped(_contents(modules, structure.instances[name]))
+        text = _wrapped(_contents(manifest, structure.instances[name]))
         axes.text(place.x, place.y - 0.16, text, fontsize=6.2, ha="center", va="center", color="#444", zorder=5)
 
     pairs = _streams(structure)

@@ -6,7 +6,6 @@ Yosys resolves the wires, so a connection drawn from this is one that exists in 
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fineq.common.tools import ToolError
+from fineq_hw.export.manifest import Manifest
 
 CODE_PACKAGES = ("pyosys",)
 """What the program of `read_structure` imports (`fineq.common.cache_keys`)."""
@@ -63,10 +63,9 @@ def _group(port: str) -> str:
     return port
 
 
-def _netlist(files: Mapping[str, str], top: str) -> dict:
-    """Yosys' JSON of the top module; the other modules are read for their ports only."""
-    words = set(re.findall(r"[\w$.]+", files[top]))
-    files = {name: text for name, text in files.items() if name in words}
+def _netlist(files: Mapping[str, str], manifest: Manifest, top: str) -> dict:
+    """Yosys' JSON of the top module; the modules that it holds are read for their ports only."""
+    files = {name: files[name] for name in {top, *manifest.entry(top).children.values()}}
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         for name, text in files.items():
@@ -90,11 +89,11 @@ def _netlist(files: Mapping[str, str], top: str) -> dict:
         return json.loads((work / "out.json").read_text(encoding="utf-8"))["modules"][top]
 
 
-def read_structure(modules: Mapping[str, str], top: str) -> Structure:
+def read_structure(modules: Mapping[str, str], manifest: Manifest, top: str) -> Structure:
     """Take the blocks of a module and their connections from its Verilog.
 
     Args:
-        modules: Verilog by module name, as `fineq_hw.export.verilog.convert` returns it.
+        modules, manifest: as `fineq_hw.export.conversion.convert` returns them.
         top: the module to look into; one level of hierarchy.
 
     Raises:
@@ -103,9 +102,9 @@ def read_structure(modules: Mapping[str, str], top: str) -> Structure:
     """
     if top not in modules:
         raise ValueError(f"there is no module {top!r}: choose one of {', '.join(sorted(modules))}")
-    netlist = _netlist(modules, top)
+    netlist = _netlist(modules, manifest, top)
     cells = {name.lstrip("\\"): cell for name, cell in netlist["cells"].items()}
-    instances = {name: cell["type"].lstrip("\\") for name, cell in cells.items() if not cell["type"].startswith("$")}
+    instances = manifest.entry(top).children
 
     drivers: dict[int, tuple[str, str]] = {}
     listeners: dict[int, list[tuple[str, str]]] = {}

@@ -23,7 +23,7 @@ def architecture(
     """Draw the block diagram and the timing diagram of docs/architecture.md."""
     from fineq_hw.accelerator import make_accelerator
     from fineq_hw.config import ACCELERATORS
-    from fineq_hw.export.verilog import convert
+    from fineq_hw.export.conversion import convert
     from fineq_reports.architecture import block_diagram, timing_diagram
     from fineq_sim.runs.duts import accelerator_design
     from fineq_sim.runs.runner import run
@@ -33,9 +33,9 @@ def architecture(
         if name not in ACCELERATORS:
             raise FineqError(f"unknown accelerator {name!r}: choose one of {', '.join(ACCELERATORS)}")
     output.mkdir(parents=True, exist_ok=True)
-    modules, _ = convert({blocks: make_accelerator(ACCELERATORS[blocks])})
+    modules, manifest = convert({blocks: make_accelerator(ACCELERATORS[blocks])})
     with replacing(output / "architecture-blocks.png") as file:
-        block_diagram.draw(modules, blocks, f"{blocks}: blocks and streams", file)
+        block_diagram.draw(modules, manifest, blocks, f"{blocks}: blocks and streams", file)
     config = ACCELERATORS[timing]
     parameters = {"config": asdict(config), "shape": [TOKENS, CHANNELS, INNER]}
     design = accelerator_design(config)

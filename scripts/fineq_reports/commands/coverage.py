@@ -27,14 +27,14 @@ def coverage(
     from rich.console import Console
 
     from fineq_sim.runs.catalog import select
-    from fineq_sim.runs.coverage import LARGE, ModuleCoverage, add_records, below_bar, markdown
+    from fineq_sim.runs.coverage import ModuleCoverage, add_records, below_bar, markdown
     from fineq_sim.runs.regression import regress
     from fineq_sim.runs.runner import COVERAGE_FILE, default_cache, run_directory
     from fineq_sim.runs.simulators import SimulatorError
 
     console = Console()
     modules: dict[str, ModuleCoverage] = {}
-    entries = [entry for entry in select("verilator", only) if large or only or not LARGE.search(entry.name)]
+    entries = [entry for entry in select("verilator", only) if large or only or not entry.large]
     by_name = {entry.name: entry for entry in entries}
     runs = regress(entries, "verilator", output, seed=seed, coverage=True, jobs=jobs)
     for number, result in enumerate(runs, start=1):
@@ -42,9 +42,9 @@ def coverage(
         console.print(f"[{number:2}/{len(entries)}] {verdict}  {result.name}", markup=False, highlight=False)
         if not result.passed:
             raise SimulatorError(f"{result.name} failed: coverage of a failing regression means nothing")
-        sources = by_name[result.name].design(cache=default_cache()).sources
+        design = by_name[result.name].design(cache=default_cache())
         counts = run_directory(output, result.name) / COVERAGE_FILE
-        add_records(counts.read_text(encoding="utf-8"), sources, modules)
+        add_records(counts.read_text(encoding="utf-8"), design, modules)
     options = f" --only '{only}'" if only else " --large" if large else ""
     write_text(output / "coverage.md", markdown(modules, f"fineq coverage{options}" if options else "make coverage"))
     missing = below_bar(modules)

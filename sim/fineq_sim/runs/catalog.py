@@ -49,6 +49,8 @@ class BenchRun:
         simulators: where it runs; what takes minutes on Icarus runs on Verilator alone.
         quick: part of the lean regression in `make test`.
         tests: regular expression; only these tests of the bench.
+        large: coverage leaves it out unless asked for: a module has the same lines at every size of the array, and
+            the behavioural trees are for simulation only.
     """
 
     name: str
@@ -59,6 +61,7 @@ class BenchRun:
     simulators: tuple[str, ...] = SIMULATORS
     quick: bool = False
     tests: str | None = None
+    large: bool = False
 
 
 _BENCHES = {
@@ -85,6 +88,15 @@ _BENCHES = {
 """Testbench of each component, by the name that `duts` has for it."""
 
 
+_LARGE_ELEMENTS = 256
+
+
+def _is_large(config: ArrayConfig | MacConfig | AcceleratorConfig) -> bool:
+    array = config.array if isinstance(config, AcceleratorConfig) else config
+    behavioural = isinstance(array, ArrayConfig) and array.adder_tree == "behavioural"
+    return behavioural or array.rows * array.columns >= _LARGE_ELEMENTS
+
+
 def _component(
     kind: str, config: str | ArrayConfig | MacConfig | AcceleratorConfig, bench: str | None = None, **options
 ) -> BenchRun:
@@ -100,7 +112,8 @@ def _component(
         label += f"_{tree}"
     parameters: dict[str, object] = {"config": asdict(config), "core": kind, **options.pop("parameters", {})}
     make = partial(component_design, kind, config)
-    return BenchRun(f"{options.pop('name', kind)}/{label}", bench or _BENCHES[kind], make, parameters, **options)
+    name = f"{options.pop('name', kind)}/{label}"
+    return BenchRun(name, bench or _BENCHES[kind], make, parameters, large=_is_large(config), **options)
 
 
 def _core(kind: str, config: str | ArrayConfig | MacConfig, vectors: int = 40, **options) -> BenchRun:
@@ -119,6 +132,7 @@ def _tree(name: str, operand_bits: list[int], sum_bits: int, structure: str, con
         partial(adder_tree_design, operand_bits, sum_bits, constant=constant, structure=structure, **options),
         {"operand_bits": operand_bits, "constant": constant},
         quick=quick,
+        large=structure == "behavioural",
     )
 
 
@@ -139,16 +153,15 @@ def _changed(kind: str, base: str, **changes) -> BenchRun:
     config = replace(find_config(base), **changes)
     label = "_".join([base, *(f"{name}_{value}" for name, value in changes.items())])
     make = partial(component_design, kind, config)
-    return BenchRun(f"{kind}/{label}", _BENCHES[kind], make, {"config": asdict(config)})
+    return BenchRun(f"{kind}/{label}", _BENCHES[kind], make, {"config": asdict(config)}, large=_is_large(config))
 
 
 def _machine(name: str, bench: str, **options) -> BenchRun:
     """A run on a whole accelerator."""
     config = find_config(name)
     make = partial(accelerator_design, config)
-    return BenchRun(
-        f"{bench.partition('.')[2].removesuffix('_bench')}/{name}", bench, make, {"config": asdict(config)}, **options
-    )
+    label = f"{bench.partition('.')[2].removesuffix('_bench')}/{name}"
+    return BenchRun(label, bench, make, {"config": asdict(config)}, large=_is_large(config), **options)
 
 
 _SMALLEST = ACCELERATORS["accelerator_5x7"]

@@ -15,14 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fineq.common.markdown import table
+from fineq_sim.runs.runner import VerilogDesign
 from fineq_sim.runs.simulators import SimulatorError
 
 REQUIRED_SHARE = 0.95
 """Share of the lines of every component that the regression must reach."""
-
-LARGE = re.compile(r"16x16|64x64|behavioural")
-"""Testbenches that are left out unless asked for: a module has the same lines at every size of the array, and the
-behavioural trees are for simulation only."""
 
 EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
     (
@@ -34,7 +31,6 @@ EXPLANATIONS: tuple[tuple[str, str, str], ...] = (
 """(component, regular expression on the source line, why no test can reach it)."""
 
 _RECORD = re.compile(r"^C '(?P<keys>.*)' (?P<count>\d+)$")
-_PARAMETERS = re.compile(r"(_\d+x\d+.*|_\d+(_.*)?|_(row|column|unary|2s-unary|bitplane|parallel)(_.*)?)$")
 
 
 @dataclass
@@ -42,11 +38,13 @@ class ModuleCoverage:
     """Counts of one Verilog module.
 
     Attributes:
+        component: what the module is, without its parameters: `control_unit`.
         source: text of the module, a string a line.
         lines: times each executable line was reached, by line number from 1.
         branches: times each side of a branch was taken, by (line, column, side).
     """
 
+    component: str
     source: Sequence[str] = ()
     lines: dict[int, int] = field(default_factory=dict)
     branches: dict[tuple[int, int, str], int] = field(default_factory=dict)
@@ -62,14 +60,10 @@ class Gap:
     explanation: str | None
 
 
-def component_of(module: str) -> str:
-    """Name of a module without its parameters: `fineq_control_unit_5x7_unary` is a `control_unit`."""
-    return _PARAMETERS.sub("", module.partition("~")[0]).removeprefix("fineq_").removeprefix("dut_")
-
-
-def _module_name(stem: str, source: str) -> str:
+def _module_name(stem: str, design: VerilogDesign) -> str:
     """The module's own name; tops of testbenches share names, so their contents tell them apart."""
-    return f"{stem}~{hashlib.sha256(source.encode()).hexdigest()[:8]}" if stem.startswith("dut_") else stem
+    source = design.sources[f"{stem}.v"]
+    return f"{stem}~{hashlib.sha256(source.encode()).hexdigest()[:8]}" if stem == design.top else stem
 
 
 def _line_numbers(text: str) -> Iterable[int]:
@@ -78,16 +72,20 @@ def _line_numbers(text: str) -> Iterable[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def add_records(content: str, sources: Mapping[str, str], into: dict[str, ModuleCoverage]) -> None:
+def add_records(content: str, design: VerilogDesign, into: dict[str, ModuleCoverage]) -> None:
     """Add the points of one `coverage.dat`.
 
-    Args:
-        content: text of the file.
-        sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
-        into: counts by module name.
+        Args:
+            content: text of the file.
+    <<<<<<< HEAD
+            sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
+    =======
+            design: what was simulated; one module a file, and its manifest says what each module is.
+    >>>>>>> bfdbdda (tests: names, manifest, blocks that components declare)
+            into: counts by module name.
 
-    Raises:
-        SimulatorError: the file is not coverage data.
+        Raises:
+            SimulatorError: the file is not coverage data, or has a module that the manifest does not know.
     """
     if not content.startswith("# SystemC::Coverage"):
         raise SimulatorError("coverage.dat does not start as Verilator's coverage data do: was it cut off?")
@@ -97,11 +95,13 @@ def add_records(content: str, sources: Mapping[str, str], into: dict[str, Module
             raise SimulatorError(f"coverage.dat has a line that is no coverage point: {record[:80]!r}")
         keys = dict(part.split("\x02", 1) for part in match["keys"].split("\x01") if part)
         name = Path(keys["f"]).name
-        if name not in sources:
+        if name not in design.sources:
             continue
-        module = into.setdefault(
-            _module_name(Path(name).stem, sources[name]), ModuleCoverage(sources[name].splitlines())
-        )
+        stem = Path(name).stem
+        if stem not in design.manifest.modules:
+            raise SimulatorError(f"the manifest of {design.top} does not say what module {stem} is")
+        kind = design.manifest.modules[stem].kind
+        module = into.setdefault(_module_name(stem, design), ModuleCoverage(kind, design.sources[name].splitlines()))
         count = int(match["count"])
         for line in _line_numbers(keys.get("S", "")):
             module.lines[line] = module.lines.get(line, 0) + count
@@ -122,22 +122,22 @@ def gaps(modules: Mapping[str, ModuleCoverage]) -> list[Gap]:
         for line, count in sorted(module.lines.items()):
             if count == 0:
                 text = module.source[line - 1].strip()
-                found.append(Gap(name, line, text, _explanation(component_of(name), text)))
+                found.append(Gap(name, line, text, _explanation(module.component, text)))
     return found
 
 
 def by_component(modules: Mapping[str, ModuleCoverage]) -> dict[str, tuple[int, int, int, int]]:
     """Lines reached, lines, branch sides taken, branch sides, summed over the modules of each component."""
     table: dict[str, tuple[int, int, int, int]] = {}
-    for name, module in sorted(modules.items()):
-        row = table.get(component_of(name), (0, 0, 0, 0))
+    for _, module in sorted(modules.items()):
+        row = table.get(module.component, (0, 0, 0, 0))
         counts = (
             sum(count > 0 for count in module.lines.values()),
             len(module.lines),
             sum(count > 0 for count in module.branches.values()),
             len(module.branches),
         )
-        table[component_of(name)] = tuple(a + b for a, b in zip(row, counts, strict=True))
+        table[module.component] = tuple(a + b for a, b in zip(row, counts, strict=True))
     return table
 
 
@@ -152,9 +152,9 @@ def markdown(modules: Mapping[str, ModuleCoverage], command: str) -> str:
     rows = []
     for component, counts in (*found.items(), ("**all**", total)):
         reached, count, taken, sides = counts
-        variants = len(modules) if counts is total else sum(component_of(name) == component for name in modules)
+        of_kind = [module for module in modules.values() if counts is total or module.component == component]
         share = _share(reached, count), f"{taken} of {sides}", _share(taken, sides)
-        rows.append((component, variants, reached, count, *share))
+        rows.append((component, len(of_kind), reached, count, *share))
     lines = [
         "# Line coverage of the generated Verilog",
         "",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_hw.export.manifest import Manifest
 from fineq_sim.runs.runner import VerilogDesign, default_cache
 
 if TYPE_CHECKING:
@@ -20,21 +21,24 @@ if TYPE_CHECKING:
 def _kept(top: str, key: str, make: Callable[[], VerilogDesign], cache: Path | None) -> VerilogDesign:
     """The design from the cache, or made now and kept there."""
     directory = (default_cache() if cache is None else cache) / "verilog"
-    name = cache_key("fineq_hw.export.verilog", __name__, inputs=[top, key])
+    name = cache_key("fineq_hw.export.conversion", __name__, inputs=[top, key])
     file = directory / f"{top}-{name}.json"
     if file.is_file():
-        return VerilogDesign(top, json.loads(file.read_text()))
+        kept = json.loads(file.read_text())
+        return VerilogDesign(top, kept["sources"], Manifest.from_dict(kept["tops"], kept["modules"]))
     made = make()
-    write_text(file, json.dumps(dict(made.sources)))
+    document = {"sources": dict(made.sources), "tops": made.manifest.tops, "modules": made.manifest.as_dict()}
+    write_text(file, json.dumps(document))
     return made
 
 
 def _convert(top: str, component: Component, check: bool = False) -> VerilogDesign:
     """The Verilog of a component; `check`: Verilator's lint must have nothing to say about it."""
-    from fineq_hw.export.verilog import convert, lint
+    from fineq_hw.export.conversion import convert
+    from fineq_hw.export.lint import lint
 
-    modules, _ = convert({top: component})
-    sources = {f"{name}.v": text for name, text in modules.items()}
+    texts, manifest = convert({top: component})
+    sources = {f"{name}.v": text for name, text in texts.items()}
     if check:
         with tempfile.TemporaryDirectory() as directory:
             for name, text in sources.items():
@@ -42,7 +46,7 @@ def _convert(top: str, component: Component, check: bool = False) -> VerilogDesi
             complaints = lint(top, sorted(Path(directory).iterdir()))
         if complaints:
             raise ValueError(f"Verilator complains about the Verilog of {top}: {complaints[0]}")
-    return VerilogDesign(top, sources)
+    return VerilogDesign(top, sources, manifest)
 
 
 def component_design(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
+from fineq_hw.export.manifest import Manifest
 from fineq_sim.runs import simulators
 from fineq_sim.runs.simulators import SimulatorError
 
@@ -34,10 +35,11 @@ _VERILATOR_OPTIONS = (
 
 @dataclass(frozen=True)
 class VerilogDesign:
-    """Verilog of one top module: `sources` maps file names to file contents."""
+    """Verilog of one top module: `sources` maps file names to file contents, `manifest` says what the modules are."""
 
     top: str
     sources: Mapping[str, str]
+    manifest: Manifest = field(default_factory=Manifest, compare=False)
 
 
 @dataclass(frozen=True)

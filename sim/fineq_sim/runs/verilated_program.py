@@ -6,10 +6,10 @@ The harness sees the top module as the class `Vtop`. A built program is kept und
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
@@ -23,6 +23,14 @@ _ROWS_WORTH_SHARING = 16
 """Below this a build in two parts takes longer than it saves."""
 
 
+def _repeated(design: VerilogDesign) -> str | None:
+    """The module that is worth compiling once for all its instances."""
+    modules = design.manifest.modules
+    counts = Counter(child for entry in modules.values() for child in entry.children.values())
+    often = [name for name, count in counts.items() if modules[name].repeated and count >= _ROWS_WORTH_SHARING]
+    return often[0] if often else None
+
+
 def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path | None = None) -> Path:
     """Compile a design together with its harness, or find it compiled.
 
@@ -30,7 +38,7 @@ def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path |
 
     Args:
         name: what the program simulates; begins its file name and stands in the error.
-        design: Verilog; the rows of an array are its instances `row_0`, `row_1` and so on.
+        design: Verilog; its manifest says what is repeated.
         harness: C++ source with `main`.
         cache: directory of built simulations, `default_cache()` when omitted.
 
@@ -43,9 +51,9 @@ def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path |
     simulators.require("verilator")
     cache = default_cache() if cache is None else cache.absolute()
     files, options = dict(design.sources), list(_OPTIONS)
-    rows = re.findall(r"^  (\w+) row_\d+ \(", "\n".join(files.values()), re.MULTILINE)
-    if len(rows) >= _ROWS_WORTH_SHARING:
-        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{rows[0]}"\n'
+    rows = _repeated(design)
+    if rows is not None:
+        files["rows.vlt"] = f'`verilator_config\nhier_block -module "{rows}"\n'
         options.append("--hierarchical")
     key = cache_key(__name__, inputs=[simulators.version("verilator"), options, design.top, files], files=[harness])
     program = cache / f"{name}-{key}"

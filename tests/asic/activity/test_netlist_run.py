@@ -9,7 +9,7 @@ from fineq_asic.activity.gate_level import LANES, pack_lanes, unpack_lanes
 from fineq_asic.activity.netlist_run import field_bits, run_core, sign_magnitude, signed_fields
 from fineq_asic.activity.workload import gaussian_data, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
-from fineq_asic.mapping.designs import attribute_blocks, designs_of
+from fineq_asic.mapping.designs import designs_of
 from fineq_asic.netlist.netlist import Instance, flatten
 from fineq_hw.latencies import result_latency
 
@@ -27,7 +27,7 @@ def mapped(map_small):
 
 
 def run(design, netlist, library, data, cycles=48, **options):
-    flat = flatten(netlist, library, attribute_blocks(netlist, library))
+    flat = flatten(netlist, library)
     warm_up = 2 * result_latency(design.config) + 4
     tiles = make_tiles(data, design.config, warm_up + cycles)
     return run_core(flat, design.config, tiles, packed=design.packed, warm_up=warm_up, cycles=cycles, **options)
@@ -74,16 +74,6 @@ def test_a_wrong_cell_is_caught(mapped, library, data):
     gate.kind = gate.kind.replace("NAND2", "NOR2")
     with pytest.raises(SynthesisError, match="the mapped netlist is wrong: weight vector .* got -?\\d+, expected"):
         run(DESIGNS["fineq_5x7_packed"], netlist, library, data)
-
-
-def test_every_cell_has_a_block(mapped, library):
-    for top in ("fineq_5x7_packed", "mac8x3_5x7"):
-        netlist = mapped(top)
-        flat = flatten(netlist, library, attribute_blocks(netlist, library))
-        areas = flat.block_area()
-        assert areas["other"] == 0
-        assert sum(areas.values()) == pytest.approx(netlist.area(library))
-        assert areas["processing elements"] > 0 and areas["accumulators"] > 0 and areas["control"] > 0
 
 
 def test_lane_packing_round_trip():

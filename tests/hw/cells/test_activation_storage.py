@@ -12,7 +12,7 @@ from fineq_asic.mapping.yosys import MappingOptions, map_design
 from fineq_hw.array.processing_array import ArrayRow
 from fineq_hw.cells.activation_storage import ClockGate, Latch
 from fineq_hw.config import ArrayConfig
-from fineq_hw.export.verilog import convert
+from fineq_hw.export.conversion import convert
 
 
 def test_latch_follows_and_keeps():

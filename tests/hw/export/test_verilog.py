@@ -19,8 +19,11 @@ from fineq.common.tools import ToolError, find_verilator
 from fineq_hw.accelerator import make_accelerator
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.control.event_counter import EventCounter
-from fineq_hw.export import verilog
-from fineq_hw.export.verilog import MANIFEST, lint, lint_by_module, top_components, write_verilog
+from fineq_hw.export import conversion
+from fineq_hw.export.lint import lint, lint_by_module
+from fineq_hw.export.manifest import MANIFEST, read_manifest
+from fineq_hw.export.tops import top_components
+from fineq_hw.export.verilog import write_verilog
 from fineq_hw.lib.hierarchy import place
 
 TOPS = ["fineq_5x7", "fineq_5x7_column_packed", "mac8x3_5x7"]
@@ -79,7 +82,7 @@ def test_equal_names_are_equal_circuits():
     texts: dict[str, str] = {}
     for number, change in enumerate(changes):
         name = f"machine_{number}"
-        found, _ = verilog.collect({name: make_accelerator(replace(base, **change))})
+        found, _ = conversion.collect({name: make_accelerator(replace(base, **change))})
         different = [module for module, text in found.items() if texts.setdefault(module, text) != text]
         assert not different, change
 
@@ -90,12 +93,12 @@ def test_components_with_one_name_and_other_ports_are_refused():
         def elaborate(self, platform):
             m = Module()
             for width in (1, 2):
-                place(m, f"child_{width}", EventCounter(unsigned(1), half_bits=width), "child")
+                place(m, f"child_{width}", EventCounter(unsigned(1), half_bits=width))
             return m
 
-    text = "two components with different ports are called child: the name lacks a parameter"
+    text = "two components with different ports are called fineq_event_counter_1: the name lacks a parameter"
     with pytest.raises(ValueError, match=f"^{text}$") as error:
-        verilog.collect({"parent": Parent({})})
+        conversion.collect({"parent": Parent({})})
     del error
     gc.collect()  # the rejected components warn here, where it is ignored
 
@@ -119,13 +122,13 @@ def test_one_module_a_file_without_paths_or_dates(written):
 def test_lint_by_module_agrees_and_lint_finds_a_fault(written, tmp_path):
     manifest = json.loads((written / MANIFEST).read_text(encoding="utf-8"))
     names = manifest["tops"]["fineq_5x7"]
-    assert lint_by_module([written / name for name in names], {}) == []
+    assert lint_by_module([written / name for name in names], read_manifest(written), {}) == []
     for name in names:
         (tmp_path / name).write_text((written / name).read_text(encoding="utf-8"), encoding="utf-8")
     encoder = next(tmp_path.glob("fineq_temporal_encoder*"))
     encoder.write_text(encoder.read_text(encoding="utf-8").replace("input update;", "input stop;"), encoding="utf-8")
     files = [tmp_path / name for name in names]
-    for complaints in (lint_by_module(files, {}), lint("fineq_5x7", files)):
+    for complaints in (lint_by_module(files, read_manifest(written), {}), lint("fineq_5x7", files)):
         assert any("update" in complaint for complaint in complaints)
 
 
@@ -160,7 +163,7 @@ def test_missing_verilator(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_failing_yosys_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(verilog, "_YOSYS_SCRIPT", "no_such_command")
+    monkeypatch.setattr(conversion, "_YOSYS_SCRIPT", "no_such_command")
     with pytest.raises(ToolError) as error:
         write_verilog(tmp_path, ["fineq_5x7"])
     assert str(error.value).startswith("Yosys could not write the Verilog: ERROR: No such command: no_such_command")

@@ -10,13 +10,11 @@ import pytest
 from amaranth.sim import Simulator
 
 from fineq_hw.accelerator import Accelerator, MacAccelerator, make_accelerator
-from fineq_hw.array.core import core_name
-from fineq_hw.baseline.mac_core import mac_core_name
 from fineq_hw.buffers.double_buffer import DoubleBuffer
 from fineq_hw.buffers.gearbox import Gearbox
 from fineq_hw.config import ACCELERATORS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.control.tile_walk import TileWalk
-from fineq_hw.export.verilog import collect
+from fineq_hw.export.conversion import collect
 from fineq_sim.reference.tile_walk import nest_tiles
 
 
@@ -132,13 +130,15 @@ def test_halves_take_turns():
 def test_both_machines_differ_in_core_and_line_decoding_alone():
     """The same blocks in the same places; modules are the same but for widths, the core and the decoder."""
     names = ("accelerator_5x7", "mac8x8_accelerator_5x7")
-    _, children = collect({name: make_accelerator(ACCELERATORS[name]) for name in names})
+    _, manifest = collect({name: make_accelerator(ACCELERATORS[name]) for name in names})
 
     def kinds(name: str) -> set[str]:
         array = ACCELERATORS[name].array
-        core = mac_core_name(array) if isinstance(array, MacConfig) else core_name(array)
-        assert core in children[name]
-        return {"_".join(part.split("_")[:3]) for part in children[name] if part != core}
+        children = manifest.entry(name).children
+        assert manifest.entry(children["core"]).component == (
+            "MacCore" if isinstance(array, MacConfig) else "TemporalCore"
+        )
+        return {manifest.entry(module).kind for instance, module in children.items() if instance != "core"}
 
     fineq, mac = kinds(names[0]), kinds(names[1])
     assert len(fineq) >= 10

@@ -6,7 +6,7 @@ import pytest
 from fineq_hw.accelerator import make_accelerator
 from fineq_hw.array.core import PackedCore
 from fineq_hw.config import ACCELERATORS, ARRAYS
-from fineq_hw.export.verilog import convert
+from fineq_hw.export.conversion import convert
 from fineq_reports.architecture import block_diagram, timing_diagram
 from fineq_reports.architecture.structure import OUTSIDE, Connection, read_structure
 from fineq_reports.architecture.waveform import read_signals, runs
@@ -73,8 +73,8 @@ def test_runs_of_a_signal():
 
 def test_structure_of_the_packed_core():
     config = ARRAYS["fineq_5x7"]
-    modules, _ = convert({"top": PackedCore(config)})
-    structure = read_structure(modules, "top")
+    modules, manifest = convert({"top": PackedCore(config)})
+    structure = read_structure(modules, manifest, "top")
     assert set(structure.instances) == {"core", "decoder"}
     line = Connection(OUTSIDE, "lines", "decoder", 8 * config.line_bytes, False)
     assert line in structure.connections
@@ -82,23 +82,22 @@ def test_structure_of_the_packed_core():
     assert (results.source, results.sink, results.stream) == ("core", OUTSIDE, True)
     assert results.bits == config.rows * config.accumulator_bits + 2  # sums, last, valid
     with pytest.raises(ValueError, match=r"there is no module 'tap': choose one of "):
-        read_structure(modules, "tap")
+        read_structure(modules, manifest, "tap")
 
 
 @pytest.mark.parametrize("name", ["accelerator_5x7", "mac8x8_accelerator_5x7"])
 def test_the_block_diagram_shows_every_block(name, tmp_path, monkeypatch):
-    modules, _ = convert({name: make_accelerator(ACCELERATORS[name])})
-    assert set(read_structure(modules, name).instances) == set(block_diagram.PLACES)
-    monkeypatch.setattr(block_diagram, "_contents", lambda modules, module: "")  # a run of Yosys for every block
+    modules, manifest = convert({name: make_accelerator(ACCELERATORS[name])})
+    assert set(read_structure(modules, manifest, name).instances) == set(block_diagram.PLACES)
     first, second = tmp_path / "first.png", tmp_path / "second.png"
-    block_diagram.draw(modules, name, name, first)
-    block_diagram.draw(modules, name, name, second)
+    block_diagram.draw(modules, manifest, name, name, first)
+    block_diagram.draw(modules, manifest, name, name, second)
     assert first.read_bytes() == second.read_bytes()
     monkeypatch.setattr(
         block_diagram, "PLACES", {key: place for key, place in block_diagram.PLACES.items() if key != "core"}
     )
     with pytest.raises(ValueError, match=r"the picture and the machine differ in core: give the block a place"):
-        block_diagram.draw(modules, name, name, first)
+        block_diagram.draw(modules, manifest, name, name, first)
 
 
 def test_shares_of_the_timing_diagram(tmp_path):

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+from fineq_hw.export.manifest import Manifest, ModuleEntry
 from fineq_sim.runs import verilated_program
 from fineq_sim.runs.runner import VerilogDesign, default_cache
 from fineq_sim.runs.simulators import SimulatorError, object_directory
@@ -25,10 +26,15 @@ def chain(rows: int) -> VerilogDesign:
     """`total` is `value` plus one for each row."""
     row = "module add_one(input [7:0] value, output [7:0] total);\n  assign total = value + 8'd1;\nendmodule\n"
     wires = [f"  wire [7:0] sum_{i};" for i in range(rows + 1)]
-    places = [f"  add_one row_{i} (.value(sum_{i}), .total(sum_{i + 1}));" for i in range(rows)]
+    places = [f"  add_one link_{i} (.value(sum_{i}), .total(sum_{i + 1}));" for i in range(rows)]
     ends = ["  assign sum_0 = value;", f"  assign total = sum_{rows};", "endmodule", ""]
     top = "\n".join(["module chain(input [7:0] value, output [7:0] total);", *wires, *places, *ends])
-    return VerilogDesign("chain", {"add_one.v": row, "chain.v": top})
+    children = {f"link_{i}": "add_one" for i in range(rows)}
+    entries = {
+        "chain": ModuleEntry("Chain", "chain", children=children),
+        "add_one": ModuleEntry("AddOne", "add_one", repeated=True),
+    }
+    return VerilogDesign("chain", {"add_one.v": row, "chain.v": top}, Manifest({}, entries))
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_every_cache_is_seen():
         "fineq.kernels.build",
         "fineq_asic.mapping.closure",
         "fineq_asic.power.event_simulator",
-        "fineq_hw.export.verilog",
+        "fineq_hw.export.conversion",
         "fineq_sim.reference.golden",
         "fineq_sim.runs.object_cache",
         "fineq_sim.runs.runner",

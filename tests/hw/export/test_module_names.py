@@ -1,0 +1,87 @@
+"""Module names: made in one place, always plain Verilog identifiers, one for each circuit."""
+
+from __future__ import annotations
+
+import gc
+import re
+from dataclasses import replace
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from fineq_hw.accelerator import make_accelerator
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig
+from fineq_hw.export.conversion import collect
+from fineq_hw.lib.hierarchy import CombinationalComponent, place, verilog_name
+from fineq_hw.lib.role import PART, Role, Synthesis
+
+
+def machines(size: str) -> dict[str, AcceleratorConfig]:
+    """Accelerators around every array of a size."""
+    fineq = ACCELERATORS[f"accelerator_{size}"]
+    mac = ACCELERATORS[f"mac8x{3 if size == '16x16' else 8}_accelerator_{size}"]
+    configs = {name: replace(fineq, array=config) for name, config in ARRAYS.items()}
+    configs |= {name: replace(mac, array=config) for name, config in MACS.items()}
+    return {name: c for name, c in configs.items() if f"{c.array.rows}x{c.array.columns}" == size}
+
+
+@pytest.mark.parametrize("size", ["5x7", pytest.param("16x16", marks=pytest.mark.regress)])
+def test_every_array_fits_into_an_accelerator_with_valid_names(size):
+    configs = machines(size)
+    texts, manifest = collect({f"machine_{name}": make_accelerator(config) for name, config in configs.items()})
+    assert [name for name in texts if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)] == []
+    cores = {name: manifest.entry(manifest.entry(f"machine_{name}").children["core"]).config for name in configs}
+    assert cores == {name: str(config.array) for name, config in configs.items()}
+
+
+@pytest.mark.regress
+def test_equal_names_are_equal_circuits_in_all_these_machines():
+    texts: dict[str, str] = {}
+    for name, config in machines("5x7").items():
+        found, _ = collect({f"machine_{name}": make_accelerator(config)})
+        different = [module for module, text in found.items() if texts.setdefault(module, text) != text]
+        assert not different, name
+
+
+def test_all_sizes_have_arrays_of_both_kinds():
+    for size in ("5x7", "16x16"):
+        names = machines(size)
+        assert {f"fineq_{size}_2s_unary", f"mac8x8_{size}"} <= names.keys()
+
+
+def test_a_name_is_made_of_kind_and_parameters():
+    assert verilog_name("row", "7x8", 24, "2s-unary") == "fineq_row_7x8_24_2s_unary"
+    with pytest.raises(ValueError, match=r"'fineq_row_a b' is no Verilog identifier: module names consist of letters"):
+        verilog_name("row", "a b")
+
+
+class Child(CombinationalComponent):
+    KIND = "child"
+    ROLE = PART
+
+    @property
+    def module_name(self) -> str:
+        return "two-words"
+
+
+class Parent(wiring.Component):
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        place(m, "child", Child({"a": In(1)}))
+        return m
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_a_component_with_another_name_is_refused():
+    with pytest.raises(ValueError, match="'two-words' is no Verilog identifier"):
+        collect({"parent": Parent({})})
+    with pytest.raises(ValueError, match="'the top' is no Verilog identifier"):
+        collect({"the top": Parent({})})
+    gc.collect()  # the rejected components warn here, where it is ignored
+
+
+def test_a_module_that_is_kept_has_a_block():
+    with pytest.raises(ValueError, match="a module that synthesis keeps needs a block of its own"):
+        Role(None, Synthesis.KEEP)
