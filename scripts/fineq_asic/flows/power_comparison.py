@@ -20,6 +20,7 @@ from fineq_asic.mapping.designs import Design, designs_of
 from fineq_asic.netlist.netlist import Netlist, flatten, named_cells, write_verilog
 from fineq_asic.power.liberty_power import PowerEngine, total_power
 from fineq_asic.timing.opensta import Constraints, sta_version
+from fineq_hw.config import ArrayConfig
 
 LIMIT = 0.03
 """Largest difference, as a share of the other tool's figure, with states taken as it takes them."""
@@ -114,14 +115,17 @@ def cut_out(netlist: Netlist, activity: Activity, library: Library, instance: st
 def chosen_designs() -> list[tuple[Design, bool]]:
     """Designs to compare, and whether only their first row: smallest storage and flip-flops, FineQ and 3-bit MAC."""
 
-    def first(size: str, start: str, storage: str) -> Design | None:
-        found = (d for d in designs_of(size) if d.top.startswith(start) and d.config.activation_storage == storage)
-        return next(found, None)
+    def first(size: str, fineq: bool, storage: str) -> Design | None:
+        for design in designs_of(size):
+            config = design.config
+            wanted = isinstance(config, ArrayConfig) if fineq else getattr(config, "weight_bits", None) == 3
+            if wanted and config.activation_storage == storage:
+                return design
+        return None
 
-    wanted = [(WHOLE_SIZE, "fineq", storage, False) for storage in ("gated-flop", "latch")]
-    wanted += [(WHOLE_SIZE, "mac8x3", storage, False) for storage in ("gated-flop", "latch")]
-    wanted += [(ROW_SIZE, "fineq", "latch", True), (ROW_SIZE, "mac8x3", "latch", True)]
-    found = [(first(size, start, storage), row) for size, start, storage, row in wanted]
+    wanted = [(WHOLE_SIZE, fineq, storage, False) for fineq in (True, False) for storage in ("gated-flop", "latch")]
+    wanted += [(ROW_SIZE, fineq, "latch", True) for fineq in (True, False)]
+    found = [(first(size, fineq, storage), row) for size, fineq, storage, row in wanted]
     return [(design, row) for design, row in found if design is not None]
 
 
