@@ -138,12 +138,15 @@ def place(m: Module, name: str, component: VerilogComponent, *, reset: Value | N
         reset: one bit that resets the component besides the reset of its parent.
 
     Raises:
-        ValueError: as `check_namesakes` and `check_identifier`.
+        ValueError: the component does not say what its module is called; as `check_namesakes`, `check_identifier`.
     """
     placed = _collected.get()
     if placed is None:
         m.submodules[name] = component if reset is None else ResetInserter(reset)(component)
         return
+    if not isinstance(component, VerilogComponent):
+        text = f"{type(component).__name__} does not say what its module is called: make it a VerilogComponent"
+        raise ValueError(text)
     module = component.module_name
     check_identifier(module)
     check_namesakes(module, placed.modules.setdefault(module, component).signature, component.signature)

@@ -66,19 +66,29 @@ class Child(CombinationalComponent):
         return "two-words"
 
 
+class Plain(wiring.Component):
+    """Says nothing."""
+
+
 class Parent(wiring.Component):
+    def __init__(self, child: wiring.Component) -> None:
+        self.child = child
+        super().__init__({})
+
     def elaborate(self, platform) -> Module:
         m = Module()
-        place(m, "child", Child({"a": In(1)}))
+        place(m, "child", self.child)
         return m
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_a_component_with_another_name_is_refused():
     with pytest.raises(ValueError, match="'two-words' is no Verilog identifier"):
-        collect({"parent": Parent({})})
+        collect({"parent": Parent(Child({"a": In(1)}))})
+    with pytest.raises(ValueError, match="Plain does not say what its module is called: make it a VerilogComponent"):
+        collect({"parent": Parent(Plain({}))})
     with pytest.raises(ValueError, match="'the top' is no Verilog identifier"):
-        collect({"the top": Parent({})})
+        collect({"the top": Parent(Plain({}))})
     gc.collect()  # the rejected components warn here, where it is ignored
 
 
