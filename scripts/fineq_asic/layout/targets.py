@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.designs import Design, designs_of
 from fineq_hw.array.processing_array import ArrayRow
-from fineq_hw.decode.decoder import LineDecoder
+from fineq_hw.decode.line_decoder import LineDecoder
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from fineq_asic.library.pdk import Pdk
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.netlist.yosys_reader import INVERTED_OUTPUT, read_json, use_inverted_outputs
 from fineq_hw.cells.activation_storage import ClockGate, Latch
-from fineq_hw.cells.adder_tree import FullAdder, HalfAdder
+from fineq_hw.cells.adder_cells import FullAdder, HalfAdder
 from fineq_hw.lib.hierarchy import verilog_name
 
 FULL_ADDER_MODULE = verilog_name(FullAdder.KIND)

@@ -16,7 +16,7 @@ from fineq_asic.netlist.fanout import insert_buffers
 from fineq_asic.netlist.netlist import Instance, flatten
 from fineq_asic.timing import opensta
 from fineq_asic.timing.opensta import WIRE_LOAD, thin
-from fineq_hw.decode.decoder import LineDecoder
+from fineq_hw.decode.line_decoder import LineDecoder
 from fineq_hw.export.manifest import Manifest, read_manifest
 from fineq_hw.export.verilog import write_verilog
 
