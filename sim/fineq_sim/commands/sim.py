@@ -27,8 +27,7 @@ def sim(
     """Run the cocotb regression."""
     from rich.console import Console
 
-    from fineq_sim.runs import regression_report as report
-    from fineq_sim.runs import simulators
+    from fineq_sim.runs import regression_report, simulators
     from fineq_sim.runs.catalog import select
     from fineq_sim.runs.regression import regress
 
@@ -49,13 +48,13 @@ def sim(
         console.print(line, markup=False, highlight=False)
     order = {entry.name: number for number, entry in enumerate(entries)}
     results.sort(key=lambda result: order[result.name])
-    write_text(output / "results.xml", report.junit(results))
-    write_text(output / "summary.md", report.markdown(results))
-    report.print_table(results, console)
+    write_text(output / "results.xml", regression_report.junit(results))
+    write_text(output / "summary.md", regression_report.markdown(results))
+    regression_report.print_table(results, console)
     failed = [result for result in results if not result.passed]
     for result in failed:
         command = f"fineq sim --simulator {simulator} --only '{result.name}' --seed {seed}"
-        print("\n".join(report.failures(result, f"{command} --output {output} --waves")), file=sys.stderr)
+        print("\n".join(regression_report.failures(result, f"{command} --output {output} --waves")), file=sys.stderr)
     waves_written = [path for result in results for path in result.waves]
     if waves_written:
         print(f"waveforms: {len(waves_written)} files under {output}")

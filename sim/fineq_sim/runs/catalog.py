@@ -178,14 +178,14 @@ def small_machines() -> dict[str, AcceleratorConfig]:
 
 
 def _around(name: str, config: AcceleratorConfig) -> BenchRun:
-    """Legal and illegal work on a machine around a named array, without its long checks.
+    """Legal and illegal work on a machine around a named array, linted, without the long checks.
 
     That of an encoding whose name cannot stand in Verilog as it is belongs to the lean regression.
     """
     return BenchRun(
         f"driver/around_{name}",
         "machine.driver_bench",
-        partial(accelerator_design, config),
+        partial(accelerator_design, config, check=True),
         {"config": asdict(config)},
         simulators=_VERILATOR,
         quick=not getattr(config.array, "encoding", "").isidentifier() and isinstance(config.array, ArrayConfig),

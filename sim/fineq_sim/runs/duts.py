@@ -118,8 +118,13 @@ def component_design(
     return _kept(f"dut_{kind}", repr(config), make, cache)
 
 
-def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> VerilogDesign:
-    """The whole accelerator, or its MAC baseline if the configuration has a MAC array; linted before it is kept.
+def accelerator_design(config: AcceleratorConfig, cache: Path | None = None, *, check: bool = False) -> VerilogDesign:
+    """The whole accelerator, or its MAC baseline if the configuration has a MAC array.
+
+    Args:
+        config: its configuration.
+        cache: see `component_design`.
+        check: lint it before it is kept.
 
     Raises:
         ToolError: Verilator, which lints, is missing.
@@ -129,9 +134,9 @@ def accelerator_design(config: AcceleratorConfig, cache: Path | None = None) -> 
     def make() -> VerilogDesign:
         from fineq_hw.accelerator import make_accelerator
 
-        return _convert("dut_accelerator", make_accelerator(config), check=True)
+        return _convert("dut_accelerator", make_accelerator(config), check)
 
-    return _kept("dut_accelerator", repr(config), make, cache)
+    return _kept("dut_accelerator", repr((config, "linted" if check else "")), make, cache)
 
 
 def decoder_design(cache: Path | None = None) -> VerilogDesign:

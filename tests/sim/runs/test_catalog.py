@@ -50,7 +50,7 @@ def test_a_machine_is_linted_before_it_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr("fineq_hw.export.verilog.lint", lambda top, files: [f"%Warning: {top}"])
     monkeypatch.setattr("fineq_hw.export.verilog.convert", lambda tops: ({"dut_accelerator": "module"}, {}))
     with pytest.raises(ValueError, match="^Verilator complains about the Verilog of dut_accelerator: %Warning: dut_"):
-        accelerator_design(ACCELERATORS["accelerator_5x7"], tmp_path)
+        accelerator_design(ACCELERATORS["accelerator_5x7"], tmp_path, check=True)
     assert not list(tmp_path.rglob("*.json")), "it was kept all the same"
 
 
