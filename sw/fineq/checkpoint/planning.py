@@ -6,8 +6,11 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry
-from fineq.checkpoint.layers import PackableWeight, TensorNames, find_layers, skeleton, stacks_rows
+from fineq.checkpoint.layers import PackableWeight, find_layers, skeleton
+from fineq.checkpoint.names import TensorNames, check_arrival, stacks_rows
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.format import CLUSTER_WEIGHTS
@@ -87,7 +90,8 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     """
     model = skeleton(source.config)
     layers, names = find_layers(model), TensorNames(model)
-    places = {tensor: names.parameter(tensor) for tensor in source.tensors}
+    places = names.places(source.tensors)
+    places = {tensor: places[tensor] for tensor in source.tensors}
     _check_complete(source, model, places)
     selected = _select(source, layers, places, options)
     order = {parameter: number for number, parameter in enumerate(model.state_dict())}
@@ -104,6 +108,7 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
     if not packed:
         raise FineqError("nothing is left to quantize: loosen --include and --exclude")
+    _check_arrival(model, units, places)
     config["quantization_config"] = {
         "quant_method": QUANT_METHOD,
         "format_version": FORMAT_VERSION,
@@ -157,8 +162,20 @@ def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, 
         )
     if layer.kind == "experts" and axis != "row":
         raise FineqError(f"{tensor} belongs to a stack of experts, which only row-wise recipes can quantize")
-    packed = PackedEntry(name.removesuffix(".weight"), (*experts, rows, inputs), axis)
+    packed = PackedEntry(name if experts else name.removesuffix(".weight"), (*experts, rows, inputs), axis)
     return Unit(packed.name, tensor, file, layer, packed, packed.parts())
+
+
+def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, Any]) -> None:
+    """Raise if a packed tensor would not be found again when the checkpoint is loaded."""
+    quantized = [unit for unit in units if unit.packed]
+    packed = {unit.name: (unit.layer.parameter, list(unit.packed.parts())) for unit in quantized}
+    stacks = {}
+    for unit in quantized:
+        if unit.layer.kind == "experts":
+            converter = places[unit.source][1]
+            stacks[unit.layer.parameter] = len(converter.source_patterns) if converter else 0
+    check_arrival(model, packed, stacks)
 
 
 def _untied(
