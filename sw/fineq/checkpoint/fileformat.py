@@ -13,8 +13,8 @@ import torch
 from fineq import format as block_format
 from fineq.checkpoint.container import Container, TensorEntry, open_container, parse_json, tensor_digest
 from fineq.common.errors import FineqError
+from fineq.models.stored import QUANT_METHOD
 
-QUANT_METHOD = "fineq"
 FORMAT_VERSION = 1
 BLOCKS = "fineq_blocks"
 SCALES = "fineq_scales"

@@ -21,13 +21,13 @@ from fineq.checkpoint.writer import ShardWriter
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
+from fineq.models.stored import REPORT_FILE
 from fineq.quantizer.recipes import Recipe, find_recipe, is_recipe
 
 WORK_SUFFIX = ".unfinished"
 """Added to the output's name for the directory that is written, until all is done."""
 
 JOURNAL = "journal.jsonl"
-REPORT_FILE = "fineq_report.json"
 
 
 def quantize_checkpoint(

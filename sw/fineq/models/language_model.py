@@ -128,8 +128,8 @@ class LayerReport:
     shape: tuple[int, int]
     bits_per_weight: float
     """Storage with scales, zero points and padding."""
-    normalised_error: float
-    """Squared error over the squared weights: 0 is exact, 1 is all zero."""
+    normalised_error: float | None
+    """Squared error over the squared weights: 0 is exact, 1 is all zero. None: not known."""
 
 
 def layer_report(name: str, weight: Tensor, dequantized: Tensor, bits: float) -> LayerReport:
