@@ -18,12 +18,10 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fineq.common.errors import FineqError
+from fineq.models.routers import deciding_layers
 
 BLOCK_LISTS = ("layers", "h", "decoder.layers", "language_model.layers")
 """Where a model's base keeps its decoder blocks."""
-
-KEPT_LINEARS = re.compile(r"\.(gate|router|shared_expert_gate)$")
-"""Routers of mixtures of experts: tiny, and decisive for which expert works."""
 
 EXPERT_WEIGHTS = ("gate_up_proj", "up_proj", "down_proj")
 """Three-dimensional weights of a fused experts module: [experts, out, in] unless the module is transposed."""
@@ -47,17 +45,29 @@ def decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 def block_linears(model: PreTrainedModel) -> list[str]:
     """Names of all linear layers inside the decoder blocks, in the model's order.
 
-    `nn.Linear`, GPT-2's `Conv1D` and fused experts count; routers do not (`KEPT_LINEARS`).
+    `nn.Linear`, GPT-2's `Conv1D` and fused experts count; routers and gates do not (`fineq.models.routers`).
     """
     prefix, blocks = decoder_blocks(model)
+    kept = kept_linears(model)
     names = []
     for path, module in blocks.named_modules(prefix=prefix):
         if isinstance(module, nn.Linear | Conv1D):
-            names += [] if KEPT_LINEARS.search(path) else [path]
+            names += [] if path in kept else [path]
         elif _is_fused_experts(module):
             weights = [name for name, weight in module.named_parameters(recurse=False) if weight.ndim == 3]
             names += [f"{path}.{weight}.{e}" for e in range(module.num_experts) for weight in weights]
     return names
+
+
+def kept_linears(model: PreTrainedModel) -> dict[str, str]:
+    """Linear layers of the decoder blocks that stay as they are, and why: they decide instead of computing features."""
+    prefix, blocks = decoder_blocks(model)
+    linears = {path: module for path, module in blocks.named_modules(prefix=prefix) if _is_linear(module)}
+    return deciding_layers(model, linears)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear | Conv1D)
 
 
 def _is_fused_experts(module: nn.Module) -> bool:
