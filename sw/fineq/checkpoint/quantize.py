@@ -220,6 +220,7 @@ def _finish(
     for path in source.other_files():
         shutil.copyfile(path, work / path.name)
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
+    report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
     _write_json(work / REPORT_FILE, report)
     write_card(work / "README.md", source, plan, results, options.recipe)
     (work / JOURNAL).unlink()

@@ -61,6 +61,10 @@ STAND_INS: dict[str, Callable[[Tensor], Any]] = {
 }
 """Operations whose results depend on values, which a tensor without memory lacks, and what they then give."""
 
+VALUES_TOO = ("max", "min")
+"""Operations that give indices beside what they are mostly called for; who uses the indices shows in the next one.
+`new_...` and `..._like` do not look at values at all."""
+
 _known: weakref.WeakKeyDictionary[PreTrainedModel, dict[str, str]] = weakref.WeakKeyDictionary()
 
 
@@ -145,20 +149,19 @@ class _Follow(TorchFunctionMode):
         self.weights, self.chosen = weights, set[str]()
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        stand_in = STAND_INS.get(_name(func))
-        result = stand_in(args[0]) if stand_in else func(*args, **(kwargs or {}))
+        name = getattr(func, "__name__", "")
+        result = STAND_INS[name](args[0]) if name in STAND_INS else func(*args, **(kwargs or {}))
         inputs = list(_tensors([*args, *(kwargs or {}).values()]))
-        layers = {name for tensor in inputs for name in self._layers(tensor)}
-        marks = set() if _name(func) in PRODUCTS else {mark for tensor in inputs for mark in getattr(tensor, MARKS, ())}
-        makes_new = _name(func).startswith("new_") or _name(func).endswith("_like")  # they only look at shapes
+        layers = frozenset(layer for tensor in inputs for layer in self._layers(tensor))
+        marks = frozenset(mark for tensor in inputs for mark in getattr(tensor, MARKS, ()))
+        is_product = name in PRODUCTS
+        chooses = not (name in VALUES_TOO or name.startswith("new_") or name.endswith("_like"))
         for output in _tensors([result]):
-            if _name(func) in PRODUCTS:
-                setattr(output, MARKS, frozenset(layers))
-            elif marks or layers:
-                setattr(output, MARKS, frozenset(marks))
-                setattr(output, LAYERS, frozenset(layers))
-                if marks and output.dtype in INTEGERS and not makes_new:
-                    self.chosen |= marks
+            if is_product or marks or layers:
+                setattr(output, MARKS, layers if is_product else marks)
+                setattr(output, LAYERS, frozenset() if is_product else layers)
+            if not is_product and chooses and output.dtype in INTEGERS:
+                self.chosen |= marks
         return result
 
     def _layers(self, tensor: Tensor) -> Iterable[str]:
@@ -167,10 +170,6 @@ class _Follow(TorchFunctionMode):
 
 
 MARKS, LAYERS = "_fineq_outputs_of", "_fineq_weight_of"
-
-
-def _name(func: Any) -> str:
-    return getattr(func, "__name__", "")
 
 
 def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
