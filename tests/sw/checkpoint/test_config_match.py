@@ -3,14 +3,14 @@
 import json
 
 import pytest
-from tiny_models import load, quantize_tiny
+from quantized_models import load, quantize_model
 
 from fineq.common.errors import FineqError
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    return quantize_tiny("llama", tmp_path_factory.mktemp("match"))[1]
+    return quantize_model("llama", tmp_path_factory.mktemp("match"))[1]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from fineq.checkpoint.source import open_source
 from fineq.common.errors import FineqError
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.stored_methods import method_for
-from fineq.models.language_model import shipped_model_path
+from fineq.models.locations import shipped_model_path
 from fineq.models.stored import stored_quantization
 
 
