@@ -41,6 +41,14 @@ CONFIGS = {
     "qwen3_moe": lambda: transformers.Qwen3MoeConfig(
         **MOE, num_experts=3, moe_intermediate_size=40, head_dim=12, decoder_sparse_step=1, norm_topk_prob=True
     ),
+    "hunyuan_v1_moe": lambda: transformers.HunYuanMoEV1Config(**MOE, num_experts=4, moe_topk=[2, 2], head_dim=12),
+    "granitemoe": lambda: transformers.GraniteMoeConfig(**MOE, num_local_experts=3),
+    "granitemoeshared": lambda: transformers.GraniteMoeSharedConfig(
+        **MOE, num_local_experts=3, shared_intermediate_size=40
+    ),
+    "aria_text": lambda: transformers.AriaTextConfig(
+        **LLAMA | dict(pad_token_id=0), moe_num_experts=4, moe_topk=2, moe_num_shared_experts=1
+    ),
 }  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fineq.checkpoint.layers import TensorNames, skeleton
+from fineq.checkpoint.layers import skeleton
+from fineq.checkpoint.names import TensorNames
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError

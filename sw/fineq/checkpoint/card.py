@@ -97,6 +97,10 @@ Normalised error is the squared error over the squared weights. The last two col
 that store two 3-bit weights, and the share of pairs whose two clusters would each choose another code.
 
 {layer_table(results)}
+
+## Kept as they were
+
+{kept_table(plan)}
 """
     path.write_text(text, encoding="utf-8")
 
@@ -111,6 +115,13 @@ def layer_table(results: list[LayerResult]) -> str:
     """The per-layer table as Markdown."""
     headers = ("tensor", "shape", "bits", "error", "3-bit clusters", "disagreeing pairs")
     return table(headers, map(table_row, results)).rstrip()
+
+
+def kept_table(plan: CheckpointPlan) -> str:
+    """Why tensors were kept, as Markdown."""
+    lines = ["| why | tensors | for example |", "|---|---|---|"]
+    lines += [f"| {why} | {len(names)} | {names[0]} |" for why, names in plan.kept_by_reason().items()]
+    return "\n".join(lines)
 
 
 def table_row(result: LayerResult) -> list[str]:

@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from fineq import format as block_format
+from fineq.checkpoint.config_match import first_difference
 from fineq.checkpoint.container import Container, TensorEntry, open_container, parse_json, tensor_digest
 from fineq.common.errors import FineqError
+from fineq.models.stored import QUANT_METHOD
 
-QUANT_METHOD = "fineq"
 FORMAT_VERSION = 1
 BLOCKS = "fineq_blocks"
 SCALES = "fineq_scales"
@@ -208,13 +209,13 @@ def _check_scales(container: Container, name: str) -> None:
 
 def _check_config(expected: dict[str, Any], config: dict[str, Any], where: str) -> None:
     actual = config_fields(config)
-    for field in sorted(expected.keys() | actual.keys()):
-        if field not in expected or field not in actual or expected[field] != actual[field]:
-            values = [repr(side[field]) if field in side else "absent" for side in (actual, expected)]
-            raise FineqError(
-                f"config.json does not belong to {where}: {field} is {values[0]}, the weights were written with "
-                f"{values[1]}: restore it"
-            )
+    difference = None if expected == actual else first_difference(expected, actual)
+    if difference:
+        field, written, found = difference
+        raise FineqError(
+            f"config.json does not belong to {where}: {field} is {found!r}, the weights were written with {written!r}: "
+            "restore it"
+        )
 
 
 def _map(function: Any, names: list[str], container: Container) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""Which tensors of a model are quantized, and where in the model a tensor of a file goes.
+"""Which tensors of a model are quantized.
 
-This is the one definition of both. It works on any model of transformers, also on one without memory for its
-weights (`skeleton`), so that a model much larger than the memory can be planned and streamed.
+This is the one definition of it; `fineq.checkpoint.names` tells which tensor of a file is which of the model. It works
+on any model of transformers, also on one without memory for its weights (`skeleton`), so that a model much larger than
+the memory can be planned and streamed.
 """
 
 from __future__ import annotations
@@ -12,8 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import WeightConverter, WeightRenaming, rename_source_key
 from transformers.pytorch_utils import Conv1D
 
 from fineq.common.errors import FineqError
@@ -80,30 +79,3 @@ def skeleton(config: dict[str, Any]) -> PreTrainedModel:
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise FineqError(f"transformers cannot build the model_type {model_type!r} of config.json: {reason}") from None
-
-
-class TensorNames:
-    """Translates tensor names of files into parameter names of a model, the way that `from_pretrained` does."""
-
-    def __init__(self, model: PreTrainedModel):
-        conversions = get_model_conversion_mapping(model)
-        self._renamings = [entry for entry in conversions if isinstance(entry, WeightRenaming)]
-        self._converters = [entry for entry in conversions if isinstance(entry, WeightConverter)]
-        self._prefix = model.base_model_prefix
-        self._state = model.state_dict()
-
-    def parameter(self, tensor: str) -> tuple[str, WeightConverter | None, int]:
-        """Where a tensor goes: the parameter; if it is only a part of that, transformers' converter, and which of
-        the converter's sources the tensor is.
-        """
-        renamed, pattern = rename_source_key(tensor, self._renamings, self._converters, self._prefix, self._state)
-        if pattern is None:
-            return (tensor if renamed not in self._state and tensor in self._state else renamed), None, 0
-        converter = next(entry for entry in self._converters if pattern in entry.source_patterns)
-        return renamed, converter, converter.source_patterns.index(pattern)
-
-
-def stacks_rows(converter: WeightConverter) -> bool:
-    """Whether a converter only stacks experts and joins their rows, which works on packed matrices as well."""
-    operations = [(type(entry).__name__, getattr(entry, "dim", None)) for entry in converter.operations]
-    return operations in ([("MergeModulelist", 0)], [("MergeModulelist", 0), ("Concatenate", 1)])

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from fineq import format as block_format
+from fineq import kernels
 from fineq.checkpoint.container import Container
 from fineq.checkpoint.planning import Unit
+from fineq.common.errors import FineqError
 from fineq.quantizer.checks import check_finite
+from fineq.quantizer.native import row_options
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.pairs import own_codes, split_clusters
 from fineq.quantizer.recipes import RECIPES, Recipe
@@ -19,6 +22,9 @@ from fineq.quantizer.vectorised import quantize
 
 CHUNK_WEIGHTS = 1 << 22
 """Weights that are read, quantized and measured at once."""
+
+OWN_CODES = RECIPES["paper"]
+"""By whose rule a cluster chooses a code alone."""
 
 
 @dataclass
@@ -49,18 +55,32 @@ class Measures:
 
     def add(self, weight: Tensor, packed: PackedWeight) -> None:
         """Count a matrix, [rows, K]."""
-        original = weight.to(torch.float32)
-        self.error += torch.square(original - packed.dequantize()).sum(dtype=torch.float64).item()
-        self.power += torch.square(original).sum(dtype=torch.float64).item()
-        channels = original if packed.axis == "row" else original.T
-        length = channels.shape[1]
+        channels = weight if packed.axis == "row" else weight.T
+        if channels.dtype == torch.float64 or channels.stride(-1) != 1:
+            channels = channels.to(torch.float32).contiguous()
+        rows, length = channels.shape
         clusters = -(-length // block_format.CLUSTER_WEIGHTS)
-        index = packed.index().repeat_interleave(block_format.PAIR_CLUSTERS, dim=1)[:, :clusters]
-        self.clusters += index.numel()
-        self.outlier_clusters += int((index != block_format.INDEX_ALL_NORMAL).sum())
-        own = own_codes(split_clusters(channels), RECIPES["paper"])[..., : clusters // block_format.PAIR_CLUSTERS]
-        self.pairs += own[0].numel()
-        self.disagreeing_pairs += int((own[0] != own[1]).sum())
+        found = kernels.measure_rows(channels, packed.blocks, packed.scales, row_options(OWN_CODES))
+        if found is None:
+            found = _measure(channels.to(torch.float32), packed, clusters)
+        error, power, outliers, disagreeing = found
+        self.error += error
+        self.power += power
+        self.clusters += rows * clusters
+        self.outlier_clusters += outliers
+        self.pairs += rows * (clusters // block_format.PAIR_CLUSTERS)
+        self.disagreeing_pairs += disagreeing
+
+
+def _measure(channels: Tensor, packed: PackedWeight, clusters: int) -> tuple[float, float, int, int]:
+    """As `kernels.measure_rows`, where there is no kernel."""
+    dequantized = packed.dequantize()
+    dequantized = dequantized if packed.axis == "row" else dequantized.T
+    error = torch.square(channels - dequantized).sum(dtype=torch.float64).item()
+    power = torch.square(channels).sum(dtype=torch.float64).item()
+    index = packed.index().repeat_interleave(block_format.PAIR_CLUSTERS, dim=1)[:, :clusters]
+    own = own_codes(split_clusters(channels), OWN_CODES)[..., : clusters // block_format.PAIR_CLUSTERS]
+    return error, power, int((index != block_format.INDEX_ALL_NORMAL).sum()), int((own[0] != own[1]).sum())
 
 
 @dataclass(frozen=True)
@@ -99,8 +119,11 @@ def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Me
             channels = range(0, rows, max(1, CHUNK_WEIGHTS // inputs)) if transposed and recipe.axis == "row" else [0]
             for first in channels:
                 part = weight[first : first + CHUNK_WEIGHTS // inputs] if len(channels) > 1 else weight
-                check_finite(part, unit.source, start + first)
-                packed = quantize(part, recipe, name=unit.source)
+                try:
+                    packed = quantize(part, recipe, name=unit.source)
+                except FineqError:
+                    check_finite(part, unit.source, start + first)  # the place in the whole tensor
+                    raise
                 measures.add(part, packed)
                 yield packed
 

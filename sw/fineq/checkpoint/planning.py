@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry
-from fineq.checkpoint.layers import PackableWeight, TensorNames, find_layers, skeleton, stacks_rows
+from fineq.checkpoint.layers import PackableWeight, find_layers, skeleton
+from fineq.checkpoint.names import TensorNames, check_arrival
+from fineq.checkpoint.selection import Options, is_wanted, select
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.format import CLUSTER_WEIGHTS
 
 FLOATS = ("F32", "F16", "BF16", "F64")
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the user chose.
-
-    Attributes:
-        recipe: name of the recipe.
-        include: patterns of tensor names (shell style); only layers that match one are quantized. Empty: all.
-        exclude: patterns of tensor names that stay as they are.
-        embeddings: quantize the input embedding as well.
-        lm_head: quantize the output head as well.
-    """
-
-    recipe: str = "mse"
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    embeddings: bool = False
-    lm_head: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,11 +41,18 @@ class Unit:
 
 @dataclass(frozen=True)
 class CheckpointPlan:
-    """All units in the order of work, and the config.json to write."""
+    """All units in the order of work, the config.json to write, and why tensors are kept, by name."""
 
     units: list[Unit]
     config: dict[str, Any]
-    kept: list[str] = field(default_factory=list)
+    kept: dict[str, str] = field(default_factory=dict)
+
+    def kept_by_reason(self) -> dict[str, list[str]]:
+        """Names of the tensors that are kept, by why; the most frequent reason first."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.kept.items():
+            names.setdefault(reason, []).append(name)
+        return dict(sorted(names.items(), key=lambda item: -len(item[1])))
 
     @property
     def quantized(self) -> list[Unit]:
@@ -87,13 +78,14 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     """
     model = skeleton(source.config)
     layers, names = find_layers(model), TensorNames(model)
-    places = {tensor: names.parameter(tensor) for tensor in source.tensors}
+    places = names.places(source.tensors)
+    places = {tensor: places[tensor] for tensor in source.tensors}
     _check_complete(source, model, places)
-    selected = _select(source, layers, places, options)
+    kept = select(source, model, layers, places, options)
     order = {parameter: number for number, parameter in enumerate(model.state_dict())}
     files = [container.path.name for container in source.containers]
     units = [
-        _unit(source, tensor, tensor, layers[places[tensor][0]] if tensor in selected else None, axis)
+        _unit(source, tensor, tensor, None if tensor in kept else layers[places[tensor][0]], axis)
         for tensor in source.tensors
     ]
     units.sort(key=lambda unit: (files.index(unit.file), order.get(places[unit.source][0], len(order))))
@@ -104,6 +96,7 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
     if not packed:
         raise FineqError("nothing is left to quantize: loosen --include and --exclude")
+    _check_arrival(model, units, places)
     config["quantization_config"] = {
         "quant_method": QUANT_METHOD,
         "format_version": FORMAT_VERSION,
@@ -111,33 +104,7 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
         "axis": axis,
         "tensors": packed,
     }
-    return CheckpointPlan(units, config, [unit.source for unit in units if not unit.packed])
-
-
-def _select(source: Source, layers: dict[str, PackableWeight], places: dict[str, Any], options: Options) -> set[str]:
-    """Names of the tensors to quantize."""
-    candidates = []
-    for tensor, (parameter, converter, _) in places.items():
-        layer = layers.get(parameter)
-        if layer is None or not _wanted(layer, options):
-            continue
-        if converter is not None and (layer.transposed or not stacks_rows(converter)):
-            continue
-        candidates.append(tensor)
-    for pattern in (*options.include, *options.exclude):
-        if not fnmatch.filter(candidates, pattern):
-            example = candidates[0] if candidates else "none"
-            raise FineqError(f"the pattern {pattern!r} matches no layer: layers have names such as {example}")
-    chosen = [name for name in candidates if not options.include or _matches(name, options.include)]
-    return {name for name in chosen if not _matches(name, options.exclude)}
-
-
-def _wanted(layer: PackableWeight, options: Options) -> bool:
-    return {"block": True, "embedding": options.embeddings, "head": options.lm_head}[layer.place]
-
-
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+    return CheckpointPlan(units, config, {unit.source: kept[unit.source] for unit in units if not unit.packed})
 
 
 def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, axis: str) -> Unit:
@@ -157,8 +124,20 @@ def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, 
         )
     if layer.kind == "experts" and axis != "row":
         raise FineqError(f"{tensor} belongs to a stack of experts, which only row-wise recipes can quantize")
-    packed = PackedEntry(name.removesuffix(".weight"), (*experts, rows, inputs), axis)
+    packed = PackedEntry(name if experts else name.removesuffix(".weight"), (*experts, rows, inputs), axis)
     return Unit(packed.name, tensor, file, layer, packed, packed.parts())
+
+
+def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, Any]) -> None:
+    """Raise if a packed tensor would not be found again when the checkpoint is loaded."""
+    quantized = [unit for unit in units if unit.packed]
+    packed = {unit.name: (unit.layer.parameter, list(unit.packed.parts())) for unit in quantized}
+    stacks = {}
+    for unit in quantized:
+        if unit.layer.kind == "experts":
+            converter = places[unit.source][1]
+            stacks[unit.layer.parameter] = len(converter.source_patterns) if converter else 0
+    check_arrival(model, packed, stacks)
 
 
 def _untied(
@@ -172,7 +151,7 @@ def _untied(
     stored = {place[0]: tensor for tensor, place in places.items()}
     for absent, present in (both, both[::-1]):
         if absent.parameter not in stored:
-            layer = absent if _wanted(absent, options) else None
+            layer = absent if is_wanted(absent, options) else None
             return [_unit(source, stored[present.parameter], absent.parameter, layer, axis)]
     return []
 

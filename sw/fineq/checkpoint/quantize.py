@@ -10,9 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fineq.checkpoint.calibration import CalibratedTensors
 from fineq.checkpoint.card import write_card
-from fineq.checkpoint.container import tensor_digest
+from fineq.checkpoint.container import DTYPES, Container, tensor_digest
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
 from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit, make_plan
@@ -21,13 +23,13 @@ from fineq.checkpoint.writer import ShardWriter
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
+from fineq.models.stored import REPORT_FILE
 from fineq.quantizer.recipes import Recipe, find_recipe, is_recipe
 
 WORK_SUFFIX = ".unfinished"
 """Added to the output's name for the directory that is written, until all is done."""
 
 JOURNAL = "journal.jsonl"
-REPORT_FILE = "fineq_report.json"
 
 
 def quantize_checkpoint(
@@ -58,10 +60,11 @@ def quantize_checkpoint(
     work = _open_work(output, resume, _fingerprint(source, options), prepared is None)
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
-    weights, weights_done = sum(source.entry(unit.source).elements for unit in plan.units), 0
     shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
     try:
         done = _journaled(work, plan, shards)
+        left = sum(source.entry(unit.source).elements for unit in plan.units if unit.name not in done)
+        left_done = 0
         results = []
         with open(work / JOURNAL, "a", encoding="utf-8") as journal:
             for unit in plan.units:
@@ -74,11 +77,11 @@ def quantize_checkpoint(
                     line = {"unit": unit.name, "digests": digests, "result": result.to_json() if result else None}
                     journal.write(json.dumps(line) + "\n")
                     journal.flush()
+                    left_done += source.entry(unit.source).elements
+                    if progress:
+                        progress(unit.source, left_done, left)
                 if result:
                     results.append(result)
-                weights_done += source.entry(unit.source).elements
-                if progress:
-                    progress(unit.source, weights_done, weights)
         for shard in shards.values():
             shard.finish()
     finally:
@@ -102,6 +105,7 @@ def _write_unit(
             sink.write(changed.to(container.read(unit.source, 0, 1).dtype))
         else:
             for piece in container.pieces(unit.source):
+                _check_numbers(piece, container, unit.source)
                 sink.write(piece)
         sink.close()
         return None
@@ -121,6 +125,13 @@ def _write_unit(
     marker.write(memoryview(bytes([FORMAT_VERSION])))
     marker.close()
     return layer_result(unit, measures)
+
+
+def _check_numbers(piece: memoryview, container: Container, name: str) -> None:
+    """Raise if a tensor that is copied holds NaN: no model computes anything with one."""
+    values = torch.frombuffer(piece, dtype=DTYPES[container.tensors[name].dtype])
+    if values.is_floating_point() and bool(values.to(torch.float32).isnan().any()):
+        raise FineqError(f"{name} holds NaN: the model is damaged, get it again")
 
 
 def layer_result(unit: Unit, measures: Measures) -> LayerResult:
@@ -220,6 +231,7 @@ def _finish(
     for path in source.other_files():
         shutil.copyfile(path, work / path.name)
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
+    report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
     _write_json(work / REPORT_FILE, report)
     write_card(work / "README.md", source, plan, results, options.recipe)
     (work / JOURNAL).unlink()

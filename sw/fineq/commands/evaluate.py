@@ -35,11 +35,12 @@ def evaluate(
     from fineq.evaluation.evaluate import evaluate, write_evaluations
     from fineq.evaluation.methods import find_method
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
+    from fineq.evaluation.stored_methods import method_for
     from fineq.models.locations import shipped_model_path
 
     path = model or shipped_model_path()
     content = read_text(text or shipped_text_path())
-    methods = [find_method(name) for name in recipe or ["none"]]
+    methods = [method_for(path, find_method(name)) for name in recipe or ["none"]]
     fitting = None
     if any(method.needs_calibration for method in methods):
         fitting = read_text(calibration or shipped_calibration_path())

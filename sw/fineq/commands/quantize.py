@@ -70,6 +70,7 @@ def quantize(
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
             raise
     print_results(results)
+    print_kept(plan)
     print_sizes(sizes, "take")
     typer.echo(f"written to {output}")
 
@@ -125,7 +126,15 @@ def print_plan(plan: CheckpointPlan) -> None:
     results = [layer_result(unit, Measures()) for unit in plan.quantized]
     rows = [[result.name, " x ".join(map(str, result.shape)), f"{result.bits_per_weight:.3f}"] for result in results]
     print_table(["tensor", "shape", "bits"], rows)
-    typer.echo(f"{len(rows)} tensors to quantize, {len(plan.kept)} to keep")
+    typer.echo(f"{len(rows)} tensors to quantize")
+    print_kept(plan)
+
+
+def print_kept(plan: CheckpointPlan) -> None:
+    """What is kept and why, each reason with an example."""
+    typer.echo(f"{len(plan.kept)} tensors kept:")
+    for why, names in plan.kept_by_reason().items():
+        typer.echo(f"  {len(names):>5}  {why}, such as {names[0]}")
 
 
 def print_results(results: list[LayerResult]) -> None:

@@ -19,6 +19,7 @@ from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.evaluation.method import Method
 from fineq.evaluation.perplexity import Perplexity, Text, perplexity, tokenize
+from fineq.evaluation.stored_methods import method_for
 from fineq.huggingface.loading import load_model, load_tokenizer
 from fineq.models.directory import model_fingerprint
 from fineq.models.language_model import LayerReport
@@ -37,7 +38,7 @@ class Evaluation:
     bits_per_weight: float | None
     """Mean over the quantized weights, scales and padding included; None: not quantized."""
     normalised_error: float | None
-    """Mean over the layers, weighted by their size."""
+    """Mean over the layers, weighted by their size; None: not quantized, or not known."""
     quantized_layers: int
     calibration: str | None
     """Name of the calibration text, if the method used one."""
@@ -89,6 +90,7 @@ def prepare(
     """
     if dtype not in DTYPES:
         raise FineqError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
+    method = method_for(model_path, method)
     model = load_model(model_path, DTYPES[dtype])
     tokenizer = load_tokenizer(model_path)
     calibration = calibration if method.needs_calibration else None
@@ -163,6 +165,8 @@ def evaluate(
 
 
 def _weighted(layers: list[LayerReport], figure: str) -> float | None:
+    if any(getattr(layer, figure) is None for layer in layers):
+        return None
     sizes = [layer.shape[0] * layer.shape[1] for layer in layers]
     total = sum(size * getattr(layer, figure) for size, layer in zip(sizes, layers, strict=True))
     return total / sum(sizes) if layers else None

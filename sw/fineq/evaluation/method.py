@@ -35,6 +35,8 @@ class Method:
         default=None, repr=False
     )
     """Calibrated methods: model, token ids int64 [tokens] and progress -> reports; the model is changed in place."""
+    stored: tuple[LayerReport, ...] | None = None
+    """Of a model that is stored quantized: its layers, which stay as they are."""
 
     @property
     def module(self) -> str | None:
@@ -58,6 +60,8 @@ class Method:
         Raises:
             FineqError: calibration text is needed and absent or too short, or a weight is not finite.
         """
+        if self.stored is not None:
+            return list(self.stored)
         if self.calibrate:
             if token_ids is None:
                 raise FineqError(f"method {self.name} needs a text to calibrate with: give one")

@@ -15,6 +15,9 @@ from fineq.checkpoint.fileformat import FORMAT_VERSION
 DECODED_WEIGHTS = 1 << 22
 """Weights that are unpacked at once: bounds the memory that a forward pass takes beyond the packed weights."""
 
+LOADED = "_is_hf_initialized"
+"""Attribute that transformers sets on tensors that it has read from a file."""
+
 
 # -- decoding --------------------------------------------------------------------------------------------------
 
@@ -104,6 +107,14 @@ class PackedModule(nn.Module):
         if self.fineq_scales.dtype != torch.float32:
             self.fineq_scales = scales.to(self.fineq_scales.device)
         return self
+
+    def is_empty(self) -> bool:
+        """Whether a part of the weights was never loaded: transformers puts its mark on every tensor that it loads.
+
+        Parts that were never given memory (offloaded ones) do not count.
+        """
+        parts = [part for part in self._buffers.values() if not part.is_meta]
+        return not all(getattr(part, LOADED, False) for part in parts)
 
     def unpacked(self) -> Tensor:
         """The weights that the packed ones stand for, float32 in the model's own layout."""

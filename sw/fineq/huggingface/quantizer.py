@@ -6,6 +6,7 @@ This file is imported while transformers is still being loaded: what needs all o
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +16,13 @@ from transformers.quantizers.auto import register_quantizer
 from transformers.quantizers.base import HfQuantizer
 
 from fineq.checkpoint.container import DTYPES, load_json, tensor_hash
-from fineq.checkpoint.fileformat import BLOCKS, MARKER, QUANT_METHOD, SCALES, check_checkpoint, file_metadata
+from fineq.checkpoint.fileformat import QUANT_METHOD, check_checkpoint, file_metadata
 from fineq.common.errors import FineqError
 from fineq.huggingface.config import FineqConfig
-from fineq.huggingface.linear import FineqExperts
+from fineq.huggingface.linear import FineqExperts, PackedModule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-PARTS = (BLOCKS, SCALES, MARKER)
 
 
 @register_quantizer(QUANT_METHOD)
@@ -49,30 +48,25 @@ class FineqHfQuantizer(HfQuantizer):
         swap_layers(model, entries)
 
     def update_weight_conversions(self, weight_conversions: list[Any], model: PreTrainedModel) -> list[Any]:
-        """Teach transformers' converters of experts to do with packed tensors what they do with plain ones.
-
-        Experts that lie apart in the files are stacked part by part. Of experts that lie there as one stack, the
-        marker has the stack's own name, which in the model is the name of the module.
-        """
-        from transformers.core_model_loading import WeightConverter, WeightRenaming
-
-        from fineq.checkpoint.layers import stacks_rows
+        """Teach transformers' renaming of tensors about packed ones."""
+        from fineq.checkpoint.names import packed_conversions
 
         stacks = {name: module.sources for name, module in model.named_modules() if isinstance(module, FineqExperts)}
-        updated: list[Any] = []
-        for entry in weight_conversions:
-            target = entry._original_target_patterns[0]
-            is_packed = any(name.endswith(target) for name, sources in stacks.items() if sources)
-            if isinstance(entry, WeightConverter) and stacks_rows(entry) and is_packed:
-                bases = [source.removesuffix(f".{MARKER}") for source in entry._original_source_patterns]
-                for part in PARTS:
-                    names = [f"{base}.{part}" for base in bases]
-                    updated.append(entry.copy(names, [f"{target}.{part}"], operations=list(entry.operations)))
-            else:
-                updated.append(entry)
-        for tail in sorted({".".join(name.split(".")[-2:]) for name, sources in stacks.items() if not sources}):
-            updated.append(WeightRenaming(rf"{tail}(?![.\w])", f"{tail}.{MARKER}"))
-        return updated
+        return packed_conversions(weight_conversions, stacks)
+
+    def _process_model_after_weight_loading(self, model: PreTrainedModel, **kwargs: Any) -> PreTrainedModel:
+        """Raise if a packed module was left as it was made: transformers fills what it misses with raw memory."""
+        empty = [
+            name for name, module in model.named_modules() if isinstance(module, PackedModule) and module.is_empty()
+        ]
+        if empty:
+            shown = ", ".join(empty[:3]) + (f" and {len(empty) - 3} more" if len(empty) > 3 else "")
+            raise FineqError(
+                f"the checkpoint was loaded without the packed weights of {shown}: transformers "
+                f"{metadata.version('transformers')} did not find them under their names; quantize the model again "
+                "with this release"
+            )
+        return model
 
     def get_state_dict_and_metadata(self, model: PreTrainedModel) -> tuple[None, dict[str, str]]:
         """Checksums for `save_pretrained`, of the tensors under the names that they get in the file."""

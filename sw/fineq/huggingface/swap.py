@@ -9,7 +9,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from fineq.checkpoint.fileformat import PackedEntry
-from fineq.checkpoint.layers import PackableWeight, TensorNames, find_layers, stacks_rows
+from fineq.checkpoint.layers import PackableWeight, find_layers
+from fineq.checkpoint.names import TensorNames, stacks_rows
 from fineq.common.errors import FineqError
 from fineq.huggingface.linear import FineqEmbedding, FineqExperts, FineqLinear, PackedModule
 
@@ -27,9 +28,7 @@ def swap_layers(model: PreTrainedModel, entries: dict[str, PackedEntry]) -> None
     layers, names, state = find_layers(model), TensorNames(model), model.state_dict()
     stacks: dict[str, Any] = {}
     for entry in entries.values():
-        parameter, converter, _ = names.parameter(f"{entry.name}.weight")
-        if parameter not in state and converter is None:
-            parameter, converter, _ = names.parameter(entry.name)
+        parameter, converter, _ = names.parameter(entry.marker)
         if parameter not in state:
             continue  # of a part that this class lacks, such as the head: transformers reports it as unexpected
         layer = layers.get(parameter)

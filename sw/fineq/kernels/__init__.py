@@ -11,6 +11,7 @@ format, and takes everything else as numbers from its callers.
 from fineq.kernels.build import KernelError
 from fineq.kernels.decoding import dequantize, unpack
 from fineq.kernels.libraries import available, empty, reason
+from fineq.kernels.measurement import measure_rows
 from fineq.kernels.product import linear
 from fineq.kernels.quantization import RowOptions, WindowOptions, quantize_rows
 
@@ -22,6 +23,7 @@ __all__ = [
     "dequantize",
     "empty",
     "linear",
+    "measure_rows",
     "quantize_rows",
     "reason",
     "unpack",

@@ -86,3 +86,10 @@ def _weight_table() -> np.ndarray:
     """Four bytes by [64 * index code + payload]: the three weights, and whether one is stored as minus zero."""
     weights, minus_zero = block_format.decode_tables()
     return np.concatenate([weights, minus_zero.any(axis=1, keepdims=True).astype(np.int8)], axis=1)
+
+
+@cache
+def value_table() -> np.ndarray:
+    """The three weights and a zero, float32, by [64 * index code + payload]."""
+    weights, _ = block_format.decode_tables()
+    return np.pad(weights, ((0, 0), (0, 1))).astype(np.float32)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-CONTRACTION = {"quantize": "off", "cycle_aware": "off", "unpack": "off", "linear": "fast"}
+CONTRACTION = {"quantize": "off", "cycle_aware": "off", "unpack": "off", "measure": "off", "linear": "fast"}
 """Kernels, and whether they may fuse a product with a sum. The quantizer may not: its bytes are defined."""
 
 WEIGHTS_PER_THREAD = 1 << 16

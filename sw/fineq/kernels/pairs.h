@@ -186,7 +186,7 @@ inline void pack_group(const Floats (*rounded)[CLUSTER_WEIGHTS], const Floats (*
     }
 }
 
-// Calls quantize(groups, scale, bytes) for every row that is not zero; it may change the scale from absmax / 3.
+// Calls quantize(groups, absmax, scale, bytes) for every row that is not zero; it may change the scale from absmax / 3.
 // Returns the first row that holds NaN or infinity, or -1; what the output then holds is of no use.
 template <class Quantize>
 int64_t for_quantized_rows(const void* weights, int32_t type, int64_t rows, int64_t length, int64_t stride,
@@ -211,7 +211,7 @@ int64_t for_quantized_rows(const void* weights, int32_t type, int64_t rows, int6
                 continue;
             }
             fill_groups(row.data(), length, options, groups);
-            quantize(groups, scale, row_bytes);
+            quantize(groups, most, scale, row_bytes);
             scales[r] = scale;
         }
     });

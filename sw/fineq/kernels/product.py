@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from functools import cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from fineq import format as block_format
 from fineq.kernels import libraries
-from fineq.kernels.decoding import is_packed
+from fineq.kernels.decoding import is_packed, value_table
 from fineq.kernels.libraries import address
 
 if TYPE_CHECKING:
@@ -52,7 +48,7 @@ def linear(x: Tensor, blocks: Tensor, scales: Tensor, length: int) -> Tensor | N
         address(flat),
         address(blocks),
         address(scales),
-        address(_value_table()),
+        address(value_table()),
         address(y),
         ctypes.c_int64(tokens),
         ctypes.c_int64(len(blocks)),
@@ -60,10 +56,3 @@ def linear(x: Tensor, blocks: Tensor, scales: Tensor, length: int) -> Tensor | N
         libraries.thread_count(tokens * len(blocks) * length),
     )
     return y.to(x.dtype).view(*x.shape[:-1], len(blocks))
-
-
-@cache
-def _value_table() -> np.ndarray:
-    """The three weights and a zero, float32, by [64 * index code + payload]."""
-    weights, _ = block_format.decode_tables()
-    return np.pad(weights, ((0, 0), (0, 1))).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fineq import format as block_format
 from fineq.kernels import libraries
@@ -73,6 +73,18 @@ def quantize_rows(
         The first row that holds NaN or infinity (the output is of no use then), -1 if none does, None if the
         kernel cannot do it.
     """
+    source, library = row_source(channels), libraries.kernel("cycle_aware" if windows else "quantize")
+    if source is None or library is None:
+        return None
+    before = (*source, address_of_options(options))
+    after = (address(blocks), address(scales), libraries.thread_count(channels.numel()))
+    if windows:
+        return library.fineq_quantize_by_cycles(*before, ctypes.byref(_CycleOptions.of(windows)), *after)
+    return library.fineq_quantize(*before, *after)
+
+
+def row_source(channels: Tensor) -> tuple[Any, ...] | None:
+    """Address, type, rows, length and distance of rows as the kernels take them; None if they cannot take these."""
     import torch
 
     types = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -80,21 +92,19 @@ def quantize_rows(
     is_row_wise = channels.stride(1) == 1 or length == 1
     if channels.device.type != "cpu" or channels.dtype not in types or not is_row_wise:
         return None
-    library = libraries.kernel("cycle_aware" if windows else "quantize")
-    if library is None:
-        return None
-    before = (
+    stride = channels.stride(0) * channels.element_size()
+    return (
         address(channels),
         types[channels.dtype],
         ctypes.c_int64(rows),
         ctypes.c_int64(length),
-        ctypes.c_int64(channels.stride(0) * channels.element_size()),
-        ctypes.byref(_Options.of(options)),
+        ctypes.c_int64(stride),
     )
-    after = (address(blocks), address(scales), libraries.thread_count(rows * length))
-    if windows:
-        return library.fineq_quantize_by_cycles(*before, ctypes.byref(_CycleOptions.of(windows)), *after)
-    return library.fineq_quantize(*before, *after)
+
+
+def address_of_options(options: RowOptions) -> Any:
+    """The options in the kernels' form."""
+    return ctypes.byref(_Options.of(options))
 
 
 class _Options(ctypes.Structure):

@@ -22,13 +22,15 @@ inline Ints pair_codes(const Group& group, Floats scale, Floats& loss, Floats (*
 
 // The scale of the grid with the least loss of the row, in units of the weights; the first of equals.
 template <bool IS_SQUARED>
-float search_scale(const std::vector<Group>& groups, float base, const Options& options) {
+float search_scale(const std::vector<Group>& groups, float absmax, float base, const Options& options) {
     const double units = 1.0 / options.loss_unit;
     float best = base;
     int64_t least = INT64_MAX;
     for (int32_t i = 0; i < options.grid_length; ++i) {
         int64_t numerator = options.grid[i], weight = IS_SQUARED ? numerator * numerator : numerator, loss = 0;
-        float scale = base * (float(numerator) / float(options.grid_denominator));
+        float scale = numerator <= options.grid_denominator
+                          ? base * (float(numerator) / float(options.grid_denominator))
+                          : absmax * (float(numerator) / float(options.grid_denominator * MAX_MAGNITUDE));
         for (size_t g = 0; g < groups.size() && loss < least;) {
             Longs sum{};
             for (size_t end = std::min(groups.size(), g + GROUPS_BETWEEN_CHECKS); g < end; ++g) {
@@ -47,9 +49,9 @@ float search_scale(const std::vector<Group>& groups, float base, const Options& 
 }
 
 template <bool IS_SQUARED>
-void quantize_row(const std::vector<Group>& groups, const Options& options, float& scale, uint8_t* blocks,
-                  int64_t count) {
-    if (options.grid_length) scale = search_scale<IS_SQUARED>(groups, scale, options);
+void quantize_row(const std::vector<Group>& groups, float absmax, const Options& options, float& scale,
+                  uint8_t* blocks, int64_t count) {
+    if (options.grid_length) scale = search_scale<IS_SQUARED>(groups, absmax, scale, options);
     Floats limit[PAIR_CLUSTERS][CLUSTER_WEIGHTS];
     for (auto& cluster : limit)
         for (Floats& weight : cluster) weight = fill(MAX_MAGNITUDE);
@@ -69,8 +71,8 @@ extern "C" int64_t fineq_quantize(const void* weights, int32_t type, int64_t row
                                   const Options* options, uint8_t* blocks, float* scales, int32_t threads) {
     const int64_t count = ceil_div(length, BLOCK_WEIGHTS);
     return for_quantized_rows(weights, type, rows, length, stride, *options, blocks, scales, threads,
-                              [&](const std::vector<Group>& groups, float& scale, uint8_t* bytes) {
+                              [&](const std::vector<Group>& groups, float absmax, float& scale, uint8_t* bytes) {
                                   (options->is_squared ? quantize_row<true> : quantize_row<false>)(
-                                      groups, *options, scale, bytes, count);
+                                      groups, absmax, *options, scale, bytes, count);
                               });
 }

@@ -18,15 +18,15 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fineq.common.errors import FineqError
+from fineq.models.routers import deciding_layers
 
 BLOCK_LISTS = ("layers", "h", "decoder.layers", "language_model.layers")
 """Where a model's base keeps its decoder blocks."""
 
-KEPT_LINEARS = re.compile(r"\.(gate|router|shared_expert_gate)$")
-"""Routers of mixtures of experts: tiny, and decisive for which expert works."""
-
 EXPERT_WEIGHTS = ("gate_up_proj", "up_proj", "down_proj")
 """Three-dimensional weights of a fused experts module: [experts, out, in] unless the module is transposed."""
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 # -- the linear layers -----------------------------------------------------------------------------------------
@@ -47,26 +47,44 @@ def decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
 def block_linears(model: PreTrainedModel) -> list[str]:
     """Names of all linear layers inside the decoder blocks, in the model's order.
 
-    `nn.Linear`, GPT-2's `Conv1D` and fused experts count; routers do not (`KEPT_LINEARS`).
+    `nn.Linear`, GPT-2's `Conv1D` and fused experts count; routers and gates do not (`fineq.models.routers`).
     """
     prefix, blocks = decoder_blocks(model)
+    kept = kept_layers(model)
     names = []
     for path, module in blocks.named_modules(prefix=prefix):
         if isinstance(module, nn.Linear | Conv1D):
-            names += [] if KEPT_LINEARS.search(path) else [path]
-        elif _is_fused_experts(module):
-            weights = [name for name, weight in module.named_parameters(recurse=False) if weight.ndim == 3]
-            names += [f"{path}.{weight}.{e}" for e in range(module.num_experts) for weight in weights]
+            names += [] if path in kept else [path]
+        elif is_fused_experts(module):
+            names += [f"{path}.{weight}.{e}" for e in range(module.num_experts) for weight in _stacks(module)]
     return names
 
 
-def _is_fused_experts(module: nn.Module) -> bool:
-    weights = [name for name, weight in module.named_parameters(recurse=False) if weight.ndim == 3]
-    if not weights:
-        return False
-    if not set(weights) <= set(EXPERT_WEIGHTS) or not hasattr(module, "num_experts"):
-        raise FineqError(f"{type(module).__name__} holds expert weights in an unknown layout: {', '.join(weights)}")
-    return True
+def kept_layers(model: PreTrainedModel) -> dict[str, str]:
+    """What looks like a layer of the decoder blocks and stays as it is all the same, by path, and why."""
+    prefix, blocks = decoder_blocks(model)
+    modules = dict(blocks.named_modules(prefix=prefix))
+    linears = {path: module for path, module in modules.items() if isinstance(module, nn.Linear | Conv1D)}
+    stacks = {
+        f"{path}.{name}": f"stack of matrices in a layout that FineQ does not know ({type(module).__name__})"
+        for path, module in modules.items()
+        if not is_fused_experts(module)
+        for name in _stacks(module)
+    }
+    return deciding_layers(model, linears) | stacks
+
+
+def is_fused_experts(module: nn.Module) -> bool:
+    """Whether a module holds the matrices of all experts as three-dimensional weights, in the usual layout."""
+    stacks = _stacks(module)
+    return bool(stacks) and set(stacks) <= set(EXPERT_WEIGHTS) and hasattr(module, "num_experts")
+
+
+def _stacks(module: nn.Module) -> list[str]:
+    """Names of the module's own three-dimensional weights; those of convolutions are no stacks of matrices."""
+    if isinstance(module, CONVOLUTIONS):
+        return []
+    return [name for name, weight in module.named_parameters(recurse=False) if weight.ndim == 3]
 
 
 @dataclass(frozen=True)
@@ -128,8 +146,8 @@ class LayerReport:
     shape: tuple[int, int]
     bits_per_weight: float
     """Storage with scales, zero points and padding."""
-    normalised_error: float
-    """Squared error over the squared weights: 0 is exact, 1 is all zero."""
+    normalised_error: float | None
+    """Squared error over the squared weights: 0 is exact, 1 is all zero. None: not known."""
 
 
 def layer_report(name: str, weight: Tensor, dequantized: Tensor, bits: float) -> LayerReport:

@@ -62,9 +62,10 @@ def quantize_reference(weight: torch.Tensor, recipe: str | Recipe = "paper", **o
 
 def quantize_channel(weights: list[np.float32], recipe: Recipe) -> tuple[list[list[int]], list[int], np.float32]:
     """Integer clusters, one index code per pair, and the scale of one channel."""
-    base = f32(max(abs(w) for w in weights)) / f32(MAX_MAGNITUDE)  # Equation 1
+    absmax = f32(max(abs(w) for w in weights))
+    base = absmax / f32(MAX_MAGNITUDE)  # Equation 1
     if base < f32(SMALLEST_SCALE):
-        base, weights = f32(1), [f32(0)] * len(weights)
+        absmax, base, weights = f32(1), f32(1), [f32(0)] * len(weights)
 
     # 3, 4  divide into clusters of size 3; the last one is padded with zeros
     padded = weights + [f32(0)] * (-len(weights) % CLUSTER_WEIGHTS)
@@ -75,7 +76,10 @@ def quantize_channel(weights: list[np.float32], recipe: Recipe) -> tuple[list[li
     if recipe.scale == "mse":
         least = None
         for numerator in SCALE_GRID:
-            candidate = base * f32(numerator / SCALE_GRID_DENOMINATOR)
+            if numerator <= SCALE_GRID_DENOMINATOR:
+                candidate = base * f32(numerator / SCALE_GRID_DENOMINATOR)
+            else:
+                candidate = absmax * f32(numerator / (SCALE_GRID_DENOMINATOR * MAX_MAGNITUDE))
             loss = channel_loss(clusters, own, candidate, numerator, recipe)
             if least is None or loss < least:
                 scale, least = candidate, loss

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fineq import kernels
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_CLUSTERS, bytes_per_row, pack
-from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE, in_units
+from fineq.quantizer.arithmetic import SCALE_GRID, SMALLEST_SCALE, grid_scales, in_units
 from fineq.quantizer.checks import check_finite, check_matrix
 from fineq.quantizer.cycle_aware import cycle_aware_codes
 from fineq.quantizer.native import quantize_rows
@@ -77,14 +77,14 @@ def quantize_channels(weight: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor, T
     absmax = weight.abs().amax(dim=1)
     base = absmax / torch.full_like(absmax, MAX_MAGNITUDE)  # Equation 1, b = 3
     is_zero = base < SMALLEST_SCALE
-    base = torch.where(is_zero, torch.ones_like(base), base)
+    absmax, base = (torch.where(is_zero, torch.ones_like(each), each) for each in (absmax, base))
     clusters = split_clusters(torch.where(is_zero[:, None], torch.zeros_like(weight), weight))
     own = own_codes(clusters, recipe)
     lone = -(-weight.shape[1] // CLUSTER_WEIGHTS) % PAIR_CLUSTERS == 1
     if recipe.cycle_weight:
         values, index, scales = cycle_aware_codes(clusters, own, lone, base, weight.shape[1], recipe)
     else:
-        scales = base if recipe.scale == "absmax" else search_scales(clusters, own, lone, base, recipe)
+        scales = base if recipe.scale == "absmax" else search_scales(clusters, own, lone, absmax, base, recipe)
         x = clusters / scales[:, None]
         index, _ = pair_codes(x, own, lone, recipe)
         values = x.round()
@@ -96,12 +96,12 @@ def quantize_channels(weight: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor, T
     return codes, index.to(torch.uint8), scales
 
 
-def search_scales(clusters: Tensor, own: Tensor, lone: bool, base: Tensor, recipe: Recipe) -> Tensor:
+def search_scales(clusters: Tensor, own: Tensor, lone: bool, absmax: Tensor, base: Tensor, recipe: Recipe) -> Tensor:
     """The scale of the grid with the least loss of the whole channel, in units of the weights: [rows]."""
     power = 2 if recipe.loss == "squared" else 1
     best, least = base, None
     for numerator in SCALE_GRID:
-        scales = base * torch.full_like(base, numerator / SCALE_GRID_DENOMINATOR)
+        scales = grid_scales(absmax, base, numerator)
         _, losses = pair_codes(clusters / scales[:, None], own, lone, recipe)
         loss = in_units(losses).sum(dim=1) * numerator**power
         if least is None:

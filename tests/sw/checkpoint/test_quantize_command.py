@@ -21,8 +21,14 @@ def test_output(quantize, llama, tmp_path):
     assert lines[0].split() == "tensor shape bits error 3-bit clusters disagreeing pairs".split()
     assert lines[1].split()[:5] == ["model.layers.0.self_attn.q_proj", "48", "x", "48", "3.000"]
     assert lines[15].startswith("14 tensors quantized, normalised error 0.1")
-    assert lines[16].startswith("quantized layers take 3.")
-    assert lines[17] == f"written to {tmp_path / 'q'}"
+    assert lines[16] == "7 tensors kept:"
+    assert lines[17:20] == [
+        "      5  norm, bias or other vector, such as model.layers.0.input_layernorm.weight",
+        "      1  input embedding: --embeddings packs it, such as model.embed_tokens.weight",
+        "      1  output head: --lm-head packs it, such as lm_head.weight",
+    ]
+    assert lines[20].startswith("quantized layers take 3.")
+    assert lines[21] == f"written to {tmp_path / 'q'}"
     assert error.splitlines()[-1].startswith("100%") and "s left" in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q"]
     written = files(tmp_path / "q")
@@ -88,11 +94,32 @@ def test_chunks_do_not_matter(architecture, tmp_path, monkeypatch):
 def test_patterns(quantize, llama, tmp_path):
     code, output, _ = quantize(llama, "-o", tmp_path / "q", "--include", "*.mlp.*", "--exclude", "*.0.*", "--dry-run")
     assert code == 0
-    names = [line.split()[0] for line in output.splitlines()[1:-2]]
+    names = [line.split()[0] for line in output.splitlines()[1:4]]
     assert names == [f"model.layers.1.mlp.{name}_proj" for name in ("gate", "up", "down")]
-    assert output.splitlines()[-2] == "3 tensors to quantize, 18 to keep"
+    assert output.splitlines()[4:6] == ["3 tensors to quantize", "18 tensors kept:"]
+    assert "      8  not in --include, such as model.layers.0.self_attn." in output
+    assert "      3  excluded by --exclude, such as model.layers.0.mlp." in output
     assert "would take" in output.splitlines()[-1]
     assert not list(tmp_path.iterdir())
+
+
+def test_routers_are_kept_and_the_report_says_why(quantize, tmp_path):
+    """Hunyuan's router is a linear layer of a name like no other's."""
+    model = make_model("hunyuan_v1_moe", tmp_path / "model")
+    code, output, error = quantize(model, "-o", tmp_path / "q")
+    assert code == 0, error
+    reason = "router: its outputs become indices"
+    assert f"      2  {reason}, such as model.layers.0.mlp.gate.wg.weight" in output
+    report = json.loads((tmp_path / "q" / "fineq_report.json").read_text())
+    assert {"tensor": "model.layers.1.mlp.gate.wg.weight", "why": reason} in report["kept"]
+    assert f"| {reason} | 2 | model.layers.0.mlp.gate.wg.weight |" in (tmp_path / "q" / "README.md").read_text()
+
+
+def test_excluding_what_is_kept_anyway(quantize, llama, tmp_path):
+    code, _, error = quantize(llama, "-o", tmp_path / "q", "--exclude", "*embed*", "--dry-run")
+    assert code == 0, error
+    code, _, error = quantize(llama, "-o", tmp_path / "q", "--exclude", "*nonsense*", "--dry-run")
+    assert code == 1 and "the pattern '*nonsense*' matches no tensor" in error
 
 
 def test_embeddings_and_head(quantize, llama, tmp_path):

@@ -34,6 +34,7 @@ def test_without_fineq_loading_fails(tmp_path):
         quantize_model("llama", tmp_path / "5", Options(include=("*layers.1.mlp.up_proj.weight",)))[1],
         quantize_model("mixtral", tmp_path / "6", Options(include=("*.experts.*",)), save_original_format=False)[1],
     ]
+    directories.append(quantize_model("granitemoe", tmp_path / "8", Options(include=("*.input_linear.*",)))[1])
     load(directories[0]).save_pretrained(tmp_path / "7")
     script = """
 import sys
@@ -48,7 +49,7 @@ for directory in sys.argv[1:]:
         print("refused")
 """
     result = run_python(script, *directories, tmp_path / "7")
-    assert result.stdout == "refused\n" * 7, result.stdout + result.stderr
+    assert result.stdout == "refused\n" * 8, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("module", ["fineq.format", "fineq.common.errors", "fineq.kernels", "fineq_hw.config"])

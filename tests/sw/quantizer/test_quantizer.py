@@ -6,7 +6,7 @@ import torch
 
 import fineq
 from fineq import FineqError, PackedWeight, normalised_error, quantize
-from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR
+from fineq.quantizer.arithmetic import SCALE_GRID, grid_scales
 from fineq.quantizer.recipes import RECIPES, Recipe, find_recipe
 
 
@@ -84,18 +84,19 @@ def test_zero_rows_have_scale_one():
 def test_searched_scale_is_the_best_of_the_grid():
     weight = gaussian(4, 96)
     packed = quantize(weight, "mse")
-    base = weight.abs().amax(1) / 3
+    absmax = weight.abs().amax(1)
+    scales = {numerator: grid_scales(absmax, absmax / 3, numerator) for numerator in SCALE_GRID}
     for row in range(4):
         errors = []
         for numerator in SCALE_GRID:
-            scale = base[row] * (numerator / SCALE_GRID_DENOMINATOR)
+            scale = scales[numerator][row]
             x = weight[row].reshape(-1, 1, 2, 3) / scale
             options = torch.stack([x.round().clamp(-1, 1)] + [x.round().clamp(-3, 3)] * 3)
             for code in (1, 2, 3):
                 options[code, ..., code - 1] = 0
             errors.append(((x - options) ** 2).sum((-1, -2)).amin(0).sum() * scale**2)
         best = SCALE_GRID[int(torch.stack(errors).argmin())]
-        assert packed.scales[row] == base[row] * (best / SCALE_GRID_DENOMINATOR)
+        assert packed.scales[row] == scales[best][row]
 
 
 # -- whole matrices --------------------------------------------------------------------------------------------
