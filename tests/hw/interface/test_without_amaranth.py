@@ -23,10 +23,7 @@ HOST_MODULES = [
     *modules_of(fineq_hw.config),
     "fineq_hw.latencies",
     "fineq_hw.vector.activation_functions",
-    *(
-        f"fineq_sim.driver.{name}"
-        for name in ("accelerator", "functional", "images", "jobs", "registers", "memory", "transport")
-    ),
+    *(f"fineq_sim.driver.{name}" for name in ("accelerator", "functional", "jobs", "registers", "memory", "transport")),
     *modules_of(fineq_sim.reference),
 ]
 
