@@ -45,6 +45,9 @@ class AcceleratorConfig:
             The bus takes one of them a cycle; of 8-bit results it takes four.
         max_burst_beats: longest AXI4 burst.
         outstanding_reads: read bursts in flight.
+        addresses_ahead: write addresses may be offered before the data of their bursts is there. Saves the queue that
+            gathers a burst and up to a burst of cycles a layer, but locks up behind a memory that serves reads and
+            writes in turn: such a memory waits for the data, which may hang on a read.
 
     Raises:
         ValueError: a parameter is impossible; the text says which and what is allowed.
@@ -58,6 +61,7 @@ class AcceleratorConfig:
     vector_words: int = 1
     max_burst_beats: int = 16
     outstanding_reads: int = 8
+    addresses_ahead: bool = True
 
     def __post_init__(self) -> None:
         if self.array.activation_bits != 8:
@@ -91,6 +95,7 @@ class AcceleratorConfig:
         check_choice(self, "vector_words", VECTOR_WORDS)
         check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
         check_integer(self, "outstanding_reads", 1, 64)
+        check_choice(self, "addresses_ahead", (False, True))
 
     @property
     def bus_bytes(self) -> int:

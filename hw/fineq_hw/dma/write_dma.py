@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import stream
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
 from fineq_hw.lib.axi import LENGTH_BITS, address_constants, axi_write_ports, bus_error_layout
+from fineq_hw.lib.block_fifo import BlockFifo
 from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import transfer_layout, write_word_layout
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 OUTSTANDING_WRITES = 8
-"""Bursts that may be without a response; as many addresses may be ahead of their data."""
+"""Bursts that may be without a response."""
 
 
 class WriteDma(VerilogComponent):
     """Writes words, with their strobes, to the rows of the transfers it is told.
 
     One word a cycle when memory and producer keep up, from burst to burst and from transfer to transfer. The
-    address of a burst is offered at least 1 cycle before its first word, without waiting for either to be taken. A
-    word is offered 1 cycle after it was accepted; the first address 3 cycles after its command was accepted.
+    address of a burst is offered at least 1 cycle before its first word, without waiting for either to be taken.
+
+    A burst is gathered first: its address is offered once all its words have been accepted, so a burst that the
+    memory has seen never waits for anything but the memory. Shared memory ports and bridges rely on that: they
+    serve nothing else until the burst has ended. The first word of a burst is offered 3 cycles after its last one
+    was accepted. With `addresses_ahead` in the configuration nothing is gathered: up to `OUTSTANDING_WRITES`
+    addresses go out before their words, the first 3 cycles after its command was accepted, and a word is offered
+    1 cycle after it was accepted.
 
     Once `stop` was high or the memory answered SLVERR or DECERR, the engine is stopped until reset: it offers no
-    new burst and takes no word. The bursts whose address was offered are finished with words without strobes,
-    which write nothing. (A word that was offered before stays as it was until it is taken, as AXI4 demands.)
+    new burst and takes no word. The bursts whose address was offered are finished: with their own words if they
+    were gathered (words of later bursts are dropped), else with words without strobes, which write nothing. (A
+    word that was offered before stays as it was until it is taken, as AXI4 demands.)
 
     Ports:
         commands: transfers.
@@ -56,7 +64,9 @@ class WriteDma(VerilogComponent):
 
     @property
     def module_parameters(self) -> tuple[object, ...]:
-        return (self.config.bus_bits, self.config.address_bits, self.config.max_burst_beats)
+        config = self.config
+        order = () if config.addresses_ahead else ("gathered",)
+        return (config.bus_bits, config.address_bits, config.max_burst_beats, *order)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -74,7 +84,8 @@ class WriteDma(VerilogComponent):
         place(m, "unanswered", unanswered)
 
         burst = splitter.bursts.payload
-        issue, address_valid = Signal(), Signal()
+        issue, address_valid, gathered = Signal(), Signal(), Signal()
+        words = self._gathered_words(m, halt, issue, burst.length, gathered)
         m.d.comb += [
             splitter.commands.payload.eq(self.commands.payload),
             splitter.commands.valid.eq(self.commands.valid),
@@ -85,6 +96,7 @@ class WriteDma(VerilogComponent):
                 & (~address_valid | self.m_axi_awready)
                 & unanswered.input.ready
                 & lengths.input.ready
+                & gathered
                 & ~halt
             ),
             splitter.bursts.ready.eq(issue),
@@ -108,23 +120,21 @@ class WriteDma(VerilogComponent):
         m.d.comb += [
             self.m_axi_wvalid.eq(word_valid),
             free.eq(lengths.output.valid & (~word_valid | self.m_axi_wready)),
-            self.words.ready.eq(free & ~halt),
-            load.eq(free & (self.words.valid | halt)),
+            words.ready.eq(free),
+            load.eq(free & words.valid),
             burst_last.eq(beat == lengths.output.payload),
             lengths.output.ready.eq(load & burst_last),
         ]
         with m.If(load):
             m.d.sync += [
                 word_valid.eq(1),
-                self.m_axi_wdata.eq(self.words.payload.data),
-                self.m_axi_wstrb.eq(self.words.payload.strobe),
+                self.m_axi_wdata.eq(words.payload.data),
+                self.m_axi_wstrb.eq(words.payload.strobe),
                 self.m_axi_wlast.eq(burst_last),
                 beat.eq(beat + 1),
             ]
             with m.If(burst_last):
                 m.d.sync += beat.eq(0)
-            with m.If(halt):
-                m.d.sync += [self.m_axi_wdata.eq(0), self.m_axi_wstrb.eq(0)]
         with m.Elif(self.m_axi_wready):
             m.d.sync += word_valid.eq(0)
 
@@ -142,3 +152,44 @@ class WriteDma(VerilogComponent):
                 self.error.address.eq(unanswered.output.payload),
             ]
         return m
+
+    def _gathered_words(self, m: Module, halt: Value, issue: Value, length: Value, gathered: Value) -> stream.Interface:
+        """Words for the bus, and whether those of the next burst are all there.
+
+        Args:
+            m: this component.
+            halt: no word is taken from outside any more.
+            issue: the next burst is begun.
+            length: its words less one.
+            gathered: driven: its words have been accepted.
+        """
+        config = self.config
+        layout = data.StructLayout({"data": config.bus_bits, "strobe": config.bus_bytes})
+        words = stream.Signature(layout).create()
+        outside = self.words.payload
+        if config.addresses_ahead:
+            # Stopped: words without strobes end the bursts whose addresses are out.
+            m.d.comb += [
+                gathered.eq(1),
+                words.valid.eq(self.words.valid | halt),
+                words.payload.data.eq(Mux(halt, 0, outside.data)),
+                words.payload.strobe.eq(Mux(halt, 0, outside.strobe)),
+                self.words.ready.eq(words.ready & ~halt),
+            ]
+            return words
+        # Room for one burst on the bus and one that is gathered meanwhile, and for the two cycles through the queue.
+        depth = 2 * config.max_burst_beats + 2
+        queue = BlockFifo(layout, depth)
+        place(m, "queue", queue)
+        unclaimed = Signal(range(depth + 2))
+        accepted = self.words.valid & self.words.ready
+        m.d.comb += [
+            queue.input.valid.eq(self.words.valid & ~halt),
+            queue.input.payload.data.eq(outside.data),
+            queue.input.payload.strobe.eq(outside.strobe),
+            self.words.ready.eq(queue.input.ready & ~halt),
+            gathered.eq(unclaimed > length),
+        ]
+        m.d.sync += unclaimed.eq(unclaimed + accepted - Mux(issue, length + 1, 0))
+        wiring.connect(m, queue.output, wiring.flipped(words))
+        return words

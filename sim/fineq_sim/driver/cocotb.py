@@ -21,7 +21,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiResp
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.bus import Response
 from fineq_hw.lib.axi import SLAVE_PREFIX
-from fineq_sim.bench.axi_memory import Memory, read_memory, write_memory
+from fineq_sim.bench.axi_memory import Memory
+from fineq_sim.bench.shared_port import attach_memory
 from fineq_sim.bench.testbench import reset, start_clock
 from fineq_sim.driver.transport import check_range
 
@@ -34,15 +35,24 @@ class CocotbTransport:
         config: its configuration.
         memory_size: bytes of the memory, which begins at address 0.
         stall: share of the cycles in which each channel of the memory pauses.
+        kind: of the memory, one of `fineq_sim.bench.shared_port.KINDS`.
     """
 
     cycle_accurate = True
     fault_responses: tuple[int, ...] = (Response.SLVERR.value,)
 
-    def __init__(self, dut, config: AcceleratorConfig, *, memory_size: int = 1 << 20, stall: float = 0.0) -> None:
+    def __init__(
+        self,
+        dut,
+        config: AcceleratorConfig,
+        *,
+        memory_size: int = 1 << 20,
+        stall: float = 0.0,
+        kind: str = "two-ports",
+    ) -> None:
         self.dut, self.config = dut, config
         self.memory_base, self.memory_size = 0, memory_size
-        self._memory, self._stall = Memory(memory_size, "driver"), stall
+        self._memory, self._stall, self._kind = Memory(memory_size, "driver"), stall, kind
         # Called in the driver's thread; carried out by the simulation.
         self._write_word = resume(self._write_word_in_simulation)
         self._read_word = resume(self._read_word_in_simulation)
@@ -55,8 +65,7 @@ class CocotbTransport:
             logging.getLogger(f"cocotb.{self.dut._name}.{name}").setLevel("WARNING")
         start_clock(self.dut)
         self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk)
-        read_memory(self.dut, self._memory, self._stall)
-        write_memory(self.dut, self._memory, self._stall)
+        attach_memory(self.dut, self._memory, self._kind, stall=self._stall)
         await reset(self.dut)
 
     async def _reset(self) -> None:

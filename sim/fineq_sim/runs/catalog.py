@@ -177,6 +177,19 @@ def small_machines() -> dict[str, AcceleratorConfig]:
     }
 
 
+def _behind_shared_port(name: str) -> BenchRun:
+    """A machine that gathers its bursts, behind memories that serve one burst at a time or answer late."""
+    config = replace(find_config(name), addresses_ahead=False)
+    return BenchRun(
+        f"driver/{name}_shared_port",
+        "machine.driver_bench",
+        partial(accelerator_design, config),
+        {"config": asdict(config)},
+        simulators=_VERILATOR,
+        tests=r"unfriendly|check=abort/stall=0\.4|check=bus_errors/stall=0\.4",
+    )
+
+
 def _around(name: str, config: AcceleratorConfig) -> BenchRun:
     """Legal and illegal work on a machine around a named array, linted, without the long checks.
 
@@ -285,6 +298,9 @@ def all_runs() -> list[BenchRun]:
         _changed("read_dma", "accelerator_16x16", max_burst_beats=256, outstanding_reads=1),
         _changed("write_dma", "accelerator_8x24", max_burst_beats=1),
         _changed("write_dma", "accelerator_16x16", max_burst_beats=256),
+        _changed("write_dma", "accelerator_8x24", addresses_ahead=False),
+        _changed("write_dma", "accelerator_8x24", addresses_ahead=False, max_burst_beats=1),
+        _changed("write_dma", "accelerator_16x16", addresses_ahead=False, max_burst_beats=256),
         _component("vector_unit", "mac8x8_accelerator_5x7"),
         *(_changed("vector_unit", "accelerator_8x24", vector_words=words) for words in (2, 4)),
         _changed("parameter_buffer", "accelerator_8x24", vector_words=2),
@@ -312,6 +328,7 @@ def all_runs() -> list[BenchRun]:
         ]
     runs.append(_machine("accelerator_5x7_cluster", "machine.driver_bench", simulators=_VERILATOR))
     runs += [_around(name, config) for name, config in small_machines().items() if config not in ACCELERATORS.values()]
+    runs += [_behind_shared_port(name) for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7")]
     for name in ("accelerator_16x16", "mac8x3_accelerator_16x16"):
         runs.append(_machine(name, "machine.accelerator_bench", simulators=_VERILATOR))
     return runs
