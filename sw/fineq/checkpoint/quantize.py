@@ -104,9 +104,9 @@ def _write_unit(
                 raise FineqError(f"the recipe changed the shape of {unit.source}: this is a defect of the recipe")
             sink.write(changed.to(container.read(unit.source, 0, 1).dtype))
         else:
-            for piece in container.pieces(unit.source):
-                _check_numbers(piece, container, unit.source)
-                sink.write(piece)
+            for copied in container.pieces(unit.source):
+                _check_numbers(copied, container, unit.source)
+                sink.write(copied)
         sink.close()
         return None
     measures = Measures()
