@@ -26,6 +26,7 @@ loader that knows nothing of FineQ stops instead of going on with fresh weights.
 VERSION_KEY = "fineq_format"
 CHECKSUMS_KEY = "fineq_checksums"
 CONFIG_KEY = "fineq_config"
+CONFIG_CHECKSUM = "fineq_checksum"
 COUNT_KEY = "fineq_tensors"
 DIGEST_DIGITS = 32
 
@@ -71,6 +72,12 @@ def config_fields(config: dict[str, Any]) -> dict[str, Any]:
     return fields | {"quantization_config": hashlib.blake2b(settings, digest_size=DIGEST_DIGITS // 2).hexdigest()}
 
 
+def _with_checksum(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields, and what proves that nothing in them was changed."""
+    text = json.dumps(fields, sort_keys=True).encode()
+    return fields | {CONFIG_CHECKSUM: hashlib.blake2b(text, digest_size=DIGEST_DIGITS // 2).hexdigest()}
+
+
 def file_metadata(checksums: dict[str, str], config: dict[str, Any], tensors: int) -> dict[str, str]:
     """Metadata of a weight file.
 
@@ -83,7 +90,7 @@ def file_metadata(checksums: dict[str, str], config: dict[str, Any], tensors: in
         VERSION_KEY: str(FORMAT_VERSION),
         COUNT_KEY: str(tensors),
         CHECKSUMS_KEY: json.dumps(checksums, sort_keys=True),
-        CONFIG_KEY: json.dumps(config_fields(config), sort_keys=True),
+        CONFIG_KEY: json.dumps(_with_checksum(config_fields(config)), sort_keys=True),
         "format": "pt",
     }
 
@@ -209,7 +216,13 @@ def _check_scales(container: Container, name: str) -> None:
 
 def _check_config(expected: dict[str, Any], config: dict[str, Any], where: str) -> None:
     actual = config_fields(config)
-    difference = None if expected == actual else first_difference(expected, actual)
+    fields = {name: value for name, value in expected.items() if name != CONFIG_CHECKSUM}
+    if CONFIG_CHECKSUM in expected and expected != _with_checksum(fields):
+        raise FineqError(f"{where}: the config that it repeats does not match its checksum: the file is damaged")
+    if CONFIG_CHECKSUM not in expected and fields != actual:  # of an older release: nothing tells which side changed
+        names = sorted(name for name in fields.keys() | actual.keys() if fields.get(name) != actual.get(name))
+        raise FineqError(f"config.json does not belong to {where}: it has another {', '.join(names)}: restore it")
+    difference = None if fields == actual else first_difference(fields, actual)
     if difference:
         field, written, found = difference
         raise FineqError(

@@ -104,9 +104,9 @@ def _write_unit(
                 raise FineqError(f"the recipe changed the shape of {unit.source}: this is a defect of the recipe")
             sink.write(changed.to(container.read(unit.source, 0, 1).dtype))
         else:
-            for piece in container.pieces(unit.source):
-                _check_numbers(piece, container, unit.source)
-                sink.write(piece)
+            for copied in container.pieces(unit.source):
+                _check_numbers(copied, container, unit.source)
+                sink.write(copied)
         sink.close()
         return None
     measures = Measures()
@@ -130,7 +130,10 @@ def _write_unit(
 def _check_numbers(piece: memoryview, container: Container, name: str) -> None:
     """Raise if a tensor that is copied holds NaN: no model computes anything with one."""
     values = torch.frombuffer(piece, dtype=DTYPES[container.tensors[name].dtype])
-    if values.is_floating_point() and bool(values.to(torch.float32).isnan().any()):
+    if not values.is_floating_point():
+        return
+    values = values if values.dtype.itemsize > 1 else values.to(torch.float32)
+    if bool(values.sum(dtype=torch.float32).isnan()) and bool(values.isnan().any()):  # the sum is quick, and a hint
         raise FineqError(f"{name} holds NaN: the model is damaged, get it again")
 
 

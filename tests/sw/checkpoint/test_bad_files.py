@@ -77,7 +77,10 @@ def test_from_pretrained_refuses_too(checkpoint, tmp_path, name):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"rope_theta": 20000.0}, "rope_theta is 20000.0, the weights were written with absent: restore it"),
+        (
+            {"rope_parameters": {"rope_type": "default", "rope_theta": 20000.0}},
+            "rope_parameters is {'partial_rotary_factor': None, 'rope_theta': 20000.0}",
+        ),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu', the weights were written with 'silu': restore it"),
         ({"quantization_config": None}, "config.json has no quantization_config of FineQ"),
         ({"quantization_config": {"quant_method": "gptq"}}, "config.json has no quantization_config of FineQ"),
