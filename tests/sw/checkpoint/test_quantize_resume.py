@@ -61,7 +61,7 @@ def interrupted(source, output, after, options=None):
 
 def test_resume_again_and_again(llama, tmp_path):
     quantize_checkpoint(open_source(llama), tmp_path / "undisturbed", Options())
-    for after in range(1, 21, 4):
+    for after in (1, 5, 5, 5):  # each run begins where the one before was stopped
         interrupted(llama, tmp_path / "q", after)
     quantize_checkpoint(open_source(llama), tmp_path / "q", Options(), resume=True)
     assert files(tmp_path / "q") == files(tmp_path / "undisturbed")
