@@ -18,7 +18,7 @@ from fineq_asic.activity.ternary import Ternary
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import BooleanFunction
 from fineq_asic.library.liberty import Cell
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist, logic_levels
 
 LANES = 64
 """Independent runs, one per bit of a word."""

@@ -16,7 +16,7 @@ from fineq.format import MAGNITUDE_BITS
 from fineq_asic.activity.gate_level import LANES, GateLevelSimulator, pack_lanes, unpack_lanes
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
-from fineq_asic.netlist.netlist import FlatNetlist
+from fineq_asic.netlist.flat import FlatNetlist
 from fineq_hw.config import ArrayConfig, MacConfig
 
 _RESET_CYCLES = 2

@@ -17,7 +17,9 @@ from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
 from fineq_asic.mapping.designs import Design, designs_of
-from fineq_asic.netlist.netlist import Netlist, flatten, named_cells, write_verilog
+from fineq_asic.netlist.flat import flatten, named_cells
+from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.verilog import write_verilog
 from fineq_asic.power.liberty_power import PowerEngine, total_power
 from fineq_asic.timing.opensta import Constraints, sta_version
 from fineq_hw.config import ArrayConfig

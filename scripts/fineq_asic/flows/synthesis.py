@@ -12,7 +12,7 @@ from fineq_asic.flows.results import GlitchShare, Result, Run
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
 from fineq_asic.mapping.designs import Design, designs_of
-from fineq_asic.netlist.netlist import FlatNetlist, flatten
+from fineq_asic.netlist.flat import FlatNetlist, flatten
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import Power, PowerEngine, PowerOptions, total_power
 from fineq_asic.timing.opensta import Constraints

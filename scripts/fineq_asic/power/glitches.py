@@ -22,7 +22,7 @@ from fineq_asic.activity.netlist_run import Trace
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Pin
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist
 from fineq_asic.power.event_simulator import load_event_simulator
 from fineq_asic.power.liberty_power import PowerEngine
 from fineq_asic.timing.loads import mean_tables

@@ -33,7 +33,7 @@ import numpy as np
 from fineq_asic.activity.switching import Activity
 from fineq_asic.library.boolean import BooleanFunction
 from fineq_asic.library.liberty import Cell, Library, Pin, PowerArc, Register, WireLoad
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist
 from fineq_asic.timing.loads import net_loads, net_slews
 
 _CHUNK = 1 << 17

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fineq_asic.library.liberty import Pin, Table, WireLoad
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist, logic_levels
 
 
 def net_loads(flat: FlatNetlist, wire_load: WireLoad, output_load_ff: float) -> np.ndarray:

@@ -97,7 +97,7 @@ def _prepare(
     from fineq_asic.layout.flow import prepare
     from fineq_asic.layout.saif import nets_in_core, write_block_saif
     from fineq_asic.mapping.closure import map_and_close
-    from fineq_asic.netlist.netlist import flatten
+    from fineq_asic.netlist.flat import flatten
 
     design = target.design()
     mapped = map_and_close(design, tools, options.constraints, work / "netlist", typer.echo, cache)

@@ -13,7 +13,8 @@ from fineq_asic.layout.lef import read_technology_lef
 from fineq_asic.layout.saif import nets_in_core, write_block_saif
 from fineq_asic.layout.technology import Technology
 from fineq_asic.library.pdk import Pdk
-from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port, flatten
+from fineq_asic.netlist.flat import flatten
+from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 from fineq_hw.export.manifest import Manifest, ModuleEntry
 
 

@@ -7,7 +7,7 @@ from ppa_netlists import netlist_of
 from fineq_asic.activity.gate_level import ALL_LANES, GateLevelSimulator
 from fineq_asic.activity.netlist_run import Trace
 from fineq_asic.errors import SynthesisError
-from fineq_asic.netlist.netlist import flatten
+from fineq_asic.netlist.flat import flatten
 from fineq_asic.power import glitches
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import PowerEngine
