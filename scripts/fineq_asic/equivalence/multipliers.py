@@ -88,12 +88,12 @@ def turn_out_registers(module: YosysModule) -> None:
 
 def multiplier_shapes(module: YosysModule) -> list[Shape]:
     """Shapes of the multipliers in a module as Yosys writes it in JSON; operands without their extension."""
-    found = set()
+    found: set[Shape] = set()
     for cell in module["cells"].values():
         if cell["type"] == "$mul":
             signed = int(cell["parameters"]["A_SIGNED"], 2) == 1
             pins = cell["connections"]
-            found.add((*(_own_bits(pins[port], signed) for port in "AB"), len(pins["Y"]), signed))
+            found.add((_own_bits(pins["A"], signed), _own_bits(pins["B"], signed), len(pins["Y"]), signed))
     return sorted(found)
 
 
@@ -157,7 +157,8 @@ def evaluate(module: YosysModule, inputs: dict[str, np.ndarray]) -> dict[str, np
             raise SynthesisError("a multiplier has a loop of gates")
         waiting = blocked
     outputs = {name: port["bits"] for name, port in module["ports"].items() if port["direction"] == "output"}
-    return {name: sum(np.int64(1 << i) * nets[bit] for i, bit in enumerate(bits)) for name, bits in outputs.items()}
+    weighted = {name: [np.int64(1 << i) * nets[bit] for i, bit in enumerate(bits)] for name, bits in outputs.items()}
+    return {name: np.asarray(sum(terms, start=np.int64(0))) for name, terms in weighted.items()}
 
 
 def _cec(work: Path, limit_s: float) -> str:

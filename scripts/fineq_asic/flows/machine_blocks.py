@@ -246,6 +246,7 @@ def measure(
             slacks = _slack_by_place(thinned, pdk, sta, work)
         if timing.met:
             break
+    assert best is not None  # there is at least one utilisation
     timing, netlist = best
     rows = _rows(netlist, library, manifest, slacks, {top: GLUE if block is None else block} | names)
     return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))

@@ -70,7 +70,7 @@ def compare(
     library, design = tools.library, mapped.design
     netlist: Netlist = mapped.first_row(library) if row_only else mapped.netlist
     flat = flatten(netlist, library, attribute_blocks(netlist, library, mapped.manifest))
-    activity = record(design, flat, data, rows=[0] if row_only else None).activity
+    activity = record(design, flat, data, rows=[0] if row_only else None).recorded
     if row_only:
         netlist, activity = cut_out(netlist, activity, library, "row_0")
         flat = flatten(netlist, library)
@@ -97,11 +97,9 @@ def cut_out(netlist: Netlist, activity: Activity, library: Library, instance: st
     Raises:
         SynthesisError: there is no instance whose name ends so.
     """
-    owner, kind = next(
-        ((m.name, i.kind) for m in netlist.modules.values() for i in m.instances if i.name.endswith(instance)),
-        (None, None),
-    )
-    if owner is None:
+    instances = (each for module in netlist.modules.values() for each in module.instances)
+    kind = next((each.kind for each in instances if each.name.endswith(instance)), None)
+    if kind is None:
         raise SynthesisError(f"{netlist.top} has no instance {instance}")
     part = Netlist(kind, netlist.modules)
     nets = {path: pins for path, pins in named_cells(part, library)}

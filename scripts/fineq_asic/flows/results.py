@@ -76,6 +76,11 @@ class Result:
     known: int = 0
 
     @property
+    def encoding(self) -> str:
+        """Encoding of a FineQ design; empty for a MAC array, which has none."""
+        return self.design.config.encoding if isinstance(self.design.config, ArrayConfig) else ""
+
+    @property
     def total_area(self) -> float:
         return sum(self.area.values())
 
@@ -193,8 +198,8 @@ class Run:
     @property
     def narrow_macs(self) -> list[Result]:
         """MAC arrays with 3-bit weights: the hard baselines."""
-        macs = [result for result in self.results if isinstance(result.design.config, MacConfig)]
-        return [result for result in macs if result.design.config.weight_bits == 3]
+        macs = [(result, result.design.config) for result in self.results]
+        return [result for result, config in macs if isinstance(config, MacConfig) and config.weight_bits == 3]
 
     @property
     def baseline(self) -> Result | None:

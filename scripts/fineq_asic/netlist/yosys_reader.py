@@ -117,7 +117,12 @@ def _spare_complements(module: Module, library: Library) -> dict[int | str, tupl
         pin_of = {pin.function.text: pin.name for pin in cell.outputs if pin.function is not None}
         state, inverse = pin_of.get(cell.register.state), pin_of.get(cell.register.inverse)
         for pin, other in ((state, inverse), (inverse, state)):
-            if pin in instance.pins and other is not None and read.isdisjoint(instance.pins.get(other, [])):
+            if (
+                pin is not None
+                and pin in instance.pins
+                and other is not None
+                and read.isdisjoint(instance.pins.get(other, []))
+            ):
                 spare[instance.pins[pin][0]] = (instance, other)
     return spare
 

@@ -106,7 +106,7 @@ def _other_data(run: Run) -> list[str]:
     arrays = run.arrays
     if not run.cycles or not arrays:
         return []
-    encodings = sorted({r.design.config.encoding for r in arrays})
+    encodings = sorted({r.encoding for r in arrays})
     cycles = [[data, *(f"{found[e]:.3f}" for e in encodings)] for data, found in run.cycles.items()]
     area = [[data, *(f"{r.area_per_element * run.cycles_of(r, data):.1f}" for r in run.results)] for data in run.cycles]
     return [
