@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from fineq_asic.flows.results import Result, Run
+from fineq_asic.flows.results import Result, SynthesisRun
 from fineq_asic.power.liberty_power import Power
 
 SIZE = "64x64"
@@ -32,7 +32,7 @@ class Bar:
     met: bool | None
 
 
-def bars(run: Run) -> list[Bar]:
+def bars(run: SynthesisRun) -> list[Bar]:
     """All bars for a run; empty without both FineQ designs and a 3-bit MAC array."""
     arrays, macs = run.arrays, run.narrow_macs
     if not arrays or not macs:
@@ -118,7 +118,7 @@ def _bar(
     return Bar(text, f"{sign} {limit:g} {unit}", best.design.title, f"{figure:.{digits}f} {unit}", met)
 
 
-def _area_cycles(run: Run, text: str, limit: float, data: list[str]) -> Bar:
+def _area_cycles(run: SynthesisRun, text: str, limit: float, data: list[str]) -> Bar:
     """Judged on the data set that is worst for the design; the design that does best then counts."""
     asked = f"<= {limit:g} um2"
     if not data:

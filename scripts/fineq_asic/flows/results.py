@@ -169,7 +169,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Run:
+class SynthesisRun:
     """A whole run.
 
     Attributes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from fineq_asic.activity.netlist_run import CoreRun, Trace, run_core
 from fineq_asic.activity.workload import DataSet, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.results import GlitchShare, Result, Run
+from fineq_asic.flows.results import GlitchShare, Result, SynthesisRun
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
 from fineq_asic.mapping.designs import Design, designs_of
@@ -152,7 +152,7 @@ def synthesise_size(
     cache: Path | None = None,
     sets: tuple[DataSet, ...] = (),
     command: str | None = None,
-) -> Run:
+) -> SynthesisRun:
     """All designs of a size on the same data.
 
     Args:
@@ -196,4 +196,4 @@ def synthesise_size(
     }
     versions = tools.versions() | {"python": platform.python_version()}
     command = command or f"fineq synth --size {size}"
-    return Run(size, clock_ns, results, versions, data.source, cycles, command)
+    return SynthesisRun(size, clock_ns, results, versions, data.source, cycles, command)
