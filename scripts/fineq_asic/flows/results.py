@@ -1,4 +1,4 @@
-"""What a synthesis run has found: one `Result` per design, one `Run` per size, and the paper's own figures."""
+"""What a synthesis run has found: one `Result` per design, one `SynthesisRun` per size, and the paper's own figures."""
 
 from __future__ import annotations
 
