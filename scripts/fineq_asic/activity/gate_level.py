@@ -17,8 +17,8 @@ from fineq_asic.activity.switching import Activity
 from fineq_asic.activity.ternary import Ternary
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import BooleanFunction
-from fineq_asic.library.liberty import Cell
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
+from fineq_asic.library.liberty import Cell, Register
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist, logic_levels
 
 LANES = 64
 """Independent runs, one per bit of a word."""
@@ -80,14 +80,14 @@ class GateLevelSimulator:
 
     def __init__(self, flat: FlatNetlist, clock: str = "clk", seed: int = 0, ternary: bool = False) -> None:
         self.flat = flat
-        self._ones: Words = Ternary.known(ALL_LANES) if ternary else ALL_LANES
+        self._ones: Words | np.uint64 = Ternary.known(ALL_LANES) if ternary else ALL_LANES
         # The last entry stands for `NO_NET`, an enable that is always on.
         self.values: Words = Ternary.unknown(flat.nets + 1) if ternary else np.zeros(flat.nets + 1, dtype=np.uint64)
         self.values[NO_NET] = ALL_LANES
         enables = self._trace_clock(flat, clock)
-        groups = [g for g in flat.groups.values() if g.cell.register is not None]
-        self._flops = [self._make_registers(g, enables) for g in groups if g.cell.register.kind == "ff"]
-        self._latches = [self._make_registers(g, enables) for g in groups if g.cell.register.kind == "latch"]
+        groups = [(g, g.cell.register) for g in flat.groups.values() if g.cell.register is not None]
+        self._flops = [self._make_registers(g, r, enables) for g, r in groups if r.kind == "ff"]
+        self._latches = [self._make_registers(g, r, enables) for g, r in groups if r.kind == "latch"]
         self._levels = self._levelise()
         rng = np.random.default_rng(seed)
         for registers in (*self._flops, *self._latches):
@@ -154,6 +154,7 @@ class GateLevelSimulator:
         self._cycles = 0
 
     def _record(self) -> None:
+        assert isinstance(self.values, np.ndarray)  # a ternary run records nothing
         values = self.values[:-1]
         if self._previous is not None:
             self._toggles += np.bitwise_count(self._previous ^ values)
@@ -232,8 +233,7 @@ class GateLevelSimulator:
         self._clock_nets = (nets, np.array([carried[int(net)] for net in nets], dtype=np.int32))
         return carried
 
-    def _make_registers(self, group: CellGroup, enables: dict[int, int]) -> _Registers:
-        register = group.cell.register
+    def _make_registers(self, group: CellGroup, register: Register, enables: dict[int, int]) -> _Registers:
         name = group.cell.name
         if register.clear is not None or register.preset is not None:
             raise SynthesisError(f"{name} has an asynchronous reset: the gate-level simulation has none")
@@ -276,14 +276,12 @@ class GateLevelSimulator:
             for number in np.unique(level[output]):
                 members = np.flatnonzero(level[output] == number)
                 members = members[np.argsort(output[members], kind="stable")]
-                levels[number].append(
-                    _Operation(
-                        lambda operands, f=function: f.evaluate(operands, self._ones),
-                        {pin: nets[members] for pin, nets in inputs.items()},
-                        output[members],
-                    )
-                )
+                operands = {pin: nets[members] for pin, nets in inputs.items()}
+                levels[number].append(_Operation(self._evaluation(function), operands, output[members]))
         return levels
+
+    def _evaluation(self, function: BooleanFunction) -> Callable[[dict[str, Words]], Words]:
+        return lambda operands: function.evaluate(operands, self._ones)
 
 
 def _any(words: Words) -> bool:

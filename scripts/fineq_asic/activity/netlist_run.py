@@ -16,7 +16,7 @@ from fineq.format import MAGNITUDE_BITS
 from fineq_asic.activity.gate_level import LANES, GateLevelSimulator, pack_lanes, unpack_lanes
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
-from fineq_asic.netlist.netlist import FlatNetlist
+from fineq_asic.netlist.flat import FlatNetlist
 from fineq_hw.config import ArrayConfig, MacConfig
 
 _RESET_CYCLES = 2
@@ -76,6 +76,28 @@ class CoreRun:
     results_checked: int
     trace: Trace | None = None
 
+    @property
+    def recorded(self) -> Activity:
+        """The activity of a run that has one.
+
+        Raises:
+            SynthesisError: a ternary run has none.
+        """
+        if self.activity is None:
+            raise SynthesisError("a ternary run records no activity: run with known values")
+        return self.activity
+
+    @property
+    def traced(self) -> Trace:
+        """The trace of a run that was asked for one.
+
+        Raises:
+            SynthesisError: it was not.
+        """
+        if self.trace is None:
+            raise SynthesisError("the run kept no trace: ask for one")
+        return self.trace
+
 
 def field_bits(values: np.ndarray, bits: int) -> np.ndarray:
     """Integers to bits, least significant first: [..., n] to uint8 [..., n * bits], two's complement."""
@@ -113,7 +135,8 @@ class _Driver:
         flags[:, :, 0] = 1  # accumulate
         if packed:
             assert isinstance(config, ArrayConfig)
-            lines = np.unpackbits(np.stack([tile.lines for tile in tiles]), axis=-1, bitorder="little")
+            packed_lines = np.stack([tile.lines for tile in tiles if tile.lines is not None])
+            lines = np.unpackbits(packed_lines, axis=-1, bitorder="little")
             slice_bits = max((config.line_slices - 1).bit_length(), 0)
             slices = np.repeat(np.array([[tile.line_slice] for tile in tiles]), vectors, axis=1)
             self.weights_port = "lines"
@@ -152,9 +175,9 @@ class _Driver:
         if len(valid):
             bits = self.config.accumulator_bits
             unknown = unpack_lanes(simulator.unknown_bits("results__payload"))[valid, :-1]
-            unknown = unknown.reshape(len(valid), -1, bits)[:, self.rows].any(axis=(1, 2))
-            if unknown.any():
-                lane = valid[unknown][0]
+            affected = np.asarray(unknown.reshape(len(valid), -1, bits)[:, self.rows].any(axis=(1, 2)))
+            if affected.any():
+                lane = valid[affected][0]
                 raise SynthesisError(
                     f"the result of weight vector {self.next_result[lane]} depends on what registers held before reset"
                 )
@@ -250,6 +273,7 @@ def run_core(
         if cycle > warm_up:
             accepted += taken
         if trace and cycle >= warm_up:
+            assert isinstance(simulator.values, np.ndarray)  # there is no trace of a ternary run
             values.append(simulator.values[:-1].copy())
         simulator.clock_edge(record=cycle >= warm_up and not ternary)
     if accepted == 0 or not (driver.next_result > 0).all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +19,8 @@ class Ternary:
         one, zero: uint64 arrays of equal shape: bits that are surely one, surely zero.
     """
 
-    one: np.ndarray
-    zero: np.ndarray
+    one: Any
+    zero: Any
 
     @classmethod
     def known(cls, words: np.ndarray | np.uint64) -> Ternary:

@@ -150,7 +150,8 @@ def make_tiles(
     rng = np.random.default_rng(seed)
     places = [(matrix, start) for matrix in data.matrices for start in range(0, matrix.codes.shape[1], config.columns)]
     order = rng.permutation(len(places))
-    return [_tile(*places[order[lane % len(places)]], config, vectors, rng) for lane in range(lanes)]
+    chosen = [places[order[lane % len(places)]] for lane in range(lanes)]
+    return [_tile(matrix, start, config, vectors, rng) for matrix, start in chosen]
 
 
 def _tile(matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: int, rng: np.random.Generator) -> Tile:

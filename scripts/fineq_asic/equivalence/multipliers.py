@@ -21,16 +21,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fineq_asic.equivalence.modules import (
-    BLACK_BOXES,
-    CLOCK_GATE_MODULE,
-    LATCH_MODULE,
-    Verdict,
-    mapped_text,
-    pair_names,
-    preparation,
-    turn_out,
-)
+from fineq_asic.equivalence.modules import Verdict
+from fineq_asic.equivalence.sides import YosysModule, prepare_sides, write_side
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.yosys import run_yosys
@@ -62,34 +54,17 @@ def prove_with_multipliers(
         TimeoutError: not decided within the limit.
     """
     work = work.resolve()
-    work.mkdir(parents=True, exist_ok=True)
-    boxes, gate = work / "boxes.v", work / "gate.v"
-    boxes.write_text(BLACK_BOXES, encoding="utf-8")
-    gate.write_text(mapped_text(name, netlist, library, kept), encoding="utf-8")
-    files = [file.resolve() for file in rtl]
-    stubs = [file for file in files if file.stem in kept]
-    sources = {
-        "plain": preparation(name, files, boxes, kept, "plain", work),
-        "gold": preparation(name, files, boxes, kept, "gold", work, RECODING),
-        "gate": preparation(name, [*stubs, gate], boxes, kept, "gate", work),
-    }
-    run_yosys([command for commands in sources.values() for command in commands], work)
-    modules = {
-        side: json.loads((work / f"{side}.json").read_text(encoding="utf-8"))["modules"][side] for side in sources
-    }
+    modules = prepare_sides(name, rtl, netlist, library, work, kept, {"plain": (), "gold": RECODING})
     for shape in multiplier_shapes(modules.pop("plain")):
         wrong = wrong_products(shape, work / "multiplier")
         if wrong:
             return Verdict(name, False, 0, wrong, f"recoded multiplier of {shape[0]} by {shape[1]} bits")
-    for module in modules.values():
-        turn_out(module, {*kept, LATCH_MODULE, CLOCK_GATE_MODULE})
-    pair_names(modules["gold"], modules["gate"])
     ports = {}
     for side, module in modules.items():
         turn_out_registers(module)
         ports[side] = {port: value["direction"] for port, value in module["ports"].items()}
-        (work / f"{side}.json").write_text(json.dumps({"modules": {side: module}}), encoding="utf-8")
-        commands = [f"read_json {work / side}.json", f"hierarchy -top {side}", "techmap", "opt_clean -purge", "aigmap"]
+        source = write_side(side, module, work)
+        commands = [f"read_json {source}", f"hierarchy -top {side}", "techmap", "opt_clean -purge", "aigmap"]
         run_yosys([*commands, f"write_blif {work / side}.blif"], work)
     outputs = sum(direction == "output" for direction in ports["gold"].values())
     alone = sorted(ports["gold"].items() ^ ports["gate"].items())
@@ -98,7 +73,7 @@ def prove_with_multipliers(
     return read_cec(name, outputs, _cec(work, limit_s))
 
 
-def turn_out_registers(module: dict) -> None:
+def turn_out_registers(module: YosysModule) -> None:
     """Turn the registers of a module as Yosys writes it in JSON into ports named after their nets, `|q` and `|d`."""
     names = {net["bits"][0]: name for name, net in module["netnames"].items() if len(net["bits"]) == 1}
     for cell in sorted(cell for cell, value in module["cells"].items() if value["type"] == "$dff"):
@@ -111,14 +86,14 @@ def turn_out_registers(module: dict) -> None:
     }
 
 
-def multiplier_shapes(module: dict) -> list[Shape]:
+def multiplier_shapes(module: YosysModule) -> list[Shape]:
     """Shapes of the multipliers in a module as Yosys writes it in JSON; operands without their extension."""
-    found = set()
+    found: set[Shape] = set()
     for cell in module["cells"].values():
         if cell["type"] == "$mul":
             signed = int(cell["parameters"]["A_SIGNED"], 2) == 1
             pins = cell["connections"]
-            found.add((*(_own_bits(pins[port], signed) for port in "AB"), len(pins["Y"]), signed))
+            found.add((_own_bits(pins["A"], signed), _own_bits(pins["B"], signed), len(pins["Y"]), signed))
     return sorted(found)
 
 
@@ -160,7 +135,7 @@ def wrong_products(shape: Shape, work: Path, recoding: Sequence[str] = RECODING)
     return int(np.count_nonzero(found != expected))
 
 
-def evaluate(module: dict, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def evaluate(module: YosysModule, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs of a module of AND and NOT gates, as Yosys writes it in JSON, for integers at its inputs."""
     nets: dict[int | str, np.ndarray | bool] = {"0": False, "1": True, "x": False}
     for name, values in inputs.items():
@@ -182,7 +157,8 @@ def evaluate(module: dict, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarra
             raise SynthesisError("a multiplier has a loop of gates")
         waiting = blocked
     outputs = {name: port["bits"] for name, port in module["ports"].items() if port["direction"] == "output"}
-    return {name: sum(np.int64(1 << i) * nets[bit] for i, bit in enumerate(bits)) for name, bits in outputs.items()}
+    weighted = {name: [np.int64(1 << i) * nets[bit] for i, bit in enumerate(bits)] for name, bits in outputs.items()}
+    return {name: np.asarray(sum(terms, start=np.int64(0))) for name, terms in weighted.items()}
 
 
 def _cec(work: Path, limit_s: float) -> str:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
-from fineq_asic.equivalence.modules import Verdict, mapped_text, prove_module
+from fineq_asic.equivalence.functional import mapped_text
+from fineq_asic.equivalence.modules import Verdict, prove_module
 from fineq_asic.equivalence.multipliers import prove_with_multipliers
+from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
 from fineq_asic.mapping.designs import Design
+from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.timing.opensta import Constraints
+from fineq_hw.export.manifest import ModuleEntry
+
+ProofMethod = Callable[[str, Sequence[Path], Netlist, Library, Path, Sequence[str], float], Verdict]
+"""`prove_module` or `prove_with_multipliers`."""
 
 UNDECIDED = "not decided within the limit"
 LEFT = "left for the next run"
@@ -69,34 +76,74 @@ def prove_design(
         until: `time.monotonic()` after which no proof is begun; verdicts in the cache still count.
     """
     netlist = mapped.netlist
-    rtl = sorted((work / "rtl").glob("*.v"))
-    found = []
+    proofs = []
     for module in [netlist.top] if whole else netlist.bottom_up:
-        kept = [] if whole else [name for name in netlist.modules if name != module]
-        folder = work / "equivalence" / ("whole" if whole else module)
-        # Rows of multipliers, and the delays around them: tens of thousands of registers that are compared as one
-        # circuit in no time but take hours pair by pair.
-        sweeping = not whole and mapped.entry(module).by_sweeping
-        method = prove_with_multipliers if sweeping else prove_module
-        mapped_side = mapped_text(module, netlist, tools.library, kept)
-        key = cache_key(method.__module__, inputs=mapped_side, files=rtl) if cache else ""
-        place = cache / f"verdict-{key}.json" if cache else None
-        verdict: Verdict | None
-        asked = True
-        if place is not None and place.is_file():
-            verdict = Verdict(**json.loads(place.read_text("utf-8")))
+        obligation = _Obligation(
+            module,
+            rtl=sorted((work / "rtl").glob("*.v")),
+            netlist=netlist,
+            library=tools.library,
+            black_boxes=[] if whole else [name for name in netlist.modules if name != module],
+            method=prove_module if whole else method_for(mapped.entry(module)),
+            work=work / "equivalence" / ("whole" if whole else module),
+        )
+        kept = obligation.place(cache) if cache else None
+        verdict, asked = None, True
+        if kept is not None and kept.is_file():
+            verdict = Verdict(**json.loads(kept.read_text("utf-8")))
         elif time.monotonic() > until:
-            verdict, asked = None, False
+            asked = False
         else:
-            try:
-                verdict = method(module, rtl, netlist, tools.library, folder, kept, limit_s)
-            except TimeoutError:
-                verdict = None
-            if place is not None and verdict is not None:
-                write_text(place, json.dumps(asdict(verdict)))
-        found.append(Proof(mapped.design.top, module, whole, verdict, asked))
-        progress(f"{mapped.design.top}: {module}: {found[-1].outcome}")
-    return found
+            verdict = obligation.prove(limit_s)
+            if kept is not None and verdict is not None:
+                write_text(kept, json.dumps(asdict(verdict)))
+        proofs.append(Proof(mapped.design.top, module, whole, verdict, asked))
+        progress(f"{mapped.design.top}: {module}: {proofs[-1].outcome}")
+    return proofs
+
+
+def method_for(entry: ModuleEntry) -> ProofMethod:
+    """How a module is proven when those below it are black boxes.
+
+    Rows of multipliers, and the delays around them, are swept: tens of thousands of registers that are compared as one
+    circuit in no time but take hours pair by pair.
+    """
+    return prove_with_multipliers if entry.by_sweeping else prove_module
+
+
+@dataclass(frozen=True)
+class _Obligation:
+    """What is to be proven of one module, and how.
+
+    Attributes:
+        module: its name.
+        rtl: Verilog files of the design.
+        netlist, library: the other side.
+        black_boxes: modules that are not looked into on either side.
+        method: of the proof.
+        work: folder for scripts and logs.
+    """
+
+    module: str
+    rtl: list[Path]
+    netlist: Netlist
+    library: Library
+    black_boxes: list[str]
+    method: ProofMethod
+    work: Path
+
+    def place(self, cache: Path) -> Path:
+        """Where a cache keeps the verdict: by the hash of both sides and of the code of the method."""
+        mapped_side = mapped_text(self.module, self.netlist, self.library, self.black_boxes)
+        key = cache_key(self.method.__module__, inputs=mapped_side, files=self.rtl)
+        return cache / f"verdict-{key}.json"
+
+    def prove(self, limit_s: float) -> Verdict | None:
+        """The verdict, or None if it takes longer than the limit."""
+        try:
+            return self.method(self.module, self.rtl, self.netlist, self.library, self.work, self.black_boxes, limit_s)
+        except TimeoutError:
+            return None
 
 
 def prove_all(
@@ -124,8 +171,8 @@ def prove_all(
 
 def markdown(proofs: Sequence[Proof], versions: dict[str, str], command: str, limit_s: float) -> str:
     """The log of all proofs."""
-    decided = [proof for proof in proofs if proof.verdict is not None]
-    equal = sum(proof.verdict.proven for proof in decided)
+    decided = [proof.verdict for proof in proofs if proof.verdict is not None]
+    equal = sum(verdict.proven for verdict in decided)
     lines = [
         "# Equivalence of netlists and RTL\n",
         f"Made by `{command}`. docs/equivalence.md says what a proof says. Proofs are given up after {limit_s:g} s.\n",

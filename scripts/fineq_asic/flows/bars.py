@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from fineq_asic.flows.results import Result, Run
+from fineq_asic.flows.results import Result, SynthesisRun
+from fineq_asic.power.liberty_power import Power
 
 SIZE = "64x64"
 """The size that the bars are meant for; smaller arrays carry more overhead per element."""
@@ -30,13 +32,13 @@ class Bar:
     met: bool | None
 
 
-def bars(run: Run) -> list[Bar]:
+def bars(run: SynthesisRun) -> list[Bar]:
     """All bars for a run; empty without both FineQ designs and a 3-bit MAC array."""
     arrays, macs = run.arrays, run.narrow_macs
     if not arrays or not macs:
         return []
     small = min(macs, key=lambda r: r.total_area)
-    unary = [result for result in arrays if result.design.config.encoding == "unary"]
+    unary = [result for result in arrays if result.encoding == "unary"]
     found = []
     if unary:
         text = "unary array smaller than the smallest 3-bit MAC array"
@@ -49,7 +51,11 @@ def bars(run: Run) -> list[Bar]:
     text = "area x cycles per MAC, best encoding, rows of 4096 columns, recipe paper"
     found.append(_area_cycles(run, text, 105, wide))
     found.append(_area_cycles(run, "the same on every model and recipe", 135, models))
-    for words, get in (("", lambda r: r.total_power), (", glitches counted", lambda r: r.total_power_with_glitches)):
+    kinds: tuple[tuple[str, Callable[[Result], Power]], ...] = (
+        ("", lambda r: r.total_power),
+        (", glitches counted", lambda r: r.total_power_with_glitches),
+    )
+    for words, get in kinds:
         frugal = min(get(mac).total for mac in macs)
         energy = min(mac.energy(get(mac)) for mac in macs)
         found.append(
@@ -57,7 +63,7 @@ def bars(run: Run) -> list[Bar]:
                 f"power below the most frugal 3-bit MAC array{words}",
                 68,
                 arrays,
-                lambda r, g=get, f=frugal: 100 * (1 - g(r).total / f),
+                partial(_power_below, get, frugal),
                 "%",
                 1,
                 True,
@@ -68,7 +74,7 @@ def bars(run: Run) -> list[Bar]:
                 f"energy per MAC better than that of any 3-bit MAC array{words}",
                 2.4,
                 arrays,
-                lambda r, g=get, e=energy: e / r.energy(g(r)),
+                partial(_energy_gain, get, energy),
                 "x",
                 2,
                 True,
@@ -82,6 +88,14 @@ def bars(run: Run) -> list[Bar]:
     title = f"{worst.design.title} is the slowest"
     found.append(Bar(f"every design at {1000 / run.clock_ns:g} MHz", ">= 0 ns", title, f"{slack:+.3f} ns", slack >= 0))
     return found
+
+
+def _power_below(power: Callable[[Result], Power], frugal: float, result: Result) -> float:
+    return 100 * (1 - power(result).total / frugal)
+
+
+def _energy_gain(power: Callable[[Result], Power], energy: float, result: Result) -> float:
+    return energy / result.energy(power(result))
 
 
 def _less(result: Result, baseline: Result) -> float:
@@ -104,7 +118,7 @@ def _bar(
     return Bar(text, f"{sign} {limit:g} {unit}", best.design.title, f"{figure:.{digits}f} {unit}", met)
 
 
-def _area_cycles(run: Run, text: str, limit: float, data: list[str]) -> Bar:
+def _area_cycles(run: SynthesisRun, text: str, limit: float, data: list[str]) -> Bar:
     """Judged on the data set that is worst for the design; the design that does best then counts."""
     asked = f"<= {limit:g} um2"
     if not data:

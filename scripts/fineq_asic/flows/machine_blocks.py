@@ -21,7 +21,8 @@ from fineq_asic.library.liberty import Library, read_liberty
 from fineq_asic.library.pdk import Pdk, find_pdk
 from fineq_asic.mapping.yosys import MappingOptions, map_design, run_yosys
 from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
-from fineq_asic.netlist.netlist import Netlist, write_verilog
+from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.verilog import write_verilog
 from fineq_asic.timing.opensta import WIRE_LOAD, Constraints, TimingReport, analyse_timing, find_sta, run_sta, thin
 from fineq_hw.accelerator import make_accelerator
 from fineq_hw.array.processing_array import ProcessingArray
@@ -245,6 +246,7 @@ def measure(
             slacks = _slack_by_place(thinned, pdk, sta, work)
         if timing.met:
             break
+    assert best is not None  # there is at least one utilisation
     timing, netlist = best
     rows = _rows(netlist, library, manifest, slacks, {top: GLUE if block is None else block} | names)
     return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))

@@ -17,7 +17,9 @@ from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
 from fineq_asic.mapping.designs import Design, designs_of
-from fineq_asic.netlist.netlist import Netlist, flatten, named_cells, write_verilog
+from fineq_asic.netlist.flat import flatten, named_cells
+from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.verilog import write_verilog
 from fineq_asic.power.liberty_power import PowerEngine, total_power
 from fineq_asic.timing.opensta import Constraints, sta_version
 from fineq_hw.config import ArrayConfig
@@ -68,7 +70,7 @@ def compare(
     library, design = tools.library, mapped.design
     netlist: Netlist = mapped.first_row(library) if row_only else mapped.netlist
     flat = flatten(netlist, library, attribute_blocks(netlist, library, mapped.manifest))
-    activity = record(design, flat, data, rows=[0] if row_only else None).activity
+    activity = record(design, flat, data, rows=[0] if row_only else None).recorded
     if row_only:
         netlist, activity = cut_out(netlist, activity, library, "row_0")
         flat = flatten(netlist, library)
@@ -95,11 +97,9 @@ def cut_out(netlist: Netlist, activity: Activity, library: Library, instance: st
     Raises:
         SynthesisError: there is no instance whose name ends so.
     """
-    owner, kind = next(
-        ((m.name, i.kind) for m in netlist.modules.values() for i in m.instances if i.name.endswith(instance)),
-        (None, None),
-    )
-    if owner is None:
+    instances = (each for module in netlist.modules.values() for each in module.instances)
+    kind = next((each.kind for each in instances if each.name.endswith(instance)), None)
+    if kind is None:
         raise SynthesisError(f"{netlist.top} has no instance {instance}")
     part = Netlist(kind, netlist.modules)
     nets = {path: pins for path, pins in named_cells(part, library)}

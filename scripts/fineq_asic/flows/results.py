@@ -1,4 +1,4 @@
-"""What a synthesis run has found: one `Result` per design, one `Run` per size, and the paper's own figures."""
+"""What a synthesis run has found: one `Result` per design, one `SynthesisRun` per size, and the paper's own figures."""
 
 from __future__ import annotations
 
@@ -74,6 +74,11 @@ class Result:
     cycles_per_vector: float
     checked: int
     known: int = 0
+
+    @property
+    def encoding(self) -> str:
+        """Encoding of a FineQ design; empty for a MAC array, which has none."""
+        return self.design.config.encoding if isinstance(self.design.config, ArrayConfig) else ""
 
     @property
     def total_area(self) -> float:
@@ -164,7 +169,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Run:
+class SynthesisRun:
     """A whole run.
 
     Attributes:
@@ -193,8 +198,8 @@ class Run:
     @property
     def narrow_macs(self) -> list[Result]:
         """MAC arrays with 3-bit weights: the hard baselines."""
-        macs = [result for result in self.results if isinstance(result.design.config, MacConfig)]
-        return [result for result in macs if result.design.config.weight_bits == 3]
+        macs = [(result, result.design.config) for result in self.results]
+        return [result for result, config in macs if isinstance(config, MacConfig) and config.weight_bits == 3]
 
     @property
     def baseline(self) -> Result | None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 from fineq_asic.activity.netlist_run import CoreRun, Trace, run_core
 from fineq_asic.activity.workload import DataSet, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.results import GlitchShare, Result, Run
+from fineq_asic.flows.results import GlitchShare, Result, SynthesisRun
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
 from fineq_asic.mapping.designs import Design, designs_of
-from fineq_asic.netlist.netlist import FlatNetlist, flatten
+from fineq_asic.netlist.flat import FlatNetlist, flatten
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import Power, PowerEngine, PowerOptions, total_power
 from fineq_asic.timing.opensta import Constraints
@@ -37,9 +38,16 @@ def warm_up_cycles(design: Design) -> int:
 
 
 def record(
-    design: Design, flat: FlatNetlist, data: DataSet, cycles: int = RECORDED_CYCLES, **options: object
+    design: Design,
+    flat: FlatNetlist,
+    data: DataSet,
+    cycles: int = RECORDED_CYCLES,
+    *,
+    ternary: bool = False,
+    rows: Sequence[int] | None = None,
+    trace: bool = False,
 ) -> CoreRun:
-    """Gate-level run of a design on quantized data; `options` are those of `run_core`."""
+    """Gate-level run of a design on quantized data; the options are those of `run_core`."""
     warm_up = warm_up_cycles(design)
     tiles = make_tiles(data, design.config, warm_up + cycles)
     return run_core(
@@ -50,7 +58,9 @@ def record(
         warm_up=warm_up,
         cycles=cycles,
         source=data.source,
-        **options,
+        ternary=ternary,
+        rows=rows,
+        trace=trace,
     )
 
 
@@ -87,10 +97,10 @@ def measure(mapped: Mapped, data: DataSet, tools: Tools, constraints: Constraint
     large = flat.nets > _LARGE_NETLIST
     known = 0 if large else record(design, flat, data, _TERNARY_CYCLES, ternary=True).results_checked
     engine = PowerEngine(flat, library, tools.wire_load, power_options(constraints))
-    power = engine.evaluate(run.activity)
+    power = engine.evaluate(run.recorded)
     other = PowerEngine(flat, library, tools.wire_load, power_options(constraints, independent_outputs=True))
-    independent = total_power(other.evaluate(run.activity))
-    trace = record(design, flat, data, TRACED_CYCLES // 4 if large else TRACED_CYCLES, trace=True).trace
+    independent = total_power(other.evaluate(run.recorded))
+    trace = record(design, flat, data, TRACED_CYCLES // 4 if large else TRACED_CYCLES, trace=True).traced
     glitches = measure_glitches(flat, engine, trace, constraints)
     steps.done(f"{100 * glitches.extra_transitions:.0f} % more transitions with delays, {glitches.settle_ns:.2f} ns")
     cells = {kind: len(group) for kind, group in flat.groups.items()}
@@ -142,7 +152,7 @@ def synthesise_size(
     cache: Path | None = None,
     sets: tuple[DataSet, ...] = (),
     command: str | None = None,
-) -> Run:
+) -> SynthesisRun:
     """All designs of a size on the same data.
 
     Args:
@@ -186,4 +196,4 @@ def synthesise_size(
     }
     versions = tools.versions() | {"python": platform.python_version()}
     command = command or f"fineq synth --size {size}"
-    return Run(size, clock_ns, results, versions, data.source, cycles, command)
+    return SynthesisRun(size, clock_ns, results, versions, data.source, cycles, command)

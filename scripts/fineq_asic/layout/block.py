@@ -10,7 +10,8 @@ import numpy as np
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library
-from fineq_asic.netlist.netlist import Netlist, flatten, instance_paths, named_cells
+from fineq_asic.netlist.flat import flatten, instance_paths, named_cells
+from fineq_asic.netlist.netlist import Netlist
 from fineq_hw.export.manifest import Manifest
 
 SEPARATOR = "__"

@@ -1,4 +1,7 @@
-"""Reads what the layout needs from LEF: routing layers, vias, placement sites and cell outlines."""
+"""What the layout needs of the LEF beyond polygons: layers with their electrical values, sites, sizes of cells.
+
+Shapes of cells, wires and vias are read by KLayout (`routed`), which leaves out the values of layers and sites.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fineq_asic.errors import SynthesisError
+import klayout.db as kdb
 
-Rectangle = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in um."""
+from fineq_asic.errors import SynthesisError
 
 
 @dataclass(frozen=True)
@@ -40,24 +42,12 @@ class Layer:
     antenna_rules: bool = False
 
 
-@dataclass(frozen=True)
-class Macro:
-    """A cell outline: size in um and the use (`signal`, `power`, `ground`, `clock`) of every pin."""
-
-    name: str
-    width: float
-    height: float
-    pins: dict[str, str]
-
-
 @dataclass
-class Lef:
-    """Contents of one or more LEF files; `vias` are rectangles by layer, relative to the centre of the via."""
+class TechnologyLef:
+    """Layers and placement sites (width and height in um) by name."""
 
     layers: dict[str, Layer] = field(default_factory=dict)
-    vias: dict[str, list[tuple[str, Rectangle]]] = field(default_factory=dict)
     sites: dict[str, tuple[float, float]] = field(default_factory=dict)
-    macros: dict[str, Macro] = field(default_factory=dict)
 
     @property
     def routing_layers(self) -> list[Layer]:
@@ -65,36 +55,56 @@ class Lef:
         return [layer for layer in self.layers.values() if layer.kind == "ROUTING"]
 
 
-_BLOCKS = ("LAYER", "VIA", "VIARULE", "SITE", "MACRO")
-
-
-def read_lef(*paths: Path) -> Lef:
-    """Read LEF files, technology first.
+def read_technology_lef(path: Path) -> TechnologyLef:
+    """Read layers and sites.
 
     Raises:
-        SynthesisError: a file ends inside a block.
+        SynthesisError: the file ends inside a block.
     """
-    lef = Lef()
-    for path in paths:
-        tokens = re.sub(r"#.*", "", path.read_text(encoding="utf-8")).split()
-        for kind, name, body in _top_blocks(tokens, path):
-            if kind == "LAYER":
-                lef.layers[name] = _layer(name, body)
-            elif kind == "VIA":
-                lef.vias[name] = _rectangles(body)
-            elif kind == "SITE":
-                size = body.index("SIZE")
-                lef.sites[name] = (float(body[size + 1]), float(body[size + 3]))
-            elif kind == "MACRO":
-                lef.macros[name] = _macro(name, body)
+    lef = TechnologyLef()
+    tokens = _words(path)
+    for kind, name, body in _blocks(tokens, path):
+        if kind == "LAYER":
+            lef.layers[name] = _layer(name, body)
+        elif kind == "SITE":
+            size = body.index("SIZE")
+            lef.sites[name] = (float(body[size + 1]), float(body[size + 3]))
     return lef
 
 
-def _top_blocks(tokens: list[str], path: Path) -> Iterator[tuple[str, str, list[str]]]:
+def read_cell_sizes(technology: Path, cells: Path) -> dict[str, tuple[float, float]]:
+    """Width and height in um of every cell.
+
+    Args:
+        technology, cells: the LEF of the technology and that of the cells.
+
+    Raises:
+        SynthesisError: the LEF of the cells is not complete.
+    """
+    if _words(cells)[-2:] != ["END", "LIBRARY"]:  # KLayout does without
+        raise SynthesisError(f"{cells.name} does not end with END LIBRARY: the file is cut off, get it again")
+    options = kdb.LoadLayoutOptions()
+    options.lefdef_config.read_lef_with_def = False
+    options.lefdef_config.lef_files = [str(technology)]
+    options.lefdef_config.cell_outline_layer = "OUTLINE"
+    layout = kdb.Layout()
+    layout.read(str(cells), options)
+    outline = layout.layer(next(info for info in layout.layer_infos() if info.name == "OUTLINE"))
+    boxes = {cell.name: cell.dbbox(outline) for cell in layout.each_cell()}
+    return {name: (round(box.width(), 6), round(box.height(), 6)) for name, box in boxes.items() if not box.empty()}
+
+
+def _words(path: Path) -> list[str]:
+    """Words of a LEF without its comments."""
+    return re.sub(r"#.*", "", path.read_text(encoding="utf-8")).split()
+
+
+def _blocks(tokens: list[str], path: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Kind, name and words of every block that has a name; statements outside of blocks are skipped."""
     position = 0
     while position < len(tokens):
         word = tokens[position]
-        if word in _BLOCKS:
+        if word in ("LAYER", "VIA", "VIARULE", "SITE"):
             name = tokens[position + 1]
             end = _end(tokens, position + 2, name, path)
             yield word, name, tokens[position + 2 : end]
@@ -109,24 +119,17 @@ def _top_blocks(tokens: list[str], path: Path) -> Iterator[tuple[str, str, list[
 
 def _end(tokens: list[str], position: int, name: str, path: Path) -> int:
     """Position of `END name`."""
-    while True:
-        try:
-            position = tokens.index("END", position)
-        except ValueError:
-            raise SynthesisError(f"{path.name} ends inside {name}: the file is cut off, get it again") from None
-        if tokens[position + 1 : position + 2] == [name]:
-            return position
-        position += 1
-
-
-def _statements(body: list[str]) -> list[list[str]]:
-    return [statement.split() for statement in " ".join(body).split(";") if statement.strip()]
+    for place in range(position, len(tokens) - 1):
+        if tokens[place] == "END" and tokens[place + 1] == name:
+            return place
+    raise SynthesisError(f"{path.name} ends inside {name}: the file is cut off, get it again")
 
 
 def _layer(name: str, body: list[str]) -> Layer:
     values: dict[str, list[str]] = {}
-    for statement in _statements(body):
-        values.setdefault(statement[0], statement[1:])
+    for statement in " ".join(body).split(";"):
+        if words := statement.split():
+            values.setdefault(words[0], words[1:])
     number = {key: float(words[-1]) for key, words in values.items() if re.fullmatch(r"-?[\d.]+(e-?\d+)?", words[-1])}
     table = values.get("SPACINGTABLE", [])
     first_row = float(table[table.index("WIDTH") + 2]) if "WIDTH" in table else 0.0
@@ -143,29 +146,3 @@ def _layer(name: str, body: list[str]) -> Layer:
         edge_capacitance=number.get("EDGECAPACITANCE", 0.0),
         antenna_rules=any(key.startswith("ANTENNA") and key.endswith("RATIO") for key in values),
     )
-
-
-def _rectangles(body: list[str]) -> list[tuple[str, Rectangle]]:
-    result, layer = [], ""
-    start = body.index("LAYER")
-    for statement in _statements(body[start:]):
-        if statement[0] == "LAYER":
-            layer = statement[1]
-        elif statement[0] == "RECT":
-            x0, y0, x1, y1 = map(float, statement[1:5])
-            result.append((layer, (x0, y0, x1, y1)))
-    return result
-
-
-def _macro(name: str, body: list[str]) -> Macro:
-    size = body.index("SIZE")
-    pins: dict[str, str] = {}
-    position = 0
-    while "PIN" in body[position:]:
-        position = body.index("PIN", position)
-        pin = body[position + 1]
-        end = next(i for i in range(position, len(body) - 1) if body[i] == "END" and body[i + 1] == pin)
-        words = body[position:end]
-        pins[pin] = words[words.index("USE") + 1].lower() if "USE" in words else "signal"
-        position = end
-    return Macro(name, float(body[size + 1]), float(body[size + 3]), pins)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.block import Block
-from fineq_asic.layout.def_file import Layout
-from fineq_asic.layout.script import MARK
+from fineq_asic.layout.routed import RoutedBlock
+from fineq_asic.layout.script import FILLERS, MARK, TIE_CELLS
 from fineq_asic.library.liberty import Library
 
 CATEGORIES = (
@@ -109,14 +109,14 @@ def category(name: str, kind: str, original: set[str], library: Library) -> str:
         original: names of the cells of the mapped netlist.
         library: the cells.
     """
-    if kind.startswith("FILLCELL"):
+    if kind in FILLERS:
         return "fillers"
     cell = library.cell(kind)
-    if kind.startswith("LOGIC"):
+    if kind in {pin.partition("/")[0] for pin in TIE_CELLS}:
         return "tie cells"
     if name not in original:
         return "clock tree" if name.startswith(("clkbuf", "clkload", "delaybuf")) else "added buffers"
-    if cell.register is not None or cell.clock_gate or kind.startswith(("DLH", "DLL")):
+    if cell.register is not None or cell.clock_gate:
         return "registers and clock gates"
     return "full and half adders" if kind.startswith(("FA_", "HA_")) else "other logic"
 
@@ -125,7 +125,7 @@ def read_result(
     name: str,
     title: str,
     block: Block,
-    layout: Layout,
+    layout: RoutedBlock,
     output: str,
     drc: Path,
     library: Library,
@@ -148,14 +148,14 @@ def read_result(
         SynthesisError: a figure is missing in the output.
     """
     parts = sections(output)
-    _compare_wires(layout.wire_length(), parts["routing"])
+    _compare_wires(layout.wire_length, parts["routing"])
     original = {cell.name for cell in block.cells}
     cells = dict.fromkeys(CATEGORIES, 0)
     areas = dict.fromkeys(CATEGORIES, 0.0)
-    for component in layout.components:
-        kind = category(component.name, component.kind, original, library)
+    for cell in layout.cells:
+        kind = category(cell.name, cell.kind, original, library)
         cells[kind] += 1
-        areas[kind] += library.cell(component.kind).area
+        areas[kind] += library.cell(cell.kind).area
     slack = _slack(parts["worst slack"])
     setup_slack, path = _setup(slack["max"], parts["setup path"])
     skew, latency = _clock(parts) if block.clock else (0.0, 0.0)
@@ -173,8 +173,8 @@ def read_result(
         die=_size(layout.die),
         core=_size(layout.core),
         pins=block.pin_count,
-        wire_length={layer: round(length, 1) for layer, length in layout.wire_length().items()},
-        vias=sum(use in ("signal", "clock") for *_, use in layout.vias),
+        wire_length={layer: round(length, 1) for layer, length in layout.wire_length.items()},
+        vias=layout.signal_vias,
         violations=count_violations(drc),
         setup_slack_ns=setup_slack,
         hold_slack_ns=slack["min"],
@@ -248,7 +248,11 @@ def _annotation(text: str) -> tuple[int, int]:
 
 def _power(text: str) -> dict[str, tuple[float, float, float]]:
     rows = re.findall(r"^(\w+) +([\d.e+-]+) +([\d.e+-]+) +([\d.e+-]+) +[\d.e+-]+ +[\d.]+%", text, re.MULTILINE)
-    groups = {name.lower(): tuple(float(value) for value in values) for name, *values in rows if name != "Total"}
+    groups = {
+        name.lower(): (float(internal), float(switching), float(leakage))
+        for name, internal, switching, leakage in rows
+        if name != "Total"
+    }
     used = {name: values for name, values in groups.items() if any(values)}
     if not used:
         raise SynthesisError("the layout run reports no power: see openroad.log")

@@ -8,7 +8,8 @@ from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.block import Block, flat_name, module_path
 from fineq_asic.library.liberty import Library
-from fineq_asic.netlist.netlist import Netlist, named_cells
+from fineq_asic.netlist.flat import named_cells
+from fineq_asic.netlist.netlist import Netlist
 
 
 def nets_in_core(block: Block, core: Netlist, library: Library) -> dict[int, int]:

@@ -1,6 +1,6 @@
 """Writes the OpenROAD script: floorplan, power grid, placement, clock tree, routing, parasitics, reports.
 
-The script is plain: one command a line, no procedures, so that `check` can read it without OpenROAD.
+The script is plain: one command a line, no procedures, so that `dry_check` can go through it without OpenROAD.
 """
 
 from __future__ import annotations
@@ -251,7 +251,7 @@ def _extraction(block: Block, work: Path) -> list[str]:
 
 
 def _to_edges(block: Block) -> str:
-    """Restricts a report to flip-flops, clock gates and outputs, as `ppa.timing` does.
+    """Restricts a report to flip-flops, clock gates and outputs, as `timing.opensta` does.
 
     A latch that borrows time has a slack of zero by definition; the time it has borrowed counts where the path ends.
     """

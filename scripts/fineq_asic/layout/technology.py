@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.layout.lef import Layer, Lef, read_lef
+from fineq_asic.layout.lef import Layer, TechnologyLef, read_cell_sizes, read_technology_lef
 from fineq_asic.library.pdk import PDK_VARIABLE, Pdk
 
 _VACUUM_PERMITTIVITY = 8.854e-3
@@ -68,9 +68,15 @@ class Technology:
                 )
 
     @cached_property
-    def lef(self) -> Lef:
+    def lef(self) -> TechnologyLef:
         self.check()
-        return read_lef(self.technology_lef, self.cell_lef)
+        return read_technology_lef(self.technology_lef)
+
+    @cached_property
+    def cell_sizes(self) -> dict[str, tuple[float, float]]:
+        """Width and height in um of every cell."""
+        self.check()
+        return read_cell_sizes(self.technology_lef, self.cell_lef)
 
     @property
     def site(self) -> str:

@@ -68,6 +68,7 @@ def run_openroad(
             command, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process,
     ):
+        assert process.stdout is not None  # it is a pipe
         for line in process.stdout:
             log.write(line)
             log.flush()

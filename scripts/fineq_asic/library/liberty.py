@@ -6,8 +6,6 @@ are energies per transition in fF V^2 = fJ.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +15,11 @@ import numpy as np
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import BooleanFunction, parse_function
-
-_TOKEN = re.compile(r'/\*.*?\*/|"[^"]*"|[{}();:,]|[^\s{}();:,"\\]+', re.DOTALL)
+from fineq_asic.library.liberty_groups import LibertyGroup, numbers, parse_groups
 
 
 @dataclass(frozen=True)
-class Table:
+class LookupTable:
     """A Liberty lookup table over input slew (ns) and output load (fF), linear between its points.
 
     Attributes:
@@ -65,8 +62,8 @@ class PowerArc:
 
     related_pin: str | None
     when: BooleanFunction | None
-    rise: Table
-    fall: Table
+    rise: LookupTable
+    fall: LookupTable
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,10 @@ class SlewArc:
     """Output slew and delay tables (ns) of one `timing` group, by edge of the output."""
 
     related_pin: str
-    rise: Table | None
-    fall: Table | None
-    delay_rise: Table | None = None
-    delay_fall: Table | None = None
+    rise: LookupTable | None
+    fall: LookupTable | None
+    delay_rise: LookupTable | None = None
+    delay_fall: LookupTable | None = None
 
 
 @dataclass
@@ -174,77 +171,17 @@ class Library:
         return self.cells[name]
 
 
-@dataclass
-class _Group:
-    kind: str
-    arguments: list[str]
-    attributes: dict[str, Any] = field(default_factory=dict)
-    groups: list[_Group] = field(default_factory=list)
-    complex: list[tuple[str, list[str]]] = field(default_factory=list)
-
-    def all(self, kind: str) -> Iterator[_Group]:
-        return (group for group in self.groups if group.kind == kind)
-
-    def first(self, kind: str) -> _Group | None:
-        return next(self.all(kind), None)
-
-    def argument(self, name: str) -> list[str] | None:
-        return next((values for key, values in self.complex if key == name), None)
-
-
-def _parse_groups(text: str, path: Path) -> _Group:
-    tokens = [token for token in _TOKEN.findall(text) if not token.startswith("/*")]
-    root = _Group("root", [])
-    stack = [root]
-    position, count = 0, len(tokens)
-    while position < count:
-        token = tokens[position]
-        if token == "}":
-            stack.pop()
-            if not stack:
-                break
-            position += 1
-        elif token == ";":
-            position += 1
-        elif position + 1 < count and tokens[position + 1] == ":":
-            end = position + 2
-            while end < count and tokens[end] not in ";}":
-                end += 1
-            stack[-1].attributes[token] = " ".join(tokens[position + 2 : end]).strip('"')
-            position = end
-        elif position + 1 < count and tokens[position + 1] == "(":
-            end = tokens.index(")", position)
-            arguments = [part.strip('"') for part in tokens[position + 2 : end] if part != ","]
-            position = end + 1
-            if position < count and tokens[position] == "{":
-                group = _Group(token, arguments)
-                stack[-1].groups.append(group)
-                stack.append(group)
-                position += 1
-            else:
-                stack[-1].complex.append((token, arguments))
-        else:
-            raise SynthesisError(f"{path.name} is not a Liberty file: unexpected {token[:30]!r}")
-    if len(stack) != 1 or not root.groups or root.groups[0].kind != "library":
-        raise SynthesisError(f"{path.name} is not a complete Liberty file: a group is open or `library` is missing")
-    return root.groups[0]
-
-
-def _numbers(arguments: list[str] | None) -> list[float]:
-    return [float(word) for text in arguments or [] for word in text.replace(",", " ").split()]
-
-
 class _Tables:
     """Table templates of the library: which index is the slew and which the load."""
 
-    def __init__(self, library: _Group) -> None:
+    def __init__(self, library: LibertyGroup) -> None:
         self.variables: dict[str, list[str]] = {"scalar": []}
         for group in library.groups:
             if group.kind in ("lu_table_template", "power_lut_template"):
                 names = [group.attributes.get(f"variable_{i}", "") for i in (1, 2)]
                 self.variables[group.arguments[0]] = [name for name in names if name]
 
-    def read(self, group: _Group | None) -> Table | None:
+    def read(self, group: LibertyGroup | None) -> LookupTable | None:
         if group is None:
             return None
         axes = {"slew": np.zeros(0), "load": np.zeros(0)}
@@ -252,20 +189,22 @@ class _Tables:
         for i, variable in enumerate(self.variables[group.arguments[0]], start=1):
             axis = "load" if "capacitance" in variable else "slew"
             order.append(axis)
-            axes[axis] = np.array(_numbers(group.argument(f"index_{i}")))
-        values = np.array(_numbers(group.argument("values")))
+            axes[axis] = np.array(numbers(group.argument(f"index_{i}")))
+        values = np.array(numbers(group.argument("values")))
         values = values.reshape([len(axes[axis]) for axis in order] or [1])
         if order == ["load", "slew"]:
             values = values.T
-        return Table(axes["slew"], axes["load"], values.reshape(max(1, len(axes["slew"])), max(1, len(axes["load"]))))
+        return LookupTable(
+            axes["slew"], axes["load"], values.reshape(max(1, len(axes["slew"])), max(1, len(axes["load"])))
+        )
 
 
-def _condition(group: _Group, name: str = "when") -> BooleanFunction | None:
+def _condition(group: LibertyGroup, name: str = "when") -> BooleanFunction | None:
     text = group.attributes.get(name)
     return parse_function(text) if text else None
 
 
-def _read_pin(group: _Group, tables: _Tables) -> Pin:
+def _read_pin(group: LibertyGroup, tables: _Tables) -> Pin:
     attributes = group.attributes
     pin = Pin(
         name=group.arguments[0],
@@ -275,7 +214,7 @@ def _read_pin(group: _Group, tables: _Tables) -> Pin:
         function=_condition(group, "function"),
         is_clock=attributes.get("clock") == "true" or attributes.get("clock_gate_clock_pin") == "true",
     )
-    zero = Table(np.zeros(0), np.zeros(0), np.zeros((1, 1)))
+    zero = LookupTable(np.zeros(0), np.zeros(0), np.zeros((1, 1)))
     for power in group.all("internal_power"):
         rise, fall = tables.read(power.first("rise_power")), tables.read(power.first("fall_power"))
         pin.power.append(PowerArc(power.attributes.get("related_pin"), _condition(power), rise or zero, fall or zero))
@@ -287,7 +226,7 @@ def _read_pin(group: _Group, tables: _Tables) -> Pin:
     return pin
 
 
-def _read_cell(group: _Group, tables: _Tables) -> Cell:
+def _read_cell(group: LibertyGroup, tables: _Tables) -> Cell:
     cell = Cell(
         name=group.arguments[0],
         area=float(group.attributes.get("area", 0.0)),
@@ -329,7 +268,7 @@ def read_liberty(path: Path) -> Library:
         text = path.read_text(encoding="latin-1")
     except OSError as error:
         raise SynthesisError(f"cannot read the Liberty file {path}: {error.strerror}") from None
-    library = _parse_groups(text, path)
+    library = parse_groups(text, path)
     for name, expected in _UNITS.items():
         if library.attributes.get(name) != expected:
             raise SynthesisError(f"{path.name} has {name} {library.attributes.get(name)}: only {expected} is supported")

@@ -18,7 +18,8 @@ from fineq_asic.library.pdk import Pdk, find_pdk
 from fineq_asic.mapping.designs import Design
 from fineq_asic.mapping.yosys import map_design
 from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
-from fineq_asic.netlist.netlist import Netlist, write_verilog
+from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.verilog import write_verilog
 from fineq_asic.timing.opensta import (
     WIRE_LOAD,
     Constraints,

@@ -80,35 +80,61 @@ def _separate_outputs(module: Module) -> None:
 def use_inverted_outputs(netlist: Netlist, library: Library) -> None:
     """Take the complement of a register from its own inverted output where an inverter would make it.
 
-    Place-holders of the mapping become that output, or an inverter if the register has none to spare.
+    Place-holders of the mapping become that output, or an inverter if the register has none to spare. An output
+    can be given away once: the first inverter in the module gets it.
     """
     for module in netlist.modules.values():
-        spare: dict[int, tuple[Instance, str]] = {}
-        used = {bit for port in module.ports.values() if port.direction != "input" for bit in port.bits}
-        for instance in module.instances:
-            used.update(*(bits for pin, bits in instance.pins.items() if _reads(instance, pin, library)))
-        for instance in module.instances:
-            cell = library.cells.get(instance.kind)
-            if cell is None or cell.register is None:
-                continue
-            pins = {pin.function.text: pin.name for pin in cell.outputs}
-            both = (cell.register.state, cell.register.inverse)
-            for state, inverse in (both, both[::-1]):
-                net, other = instance.pins.get(pins.get(state, ""), [None])[0], pins.get(inverse)
-                if other is not None and not used.intersection(instance.pins.get(other, [])):
-                    spare[net] = (instance, other)
+        spare = _spare_complements(module, library)
         kept = []
         for instance in module.instances:
-            inverter = instance.kind == INVERTED_OUTPUT or instance.kind.startswith("INV_")
-            output = "Y" if instance.kind == INVERTED_OUTPUT else "ZN"
-            source = spare.pop(instance.pins["A"][0], None) if inverter else None
-            if source is not None:
-                source[0].pins[source[1]] = instance.pins[output]
+            pins = _inverter_pins(instance)
+            complement = spare.pop(instance.pins[pins[0]][0], None) if pins else None
+            if pins and complement is not None:
+                register, output = complement
+                register.pins[output] = instance.pins[pins[1]]
             elif instance.kind == INVERTED_OUTPUT:
                 kept.append(Instance(instance.name, "INV_X1", {"A": instance.pins["A"], "ZN": instance.pins["Y"]}))
             else:
                 kept.append(instance)
         module.instances[:] = kept
+
+
+def _inverter_pins(instance: Instance) -> tuple[str, str] | None:
+    """Input and output of an inverter or of a place-holder of one; None for everything else."""
+    if instance.kind == INVERTED_OUTPUT:
+        return "A", "Y"
+    return ("A", "ZN") if instance.kind.startswith("INV_") else None
+
+
+def _spare_complements(module: Module, library: Library) -> dict[int | str, tuple[Instance, str]]:
+    """Registers with an output that nothing reads, by the net of their other output: the register, and that output."""
+    read = _nets_read(module, library)
+    spare: dict[int | str, tuple[Instance, str]] = {}
+    for instance in module.instances:
+        cell = library.cells.get(instance.kind)
+        if cell is None or cell.register is None:
+            continue
+        pin_of = {pin.function.text: pin.name for pin in cell.outputs if pin.function is not None}
+        state, inverse = pin_of.get(cell.register.state), pin_of.get(cell.register.inverse)
+        for pin, other in ((state, inverse), (inverse, state)):
+            if (
+                pin is not None
+                and pin in instance.pins
+                and other is not None
+                and read.isdisjoint(instance.pins.get(other, []))
+            ):
+                spare[instance.pins[pin][0]] = (instance, other)
+    return spare
+
+
+def _nets_read(module: Module, library: Library) -> set[int | str]:
+    """Nets that go to an output port or into a cell or module."""
+    read: set[int | str] = {bit for port in module.ports.values() if port.direction != "input" for bit in port.bits}
+    for instance in module.instances:
+        for pin, bits in instance.pins.items():
+            if _reads(instance, pin, library):
+                read.update(bits)
+    return read
 
 
 def _reads(instance: Instance, pin: str, library: Library) -> bool:

@@ -28,7 +28,7 @@ def load_event_simulator() -> ctypes.CDLL:
     library = default_cache() / f"event-simulator-{cache_key(__name__, inputs=version)}.so"
     if not library.is_file():
         with replacing(library) as aside:
-            command = [compiler, *FLAGS, "-o", aside, SOURCE]
+            command = [str(word) for word in (compiler, *FLAGS, "-o", aside, SOURCE)]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode:
                 raise SynthesisError(f"the event simulator does not compile: {result.stderr.strip().splitlines()[0]}")

@@ -21,8 +21,9 @@ import numpy as np
 from fineq_asic.activity.netlist_run import Trace
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
-from fineq_asic.library.liberty import Pin
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist
+from fineq_asic.library.boolean import BooleanFunction
+from fineq_asic.library.liberty import Pin, Register
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist
 from fineq_asic.power.event_simulator import load_event_simulator
 from fineq_asic.power.liberty_power import PowerEngine
 from fineq_asic.timing.loads import mean_tables
@@ -60,9 +61,9 @@ class _Logic:
     ) -> None:
         self.engine = engine
         self.outputs: list[np.ndarray] = []
-        self.pins: list[np.ndarray] = []
-        self.rises: list[np.ndarray] = []
-        self.falls: list[np.ndarray] = []
+        self.pins: list[np.ndarray | None] = []  # None: a constant
+        self.rises: list[np.ndarray | None] = []
+        self.falls: list[np.ndarray | None] = []
         self.tables: list[np.ndarray] = []
         arrival = round(constraints.input_delay_ns * _FS)
         self.source_rise = np.full(flat.nets, arrival, dtype=np.int64)
@@ -74,9 +75,9 @@ class _Logic:
                 if not len(members) or pin.function is None:
                     continue
                 if group.cell.register is not None:
-                    self._add_source(group, pin, members)
+                    self._add_source(group, group.cell.register, pin, members)
                 else:
-                    self._add_gates(group, pin, members)
+                    self._add_gates(group, pin, pin.function, members)
 
     def _delays(self, group: CellGroup, pin: Pin, members: np.ndarray, kind: str) -> dict[str, np.ndarray]:
         tables = mean_tables(pin, (kind,))
@@ -84,18 +85,18 @@ class _Logic:
         slew = {name: self.engine.slews[group.nets[name][members]] for name in tables}
         return {name: np.rint(table.lookup(slew[name], load) * _FS).astype(np.int64) for name, table in tables.items()}
 
-    def _add_source(self, group: CellGroup, pin: Pin, members: np.ndarray) -> None:
-        clock = group.cell.register.clock.inputs[0]
+    def _add_source(self, group: CellGroup, register: Register, pin: Pin, members: np.ndarray) -> None:
+        clock = register.clock.inputs[0]
         nets = group.nets[pin.name][members]
         self.source_rise[nets] = self._delays(group, pin, members, "delay_rise")[clock]
         self.source_fall[nets] = self._delays(group, pin, members, "delay_fall")[clock]
 
-    def _add_gates(self, group: CellGroup, pin: Pin, members: np.ndarray) -> None:
-        names = pin.function.inputs
+    def _add_gates(self, group: CellGroup, pin: Pin, function: BooleanFunction, members: np.ndarray) -> None:
+        names = function.inputs
         rise, fall = (self._delays(group, pin, members, kind) for kind in ("delay_rise", "delay_fall"))
         table = 0
         for index, bits in enumerate(product((0, 1), repeat=len(names))):
-            table |= pin.function.evaluate(dict(zip(reversed(names), bits, strict=True)), 1) << index
+            table |= function.evaluate(dict(zip(reversed(names), bits, strict=True)), 1) << index
         self.outputs.append(group.nets[pin.name][members])
         self.pins.append(np.stack([group.nets[name][members] for name in names], axis=1) if names else None)
         self.rises.append(np.stack([np.maximum(rise[name], 0) for name in names], axis=1) if names else None)

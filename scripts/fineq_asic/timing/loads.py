@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fineq_asic.library.liberty import Pin, Table, WireLoad
-from fineq_asic.netlist.netlist import NO_NET, CellGroup, FlatNetlist, logic_levels
+from fineq_asic.library.liberty import LookupTable, Pin, WireLoad
+from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist, logic_levels
 
 
 def net_loads(flat: FlatNetlist, wire_load: WireLoad, output_load_ff: float) -> np.ndarray:
@@ -46,19 +46,19 @@ def net_slews(flat: FlatNetlist, loads: np.ndarray, input_slew_ns: float) -> np.
     return slews[:-1]
 
 
-def _mean_slew_tables(pin: Pin) -> dict[str, Table]:
+def _mean_slew_tables(pin: Pin) -> dict[str, LookupTable]:
     """One slew table per input: the mean over rise, fall and conditions."""
     return mean_tables(pin, ("rise", "fall"))
 
 
-def mean_tables(pin: Pin, kinds: Sequence[str]) -> dict[str, Table]:
+def mean_tables(pin: Pin, kinds: Sequence[str]) -> dict[str, LookupTable]:
     """One table per input of an output's timing arcs: the mean over conditions and the given `SlewArc` fields."""
-    tables: dict[str, list[Table]] = {}
+    tables: dict[str, list[LookupTable]] = {}
     for arc in pin.slew:
         found = [table for table in (getattr(arc, kind) for kind in kinds) if table is not None]
         tables.setdefault(arc.related_pin, []).extend(found)
     return {
-        name: Table(found[0].slews, found[0].loads, np.mean([table.values for table in found], axis=0))
+        name: LookupTable(found[0].slews, found[0].loads, np.mean([table.values for table in found], axis=0))
         for name, found in tables.items()
         if found
     }

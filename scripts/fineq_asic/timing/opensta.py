@@ -22,7 +22,8 @@ from fineq_asic.clock import CLOCK_NS
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library, read_liberty
 from fineq_asic.library.pdk import Pdk
-from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port, instance_paths
+from fineq_asic.netlist.flat import instance_paths
+from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 
 STA_VARIABLE = "OPENSTA_EXE"
 OPENROAD_VARIABLE = "OPENROAD_EXE"

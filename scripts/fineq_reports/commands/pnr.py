@@ -4,7 +4,7 @@
     fineq pnr --design row-64 --dry-run
 
 Writes layout-<name>.md, .json and .png; scripts, logs, DEF, GDS and SPEF stay in <output>/<name>. A dry run
-needs no OpenROAD: it writes the whole script and checks it against the library.
+needs no OpenROAD: it writes the whole script and has a Tcl interpreter go through it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from fineq_asic.clock import CLOCK_NS
 
 if TYPE_CHECKING:
     from fineq_asic.activity.workload import DataSet
+    from fineq_asic.layout.flow import PreparedLayout
     from fineq_asic.layout.script import LayoutOptions
     from fineq_asic.layout.targets import Target
     from fineq_asic.layout.technology import Technology
     from fineq_asic.mapping.closure import Tools
-    from fineq_reports.layout.flow import Prepared
 
 
 def pnr(
@@ -43,13 +43,14 @@ def pnr(
     import torch
 
     from fineq_asic.activity.workload import default_data
+    from fineq_asic.layout.flow import lay_out, with_utilisation
     from fineq_asic.layout.script import LayoutOptions
     from fineq_asic.layout.targets import TARGETS, find_target
     from fineq_asic.layout.technology import Technology
     from fineq_asic.layout.tool import find_openroad
     from fineq_asic.mapping.closure import find_tools
     from fineq_asic.timing.opensta import Constraints
-    from fineq_reports.layout.flow import lay_out, with_utilisation
+    from fineq_reports.layout.publish import publish_layout
     from fineq_reports.layout.report import read_layout_report, write_summary
 
     torch.set_num_threads(1)
@@ -62,9 +63,10 @@ def pnr(
     data = None if dry_run else default_data(model)
     for name, target in targets.items():
         prepared = _prepare(name, target, tools, technology, options, data, output / name, cache)
-        typer.echo(f"{name}: {len(prepared.block.cells)} cells, script of {prepared.commands} commands checked")
+        typer.echo(f"{name}: {len(prepared.block.cells)} cells, {prepared.checked()}")
         if openroad is not None:
-            lay_out(prepared, technology, tools.library, openroad, output, typer.echo)
+            finished = lay_out(prepared, technology, tools.library, openroad, typer.echo)
+            publish_layout(finished, technology, tools.library, output, typer.echo)
     results = [read_layout_report(output / f"layout-{name}.json") for name in names] if openroad else []
     if len(results) > 1:
         typer.echo(f"wrote {write_summary(results, output)}")
@@ -88,14 +90,14 @@ def _prepare(
     data: DataSet | None,
     work: Path,
     cache: Path | None,
-) -> Prepared:
+) -> PreparedLayout:
     """Netlist, activity and script of one layout."""
     from fineq_asic.flows.synthesis import record
     from fineq_asic.layout.block import find_module, make_block
+    from fineq_asic.layout.flow import prepare
     from fineq_asic.layout.saif import nets_in_core, write_block_saif
     from fineq_asic.mapping.closure import map_and_close
-    from fineq_asic.netlist.netlist import flatten
-    from fineq_reports.layout.flow import prepare
+    from fineq_asic.netlist.flat import flatten
 
     design = target.design()
     mapped = map_and_close(design, tools, options.constraints, work / "netlist", typer.echo, cache)

@@ -6,7 +6,7 @@ from fineq_hw.config import MacConfig
 from fineq_reports.demo.accuracy import SAMPLE_PROMPT, MethodResult
 from fineq_reports.demo.hardware import LayerDemo
 from fineq_reports.demo.page import Plot, Section, Table, bar_plot, stacked_plot
-from fineq_reports.synthesis.report import Run
+from fineq_reports.synthesis.report import SynthesisRun
 
 
 def accuracy_section(model_name: str, text_name: str, results: list[MethodResult]) -> Section:
@@ -111,7 +111,7 @@ def _short(title: str) -> str:
     return title.replace(", ", ",\n")
 
 
-def _stack(run: Run, what: str, scale: float, ylabel: str, caption: str) -> Plot:
+def _stack(run: SynthesisRun, what: str, scale: float, ylabel: str, caption: str) -> Plot:
     """Stacked bars of one figure by block, one bar a design."""
     blocks: list[str] = []
     for result in run.results:
@@ -126,7 +126,7 @@ def _stack(run: Run, what: str, scale: float, ylabel: str, caption: str) -> Plot
     return stacked_plot([_short(r.design.title) for r in run.results], parts, ylabel=ylabel, caption=caption)
 
 
-def synthesis_section(run: Run) -> Section:
+def synthesis_section(run: SynthesisRun) -> Section:
     """Area, timing and power of the small arrays."""
     rows = [
         [

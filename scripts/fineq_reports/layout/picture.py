@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -15,9 +15,10 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.collections import PolyCollection  # noqa: E402
 from matplotlib.patches import Patch, Rectangle  # noqa: E402
 
-from fineq_asic.layout.def_file import Layout  # noqa: E402
-from fineq_asic.layout.lef import Lef  # noqa: E402
+from fineq.common.files import replacing  # noqa: E402
 from fineq_asic.layout.results import CATEGORIES  # noqa: E402
+from fineq_asic.layout.routed import Rectangle as Area  # noqa: E402
+from fineq_asic.layout.routed import RoutedBlock  # noqa: E402
 
 _CELL_COLOURS = dict(
     zip(CATEGORIES, ("#4e79a7", "#a0cbe8", "#f28e2b", "#9c755f", "#e15759", "#59a14f", "#ececec"), strict=True)
@@ -33,12 +34,11 @@ _LAYER_COLOURS = {
 }
 
 
-def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str, str], str], path: Path) -> None:
+def draw_layout(layout: RoutedBlock, title: str, categorise: Callable[[str, str], str], path: Path) -> None:
     """Write the picture as PNG; the same layout gives the same bytes.
 
     Args:
         layout: the routed block.
-        lef: cell sizes.
         title: heading.
         categorise: category of a cell by instance name and kind.
         path: file to write.
@@ -46,7 +46,7 @@ def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str,
     figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.6), dpi=110)
     figure.subplots_adjust(left=0.04, right=0.99, top=0.91, bottom=0.15, wspace=0.1)
     figure.suptitle(title, fontsize=12)
-    keys = (_draw_cells(cells, layout, lef, categorise), _draw_wires(wires, layout))
+    keys = (_draw_cells(cells, layout, categorise), _draw_wires(wires, layout))
     for axes, key in zip((cells, wires), keys, strict=True):
         axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.075), ncols=3, fontsize=8, frameon=False)
     for axes in (cells, wires):
@@ -55,42 +55,38 @@ def draw_layout(layout: Layout, lef: Lef, title: str, categorise: Callable[[str,
         axes.set_xlim(layout.die[0] - 1, layout.die[2] + 1)
         axes.set_ylim(layout.die[1] - 1, layout.die[3] + 1)
         axes.set_xlabel("um")
-    part = path.with_suffix(".part.png")
-    figure.savefig(part, metadata={"Software": None})
+    with replacing(path) as part:
+        figure.savefig(part, metadata={"Software": None})
     plt.close(figure)
-    os.replace(part, path)
 
 
-def _extent(layout: Layout) -> tuple[float, float]:
+def _extent(layout: RoutedBlock) -> tuple[float, float]:
     return layout.die[2] - layout.die[0], layout.die[3] - layout.die[1]
 
 
-def _boxes(areas: list[tuple[float, float, float, float]]) -> np.ndarray:
+def _boxes(areas: list[Area]) -> Any:
     """Corners of rectangles, float [rectangles, 4, 2]."""
     x0, y0, x1, y1 = np.asarray(areas, dtype=float).T
     return np.stack([np.stack(pair, axis=1) for pair in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))], axis=1)
 
 
-def _draw_cells(axes: Axes, layout: Layout, lef: Lef, categorise: Callable[[str, str], str]) -> list[Patch]:
-    areas: dict[str, list[tuple[float, float, float, float]]] = {kind: [] for kind in CATEGORIES}
-    for component in layout.components:
-        macro = lef.macros[component.kind]
-        corner = (component.x + macro.width, component.y + macro.height)
-        areas[categorise(component.name, component.kind)].append((component.x, component.y, *corner))
+def _draw_cells(axes: Axes, layout: RoutedBlock, categorise: Callable[[str, str], str]) -> list[Patch]:
+    areas: dict[str, list[Area]] = {kind: [] for kind in CATEGORIES}
+    for cell in layout.cells:
+        areas[categorise(cell.name, cell.kind)].append(cell.area)
     for kind in reversed(CATEGORIES):
         if areas[kind]:
-            edge = {"edgecolors": "white", "linewidths": 0.1}
-            axes.add_collection(PolyCollection(_boxes(areas[kind]), facecolors=_CELL_COLOURS[kind], **edge))
+            boxes, colour = _boxes(areas[kind]), _CELL_COLOURS[kind]
+            axes.add_collection(PolyCollection(boxes, facecolors=colour, edgecolors="white", linewidths=0.1))
     shown = [kind for kind in CATEGORIES if areas[kind]]
     axes.set_title("placement", fontsize=10)
     return [Patch(color=_CELL_COLOURS[kind], label=f"{kind} ({len(areas[kind])})") for kind in shown]
 
 
-def _draw_wires(axes: Axes, layout: Layout) -> list[Patch]:
+def _draw_wires(axes: Axes, layout: RoutedBlock) -> list[Patch]:
     handles = []
     for layer, colour in _LAYER_COLOURS.items():
-        signals = [wire.area for wire in layout.wires if wire.layer == layer and wire.use in ("signal", "clock")]
-        supply = [wire.area for wire in layout.wires if wire.layer == layer and wire.use in ("power", "ground")]
+        signals, supply = layout.signal_wires.get(layer, []), layout.supply_wires.get(layer, [])
         if supply:
             axes.add_collection(PolyCollection(_boxes(supply), facecolors=colour, alpha=0.25, linewidths=0))
         if signals:

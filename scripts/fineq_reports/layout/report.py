@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from fineq.common.files import write_text
 from fineq_asic.layout.results import CATEGORIES, LayoutResult
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file as a whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 def write_layout_report(result: LayoutResult, tools: dict[str, str], notes: Sequence[str], output: Path) -> list[Path]:

@@ -105,7 +105,8 @@ def write_picture(document: dict[str, Any], path: Path) -> None:
         groups["FineQ arrays alone, larger scale"] = arrays
     heights = [_BAR_INCHES * len(designs) + _HEAD_INCHES for designs in groups.values()]
     figure = pyplot.figure(figsize=(17, sum(heights) + _LEGEND_INCHES), layout="constrained")
-    *parts, foot = figure.subfigures(len(groups) + 1, 1, height_ratios=[*heights, _LEGEND_INCHES])
+    ratios = [*heights, _LEGEND_INCHES]
+    *parts, foot = list(figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0])
     for part, (title, designs) in zip(parts, groups.items(), strict=True):
         drawn = panels(document, designs)
         for axis, panel in zip(part.subplots(1, len(drawn), sharey=True), drawn, strict=True):

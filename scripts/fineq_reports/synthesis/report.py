@@ -19,12 +19,12 @@ from fineq_asic.flows.results import (
     POWER_KINDS,
     GlitchShare,
     Result,
-    Run,
+    SynthesisRun,
 )
 from fineq_asic.mapping.designs import BLOCKS
 from fineq_reports.synthesis.picture import read_report, write_picture
 
-__all__ = ["GlitchShare", "Result", "Run", "as_json", "markdown", "redraw", "write_report"]
+__all__ = ["GlitchShare", "Result", "SynthesisRun", "as_json", "markdown", "redraw", "write_report"]
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -32,7 +32,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
-def markdown(run: Run) -> str:
+def markdown(run: SynthesisRun) -> str:
     """The report as Markdown."""
     parts = [
         f"# Synthesis, {run.size}\n",
@@ -61,7 +61,7 @@ def markdown(run: Run) -> str:
     return "\n".join(parts)
 
 
-def _comparison(run: Run) -> str:
+def _comparison(run: SynthesisRun) -> str:
     header = ["design", "area um2", "um2 / PE", "decoders", "slack ns", "max MHz", "power mW", "with glitches"]
     header += ["cycles / vector", "um2 x cycles / MAC", "pJ / MAC", "with glitches"]
     rows = [
@@ -92,7 +92,7 @@ def _comparison(run: Run) -> str:
     )
 
 
-def _bars(run: Run) -> list[str]:
+def _bars(run: SynthesisRun) -> list[str]:
     found = bars(run)
     if not found:
         return []
@@ -102,11 +102,11 @@ def _bars(run: Run) -> list[str]:
     return ["## Bars\n", note, _table(["bar", "limit", "found", "by", "verdict"], rows)]
 
 
-def _other_data(run: Run) -> list[str]:
+def _other_data(run: SynthesisRun) -> list[str]:
     arrays = run.arrays
     if not run.cycles or not arrays:
         return []
-    encodings = sorted({r.design.config.encoding for r in arrays})
+    encodings = sorted({r.encoding for r in arrays})
     cycles = [[data, *(f"{found[e]:.3f}" for e in encodings)] for data, found in run.cycles.items()]
     area = [[data, *(f"{r.area_per_element * run.cycles_of(r, data):.1f}" for r in run.results)] for data in run.cycles]
     return [
@@ -117,7 +117,7 @@ def _other_data(run: Run) -> list[str]:
     ]
 
 
-def _power_kinds(run: Run) -> str:
+def _power_kinds(run: SynthesisRun) -> str:
     rows = []
     for r in run.results:
         for what, power in (("", r.total_power), (", with glitches", r.total_power_with_glitches)):
@@ -125,7 +125,7 @@ def _power_kinds(run: Run) -> str:
     return "## Power by kind, mW\n\n" + _table(["design", *POWER_KINDS], rows)
 
 
-def _glitches(run: Run) -> str:
+def _glitches(run: SynthesisRun) -> str:
     rows = [
         [
             r.design.title,
@@ -143,7 +143,7 @@ def _glitches(run: Run) -> str:
     return text + _table(["design", "transitions", "power", "settled after ns", "cycles played"], rows)
 
 
-def _checks(run: Run) -> str:
+def _checks(run: SynthesisRun) -> str:
     rows = [[r.design.title, str(r.checked), str(r.known) if r.known else "not run"] for r in run.results]
     text = (
         "## Checks of the netlists\n\nResults equal to the integer reference, and results that are known although all "
@@ -152,7 +152,7 @@ def _checks(run: Run) -> str:
     return text + _table(["design", "results checked", "results known"], rows)
 
 
-def _block_table(run: Run, values) -> str:
+def _block_table(run: SynthesisRun, values) -> str:
     columns = [values(result) for result in run.results]
     used = [block for block in BLOCKS if any(block in column for column in columns)]
     rows = [[block] + [column.get(block, "") for column in columns] for block in used]
@@ -177,7 +177,7 @@ def _paper_rows() -> list[list[str]]:
     return rows
 
 
-def _ratios(run: Run, baseline: Result) -> str:
+def _ratios(run: SynthesisRun, baseline: Result) -> str:
     lines = [f"## Against the smallest 3-bit MAC array ({baseline.design.title})\n"]
     rows = []
     for r in run.results:
@@ -199,7 +199,7 @@ def _ratios(run: Run, baseline: Result) -> str:
     return "\n".join([*lines, _table(header, rows)])
 
 
-def as_json(run: Run) -> str:
+def as_json(run: SynthesisRun) -> str:
     """The report as JSON."""
     document = {
         "size": run.size,
@@ -217,7 +217,7 @@ def as_json(run: Run) -> str:
     return json.dumps(document, indent=1) + "\n"
 
 
-def write_report(run: Run, directory: Path) -> list[Path]:
+def write_report(run: SynthesisRun, directory: Path) -> list[Path]:
     """Write `synth-<size>.md`, `.json` and `.png` into a directory; all or nothing per file.
 
     Raises:

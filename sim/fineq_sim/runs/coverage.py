@@ -77,12 +77,8 @@ def add_records(content: str, design: VerilogDesign, into: dict[str, ModuleCover
 
         Args:
             content: text of the file.
-    <<<<<<< HEAD
-            sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
-    =======
-            design: what was simulated; one module a file, and its manifest says what each module is.
-    >>>>>>> bfdbdda (tests: names, manifest, blocks that components declare)
-            into: counts by module name.
+                sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
+                into: counts by module name.
 
         Raises:
             SimulatorError: the file is not coverage data, or has a module that the manifest does not know.

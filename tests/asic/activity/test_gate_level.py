@@ -10,7 +10,7 @@ from fineq_asic.activity.gate_level import ALL_LANES, LANES, GateLevelSimulator,
 from fineq_asic.activity.ternary import Ternary
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import parse_function
-from fineq_asic.netlist.netlist import flatten
+from fineq_asic.netlist.flat import flatten
 
 LATCH = [("DLH_X1", {"G": "clk", "D": "d", "Q": "q"})]
 

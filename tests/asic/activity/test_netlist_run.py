@@ -10,7 +10,8 @@ from fineq_asic.activity.netlist_run import field_bits, run_core, sign_magnitude
 from fineq_asic.activity.workload import gaussian_data, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.designs import designs_of
-from fineq_asic.netlist.netlist import Instance, flatten
+from fineq_asic.netlist.flat import flatten
+from fineq_asic.netlist.netlist import Instance
 from fineq_hw.latencies import result_latency
 
 DESIGNS = {design.top: design for design in designs_of("5x7") if not design.top.startswith("mac8x8")}

@@ -4,7 +4,9 @@ import copy
 
 import pytest
 
-from fineq_asic.equivalence.modules import functional_verilog, pair_names, prove_module, read_status
+from fineq_asic.equivalence.functional import functional_verilog
+from fineq_asic.equivalence.modules import prove_module, read_status
+from fineq_asic.equivalence.sides import pair_names
 from fineq_asic.errors import SynthesisError
 from fineq_asic.netlist.netlist import Instance
 

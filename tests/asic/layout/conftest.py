@@ -4,11 +4,11 @@ import pytest
 from layout_samples import DEF, registered_and
 
 from fineq_asic.layout.block import make_block
-from fineq_asic.layout.def_file import read_def
+from fineq_asic.layout.flow import prepare
+from fineq_asic.layout.routed import read_routed
 from fineq_asic.layout.script import LayoutOptions
 from fineq_asic.layout.technology import Technology
 from fineq_asic.library.pdk import find_pdk
-from fineq_reports.layout.flow import prepare
 
 
 @pytest.fixture(scope="module")
@@ -29,4 +29,4 @@ def prepared(block, technology, tmp_path):
 @pytest.fixture
 def layout(technology, tmp_path):
     (tmp_path / "routed.def").write_text(DEF, encoding="utf-8")
-    return read_def(tmp_path / "routed.def", technology.lef)
+    return read_routed(tmp_path / "routed.def", technology)

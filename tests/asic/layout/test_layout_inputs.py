@@ -9,39 +9,48 @@ from layout_samples import two_rows
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.block import Block, find_module, make_block, module_path, write_flat_verilog
-from fineq_asic.layout.lef import read_lef
+from fineq_asic.layout.lef import read_technology_lef
 from fineq_asic.layout.saif import nets_in_core, write_block_saif
 from fineq_asic.layout.technology import Technology
 from fineq_asic.library.pdk import Pdk
-from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port, flatten
+from fineq_asic.netlist.flat import flatten
+from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 from fineq_hw.export.manifest import Manifest, ModuleEntry
 
 
-def test_lef_has_layers_cells_and_vias(technology):
+def test_lef_has_layers_and_sites(technology):
     lef = technology.lef
     assert [layer.name for layer in lef.routing_layers] == [f"metal{n}" for n in range(1, 11)]
     metal4 = lef.layers["metal4"]
     assert (metal4.direction, metal4.width, metal4.pitch, metal4.spacing) == ("VERTICAL", 0.14, 0.28, 0.14)
     assert lef.layers["via4"].kind == "CUT" and lef.layers["via4"].resistance == 3.0
-    adder = lef.macros["FA_X1"]
-    assert (adder.width, adder.height) == (3.04, 1.4)
-    assert adder.pins["CO"] == "signal" and adder.pins["VDD"] == "power"
     assert lef.sites == {technology.site: (0.19, 1.4)}
-    assert ("via1", (-0.035, -0.035, 0.035, 0.035)) in lef.vias["via1_0"]
 
 
 def test_cell_areas_of_lef_and_liberty_agree(technology, library):
-    for name, macro in technology.lef.macros.items():
-        if name in library.cells:
-            assert macro.width * macro.height == pytest.approx(library.cells[name].area), name
+    sizes = technology.cell_sizes
+    assert sizes["FA_X1"] == (3.04, 1.4)
+    assert library.cells.keys() <= sizes.keys()
+    for name, cell in library.cells.items():
+        width, height = sizes[name]
+        assert width * height == pytest.approx(cell.area), name
 
 
 def test_truncated_lef_is_refused(technology, tmp_path):
-    text = technology.cell_lef.read_text(encoding="utf-8")
+    text = technology.technology_lef.read_text(encoding="utf-8")
     short = tmp_path / "short.lef"
-    short.write_text(text[: text.index("END AND2_X1")], encoding="utf-8")
-    with pytest.raises(SynthesisError, match="short.lef ends inside AND2_X1: the file is cut off"):
-        read_lef(short)
+    short.write_text(text[: text.index("END metal3")], encoding="utf-8")
+    with pytest.raises(SynthesisError, match="short.lef ends inside metal3: the file is cut off"):
+        read_technology_lef(short)
+
+
+def test_truncated_cell_lef_is_refused(technology, tmp_path):
+    for path in (technology.technology_lef, technology.cell_gds):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    text = technology.cell_lef.read_text(encoding="utf-8")
+    (tmp_path / "stdcells.lef").write_text(text[: text.index("END AND2_X1")], encoding="utf-8")
+    with pytest.raises(SynthesisError, match="stdcells.lef does not end with END LIBRARY: the file is cut off"):
+        assert Technology(Pdk(tmp_path, "local directory")).cell_sizes
 
 
 def test_wire_models_by_hand(technology):

@@ -1,15 +1,19 @@
 """The script of a layout and its dry check; options and targets."""
 
+import fnmatch
+import sys
+
 import pytest
 from layout_samples import two_rows
 from ppa_netlists import netlist_of
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.layout import dry_check, script
 from fineq_asic.layout.block import make_block
-from fineq_asic.layout.check import check_script, split_commands
+from fineq_asic.layout.dry_check import check_tcl
+from fineq_asic.layout.flow import prepare, with_utilisation
 from fineq_asic.layout.script import LayoutOptions
 from fineq_asic.layout.targets import TARGETS, find_target
-from fineq_reports.layout.flow import prepare, with_utilisation
 
 
 def test_prepared_script_passes_its_check(prepared):
@@ -27,7 +31,7 @@ def test_block_without_registers_has_no_clock_tree(library, technology, tmp_path
 
 def test_activity_is_read_only_if_there_is_one(block, technology, tmp_path):
     work = tmp_path / "work"
-    with pytest.raises(SynthesisError, match="read_saif: there is no file activity.saif"):
+    with pytest.raises(SynthesisError, match="and: there is no file activity.saif with the activity of somewhere"):
         prepare("and", "and", block, technology, LayoutOptions(), work, "somewhere")
     (work / "activity.saif").write_text("", encoding="utf-8")
     assert "read_saif -scope top" in prepare("and", "and", block, technology, LayoutOptions(), work, "x").script
@@ -47,57 +51,45 @@ def test_many_pins_lower_the_utilisation(library, technology, tmp_path):
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("detailed_rout", "line 2: unknown command 'detailed_rout'"),
-        ("global_placement -densty 0.7", "line 2: global_placement has no option -densty"),
-        ("global_placement -density", "line 2: -density of global_placement needs a value"),
-        ("global_placement -density high", "line 2: -density of global_placement is 'high', not a number"),
-        ("make_tracks metal1", "line 2: make_tracks takes 0 arguments, not 1"),
-        ("add_pdn_stripe -grid g -layer metal11 -width 1", "the LEF has no routing layer 'metal11'"),
-        ("set_routing_layers -signal metal2-via3", "the LEF has no routing layer 'via3'"),
-        ("set_layer_rc -via metal1 -resistance 1", "the LEF has no cut layer 'metal1'"),
-        ("initialize_floorplan -utilization 70 -site core", "the LEF has no site 'core'"),
-        ("filler_placement {FILLCELL_X1 FILLCELL_X3}", "the LEF has no cell 'FILLCELL_X3'"),
-        ("set_dont_use {FOO_*}", "the LEF has no cell 'FOO_*'"),
-        ("repair_tie_fanout LOGIC0_X1/ZN -separation 2", "the LEF has no cell 'LOGIC0_X1' with a pin 'ZN'"),
-        ("read_lef /nowhere/x.lef", "line 2: read_lef: there is no file x.lef"),
-        ("write_def /elsewhere/x.def", "/elsewhere/x.def lies outside the directory of the run"),
-        ("set_propagated_clock [get_clock clk]", "line 2: set_propagated_clock: unknown command 'get_clock'"),
-        ("with_output_to_variable v {report_clock_latency -clock clk}", "report_clock_latency has no option -clock"),
-        ("set_dont_use {A", "line 2: '{A' lacks a closing '}'"),
-        ("puts {a}b", "line 2: 'b' follows a closing '}'"),
-        ("puts a}", "line 2: '}' closes nothing"),
+        ("set_dont_use {A", "missing close-brace"),
+        ("puts {a}b", "Tcl does not take 'puts {a}b': extra characters after close-brace"),
+        ('puts "a', 'missing "'),
+        ("set_propagated_clock [get_clocks clk", "missing close-bracket"),
+        ("set_clock_latency $late", "does not take 'set_clock_latency $late': can't read \"late\": no such variable"),
+        ("set_clock_latency [expr {1 +}]", "missing operand"),
+        ("set_clock_latency [regexp {[0-9} x]", "brackets [] not balanced"),
     ],
 )
-def test_mistakes_in_a_script_are_found(line, text, technology, tmp_path):
+def test_mistakes_in_a_script_are_found(line, text):
     with pytest.raises(SynthesisError) as error:
-        check_script(f"# comment {{\n{line}\nexit\n", technology.lef, tmp_path)
-    assert text in str(error.value)
+        check_tcl(f"# comment {{\n{line}\nexit\n", "layout.tcl")
+    assert str(error.value).startswith("layout.tcl: ") and text in str(error.value)
 
 
-def test_words_of_tcl():
-    text = 'a {b c} [d {e}] "f g" h\\ i; j # k\n# l {\nm {n\no}\np'
-    assert list(split_commands(text)) == [
-        (1, ["a", "{b c}", "[d {e}]", '"f g"', "h\\ i"]),
-        (1, ["j", "#", "k"]),
-        (3, ["m", "{n\no}"]),
-        (5, ["p"]),
-    ]
+def test_commands_are_counted_and_nothing_is_done(tmp_path):
+    assert check_tcl('a {b c} [d {e}] "f g"; j # k\n# l {\nm {n\no}\np\nexit\n', "x") == 6
+    for command in (f"open {tmp_path / 'x'} w", "exec true", f"cd {tmp_path}"):
+        check_tcl(command, "x")  # counted as one that the interpreter does not know
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_tcl_interpreter_reads_the_same_words(prepared):
-    tkinter = pytest.importorskip("tkinter", reason="needs Python's Tcl")
-    tcl = tkinter.Tcl()
-    assert tcl.getboolean(tcl.call("info", "complete", prepared.script))
-    names = {words[0] for _, words in split_commands(prepared.script)}
-    seen = []
-    for name in {*names, "get_clocks", "get_ports"}:
-        if name not in ("expr", "regexp"):
-            tcl.createcommand(name, lambda *words, name=name: seen.append((name, len(words))) or "1.0")
-    tcl.createcommand("with_output_to_variable", lambda variable, _: tcl.setvar(variable, "0.1  0.2 latency") or "")
-    tcl.eval(prepared.script)
-    counts = [(words[0], len(words) - 1) for _, words in split_commands(prepared.script)]
-    ours = [count for count in counts if count[0] not in ("regexp", "with_output_to_variable")]
-    assert [count for count in seen if count[0] not in ("get_clocks", "get_ports")] == ours
+def test_without_tcl_the_script_is_written_and_called_unchecked(block, technology, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tkinter", None)
+    assert dry_check.check_tcl("puts a", "x") is None
+    prepared = prepare("and", "and", block, technology, LayoutOptions(), tmp_path)
+    assert (tmp_path / "layout.tcl").is_file()
+    assert prepared.checked() == "script written but not checked, because this Python comes without Tcl (tkinter)"
+
+
+def test_the_script_names_layers_and_cells_of_the_library(technology):
+    lef, cells, options = technology.lef, technology.cell_sizes, LayoutOptions()
+    layers = [*options.signal_layers, *options.clock_layers, *options.pin_layers[0], *options.pin_layers[1]]
+    assert {lef.layers[layer].kind for layer in layers} == {"ROUTING"}
+    assert technology.site in lef.sites
+    named = {*script.FILLERS, *script.CLOCK_BUFFERS, script.CLOCK_ROOT, *(p.split("/")[0] for p in script.TIE_CELLS)}
+    assert named <= cells.keys()
+    for pattern in script.DONT_USE:
+        assert fnmatch.filter(cells, pattern), pattern
 
 
 def test_utilisation_is_limited():

@@ -5,7 +5,7 @@ import pytest
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import parse_function
-from fineq_asic.library.liberty import Table, read_liberty
+from fineq_asic.library.liberty import LookupTable, read_liberty
 from fineq_asic.library.pdk import find_pdk
 
 
@@ -34,7 +34,7 @@ def test_bad_functions(text):
 
 
 def test_table_is_linear_between_and_beyond_its_points():
-    table = Table(np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.array([[0.0, 10.0], [4.0, 14.0]]))
+    table = LookupTable(np.array([1.0, 2.0]), np.array([10.0, 20.0]), np.array([[0.0, 10.0], [4.0, 14.0]]))
     assert table.lookup(1.0, 10.0) == 0.0
     assert table.lookup(1.5, 15.0) == pytest.approx(7.0)
     assert table.lookup(3.0, 10.0) == pytest.approx(8.0)

@@ -13,7 +13,8 @@ from fineq_asic.mapping.blocks import OTHER_ROWS, attribute_blocks
 from fineq_asic.mapping.designs import designs_of, sizes
 from fineq_asic.mapping.yosys import instance_path, map_design
 from fineq_asic.netlist.fanout import insert_buffers
-from fineq_asic.netlist.netlist import Instance, flatten
+from fineq_asic.netlist.flat import flatten
+from fineq_asic.netlist.netlist import Instance
 from fineq_asic.timing import opensta
 from fineq_asic.timing.opensta import WIRE_LOAD, thin
 from fineq_hw.decode.line_decoder import LineDecoder

@@ -11,7 +11,8 @@ from fineq_asic.library.pdk import find_pdk
 from fineq_asic.mapping import yosys as mapping
 from fineq_asic.mapping.yosys import MappingOptions, map_design
 from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
-from fineq_asic.netlist.netlist import flatten, logic_levels, write_verilog
+from fineq_asic.netlist.flat import flatten, logic_levels
+from fineq_asic.netlist.verilog import write_verilog
 from fineq_asic.timing.loads import net_loads
 from fineq_asic.timing.opensta import (
     WIRE_LOAD,

@@ -7,8 +7,8 @@ from ppa_netlists import netlist_of
 from fineq_asic.activity.gate_level import ALL_LANES, GateLevelSimulator
 from fineq_asic.activity.netlist_run import Trace
 from fineq_asic.errors import SynthesisError
-from fineq_asic.netlist.netlist import flatten
-from fineq_asic.power import glitches
+from fineq_asic.netlist.flat import flatten
+from fineq_asic.power import event_simulator
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import PowerEngine
 from fineq_asic.timing.opensta import WIRE_LOAD, Constraints
@@ -90,6 +90,6 @@ def test_missing_compiler(library, monkeypatch, tmp_path):
     monkeypatch.setenv("FINEQ_SIM_CACHE", str(tmp_path / "cache"))
     broken = tmp_path / "broken.cpp"
     broken.write_text("int main( {")
-    monkeypatch.setattr(glitches, "_SOURCE", broken)
+    monkeypatch.setattr(event_simulator, "SOURCE", broken)
     with pytest.raises(SynthesisError, match="the event simulator does not compile: .*error"):
         play(library, hazard(2), [{"a": 0}, {"a": 1}])

@@ -6,7 +6,7 @@ from ppa_netlists import netlist_of
 
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
-from fineq_asic.netlist.netlist import flatten
+from fineq_asic.netlist.flat import flatten
 from fineq_asic.power.liberty_power import PowerEngine, PowerOptions, total_power
 
 CYCLE = 2.5e-9

@@ -18,7 +18,8 @@ from fineq_asic.flows import power_comparison as power_comparison
 from fineq_asic.flows.power_comparison import Comparison
 from fineq_asic.library.liberty import read_liberty
 from fineq_asic.library.pdk import find_pdk
-from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port, flatten, named_cells
+from fineq_asic.netlist.flat import flatten, named_cells
+from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 from fineq_reports import ppa_run
 
 ROOT = Path(__file__).parents[3]
