@@ -43,6 +43,7 @@ lint: $(READY)  ## style, format, direction of imports, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/lint-imports --no-cache > /dev/null || $(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
 
 verilog: setup  ## write build/verilog: one file a module, linted by Verilator
 	$(FINEQ) verilog --output $(BUILD)/verilog

@@ -180,10 +180,7 @@ def synthesise_size(
         designs = [design for design in designs if design.top in tops]
     tools = find_tools()
     constraints = Constraints(clock_ns)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SynthesisError(f"cannot write to {work}: {error.strerror}") from None
+    work.mkdir(parents=True, exist_ok=True)
     results = []
     for design in designs:
         mapped = map_and_close(design, tools, constraints, work / design.top, progress, cache)

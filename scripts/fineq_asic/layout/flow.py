@@ -86,10 +86,7 @@ def prepare(
     """
     technology.check()
     options = _room_for_pins(block, technology, options)
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SynthesisError(f"cannot write to {work}: {error.strerror}") from None
+    work.mkdir(parents=True, exist_ok=True)
     work = work.resolve()
     if activity and not (work / "activity.saif").is_file():
         raise SynthesisError(f"{name}: there is no file activity.saif with the activity of {activity}")

@@ -75,13 +75,13 @@ def _line_numbers(text: str) -> Iterable[int]:
 def add_records(content: str, design: VerilogDesign, into: dict[str, ModuleCoverage]) -> None:
     """Add the points of one `coverage.dat`.
 
-        Args:
-            content: text of the file.
-                sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
-                into: counts by module name.
+    Args:
+        content: text of the file.
+            sources: Verilog by file name, as in `fineq_sim.runs.runner.VerilogDesign`; one module a file.
+            into: counts by module name.
 
-        Raises:
-            SimulatorError: the file is not coverage data, or has a module that the manifest does not know.
+    Raises:
+        SimulatorError: the file is not coverage data, or has a module that the manifest does not know.
     """
     if not content.startswith("# SystemC::Coverage"):
         raise SimulatorError("coverage.dat does not start as Verilator's coverage data do: was it cut off?")
