@@ -1,11 +1,12 @@
 """The catalog: no named array is left without a machine around it, and no two runs share a name."""
 
+import importlib
+import json
 import re
 
 import pytest
 
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS
-from fineq_sim.benches.machine import driver_bench
 from fineq_sim.runs.catalog import all_runs, select, small_machines
 from fineq_sim.runs.duts import accelerator_design
 
@@ -47,16 +48,19 @@ def test_names_are_unique():
 
 
 def test_a_machine_is_linted_before_it_is_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("fineq_hw.export.verilog.lint", lambda top, files: [f"%Warning: {top}"])
-    monkeypatch.setattr("fineq_hw.export.verilog.convert", lambda tops: ({"dut_accelerator": "module"}, {}))
+    monkeypatch.setattr("fineq_hw.export.lint.lint", lambda top, files: [f"%Warning: {top}"])
+    monkeypatch.setattr("fineq_hw.export.conversion.convert", lambda tops: ({"dut_accelerator": "module"}, None))
     with pytest.raises(ValueError, match="^Verilator complains about the Verilog of dut_accelerator: %Warning: dut_"):
         accelerator_design(ACCELERATORS["accelerator_5x7"], tmp_path, check=True)
     assert not list(tmp_path.rglob("*.json")), "it was kept all the same"
 
 
-def test_chosen_tests_of_the_driver_exist():
+def test_chosen_tests_of_the_driver_exist(monkeypatch):
     """A pattern that meets no test would leave a machine untried."""
-    names = [test.name for test in driver_bench.test_driver.generate_tests()]
-    for run in select("verilator", "driver/around"):
+    runs = select("verilator", "driver/around")
+    monkeypatch.setenv("FINEQ_BENCH", json.dumps(dict(runs[0].parameters)))  # the bench asks for its machine at once
+    bench = importlib.import_module("fineq_sim.benches.machine.driver_bench")
+    names = [test.name for test in bench.test_driver.generate_tests()]
+    for run in runs:
         assert run.tests is not None
         assert len([name for name in names if re.search(run.tests, name)]) == 5
