@@ -159,7 +159,7 @@ def test_missed_clock_is_reported(tmp_path):
         (["--size", "3x3"], "error: unknown size '3x3': choose one of 64x64, 16x16, 5x7"),
         (["--size", "5x7", "--design", "alu"], "error: unknown design 'alu': choose from fineq_5x7_packed"),
         (["--size", "5x7", "--clock-ns", "-1"], "error: the clock period is -1 ns: it must be positive"),
-        (["--size", "5x7", "--output", "/proc/none"], "error: cannot read or write /proc/none/work"),
+        (["--size", "5x7", "--output", "/proc/none"], "error: cannot read or write /proc/none"),
     ],
 )
 def test_bad_arguments(arguments, message, tmp_path):
