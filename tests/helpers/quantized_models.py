@@ -5,6 +5,7 @@ from safetensors.torch import load_file
 from tiny_models import make_model
 from transformers import AutoModelForCausalLM
 
+import fineq.huggingface  # noqa: F401  (lets transformers load what is quantized here)
 from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.source import open_source
