@@ -23,7 +23,7 @@ from torch import Tensor
 from fineq.calibrated.pairs import magnitude_limits, nearest_codes
 from fineq.common.errors import FineqError
 from fineq.format import MAX_MAGNITUDE, PAIR_WEIGHTS, pairs_per_row
-from fineq.quantizer.arithmetic import CLIPPED_SCALES, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 from fineq.quantizer.packed import PackedWeight
 
 CHUNK_WEIGHTS = 1 << 21
@@ -131,7 +131,7 @@ def _float32(scales: Tensor) -> Tensor:
 def _scale_on_diagonal(weight: Tensor, importance: Tensor, base: Tensor, largest: int) -> Tensor:
     """The multiple of `base` up to 1, in the steps of recipe `mse`, with the least weighted error."""
     best, least = base, torch.full_like(base, torch.inf)
-    for numerator in CLIPPED_SCALES:
+    for numerator in SCALE_GRID:
         scales = _float32(base * (numerator / SCALE_GRID_DENOMINATOR))
         _, _, loss = _round_independently(weight, importance, scales, largest)
         best, least = torch.where(loss < least, scales, best), torch.minimum(loss, least)

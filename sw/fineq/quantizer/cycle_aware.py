@@ -24,11 +24,11 @@ from torch import Tensor
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
 from fineq.format.temporal import array_cycles, input_order, vector_cycles
-from fineq.quantizer.arithmetic import CLIPPED_SCALES, SCALE_GRID_DENOMINATOR, in_units
+from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, in_units
 from fineq.quantizer.pairs import choose_codes, kept_codes
 from fineq.quantizer.recipes import Recipe
 
-CYCLE_GRID = (*CLIPPED_SCALES, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
+CYCLE_GRID = (*SCALE_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
 """Scales that the search tries: those that clip, and every step up to absmax / 2, at which no weight is 3."""
 
 

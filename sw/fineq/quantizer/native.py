@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fineq import kernels
-from fineq.quantizer.arithmetic import LOSS_UNIT, SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+from fineq.quantizer.arithmetic import LOSS_UNIT, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 from fineq.quantizer.cycle_aware import allowances, cycle_worth, scale_grid
 from fineq.quantizer.recipes import Recipe
 
@@ -21,7 +21,7 @@ def row_options(recipe: Recipe) -> kernels.RowOptions:
     if recipe.cycle_weight:
         grid = scale_grid(recipe)
     else:
-        grid = SCALE_GRID if recipe.scale == "mse" else ()
+        grid = recipe.search_grid()
     return kernels.RowOptions(
         is_signed=recipe.comparison == "signed",
         is_argmin=recipe.pairs == "argmin",

@@ -30,7 +30,7 @@ from fineq.format import (
     blocks_per_row,
     encode_cluster,
 )
-from fineq.quantizer.arithmetic import LOSS_UNIT, SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+from fineq.quantizer.arithmetic import LOSS_UNIT, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.recipes import Recipe, find_recipe
 
@@ -75,7 +75,7 @@ def quantize_channel(weights: list[np.float32], recipe: Recipe) -> tuple[list[li
     scale = base
     if recipe.scale == "mse":
         least = None
-        for numerator in SCALE_GRID:
+        for numerator in recipe.search_grid():
             if numerator <= SCALE_GRID_DENOMINATOR:
                 candidate = base * f32(numerator / SCALE_GRID_DENOMINATOR)
             else:

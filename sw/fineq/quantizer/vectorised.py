@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fineq import kernels
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_CLUSTERS, bytes_per_row, pack
-from fineq.quantizer.arithmetic import SCALE_GRID, SMALLEST_SCALE, grid_scales, in_units
+from fineq.quantizer.arithmetic import SMALLEST_SCALE, grid_scales, in_units
 from fineq.quantizer.checks import check_finite, check_matrix
 from fineq.quantizer.cycle_aware import cycle_aware_codes
 from fineq.quantizer.native import quantize_rows
@@ -100,7 +100,7 @@ def search_scales(clusters: Tensor, own: Tensor, lone: bool, absmax: Tensor, bas
     """The scale of the grid with the least loss of the whole channel, in units of the weights: [rows]."""
     power = 2 if recipe.loss == "squared" else 1
     best, least = base, None
-    for numerator in SCALE_GRID:
+    for numerator in recipe.search_grid():
         scales = grid_scales(absmax, base, numerator)
         _, losses = pair_codes(clusters / scales[:, None], own, lone, recipe)
         loss = in_units(losses).sum(dim=1) * numerator**power

@@ -12,7 +12,6 @@ from fineq.calibrated import CalibratedRecipe, SolverOptions, TrainingOptions, o
 from fineq.calibrated.layerwise import _retargeted
 from fineq.calibrated.pairs import magnitude_limits, nearest_codes
 from fineq.common.errors import FineqError
-from fineq.quantizer.arithmetic import CLIPPED_SCALES
 
 ALL_CODEWORDS = torch.tensor(
     sorted(
@@ -107,10 +106,7 @@ def test_one_pair_with_full_hessian_is_optimal_for_its_scale():
     torch.testing.assert_close(found, least)
 
 
-def test_without_hessian_and_sweeps_it_is_recipe_mse(monkeypatch):
-    """On the scales that both of them try."""
-    monkeypatch.setattr("fineq.quantizer.native.SCALE_GRID", CLIPPED_SCALES)
-    monkeypatch.setattr("fineq.quantizer.vectorised.SCALE_GRID", CLIPPED_SCALES)
+def test_without_hessian_and_sweeps_it_is_recipe_mse():
     torch.manual_seed(4)
     weight = torch.randn(16, 100)
     packed = solve(weight, None, replace(FULL, hessian="identity", sweeps=0))

@@ -6,7 +6,7 @@ import torch
 
 import fineq
 from fineq import FineqError, PackedWeight, normalised_error, quantize
-from fineq.quantizer.arithmetic import SCALE_GRID, grid_scales
+from fineq.quantizer.arithmetic import grid_scales
 from fineq.quantizer.recipes import RECIPES, Recipe, find_recipe
 
 
@@ -81,21 +81,23 @@ def test_zero_rows_have_scale_one():
     assert normalised_error(torch.zeros(2, 7), packed) == 0.0
 
 
-def test_searched_scale_is_the_best_of_the_grid():
+@pytest.mark.parametrize("recipe", ["mse", "mse-wide"])
+def test_searched_scale_is_the_best_of_the_grid(recipe):
     weight = gaussian(4, 96)
-    packed = quantize(weight, "mse")
+    packed = quantize(weight, recipe)
+    grid = RECIPES[recipe].search_grid()
     absmax = weight.abs().amax(1)
-    scales = {numerator: grid_scales(absmax, absmax / 3, numerator) for numerator in SCALE_GRID}
+    scales = {numerator: grid_scales(absmax, absmax / 3, numerator) for numerator in grid}
     for row in range(4):
         errors = []
-        for numerator in SCALE_GRID:
+        for numerator in grid:
             scale = scales[numerator][row]
             x = weight[row].reshape(-1, 1, 2, 3) / scale
             options = torch.stack([x.round().clamp(-1, 1)] + [x.round().clamp(-3, 3)] * 3)
             for code in (1, 2, 3):
                 options[code, ..., code - 1] = 0
             errors.append(((x - options) ** 2).sum((-1, -2)).amin(0).sum() * scale**2)
-        best = SCALE_GRID[int(torch.stack(errors).argmin())]
+        best = grid[int(torch.stack(errors).argmin())]
         assert packed.scales[row] == scales[best][row]
 
 

@@ -7,7 +7,7 @@ import fineq
 from fineq.quantizer.packed import normalised_error
 from fineq.quantizer.reference import quantize_reference
 
-SEARCHED = ["mse", "paper-mse"]
+SEARCHED = ["mse-wide", "mse-wide,pairs=text"]
 
 
 def rows(levels: list[float], shape: tuple[int, int], seed: int = 0) -> torch.Tensor:
@@ -28,19 +28,19 @@ def test_a_bitnet_checkpoint_survives_bit_for_bit():
     """Ternary matrices with one scale each, stored in bfloat16."""
     for scale in (0.0137, 1.19, 3e-5, 777.0):
         weight = (torch.randint(-1, 2, (60, 200)) * torch.tensor(scale)).to(torch.bfloat16)
-        assert torch.equal(fineq.quantize(weight, "mse").dequantize(torch.bfloat16), weight)
+        assert torch.equal(fineq.quantize(weight, "mse-wide").dequantize(torch.bfloat16), weight)
 
 
 @pytest.mark.parametrize("columns", [64, 2048])
 def test_uniform_rows(columns):
     """Three even levels leave a ninth of the energy of a uniform row."""
     weight = torch.rand((100, columns), generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert normalised_error(weight, fineq.quantize(weight, "mse")) < 0.112
+    assert normalised_error(weight, fineq.quantize(weight, "mse-wide")) < 0.112
 
 
 def test_narrow_gaussian_rows_gain():
     weight = torch.randn((3000, 64), generator=torch.Generator().manual_seed(0))
-    assert normalised_error(weight, fineq.quantize(weight, "mse")) < 0.1172
+    assert normalised_error(weight, fineq.quantize(weight, "mse-wide")) < 0.1172
 
 
 @pytest.mark.parametrize("recipe", SEARCHED)
@@ -59,3 +59,8 @@ def test_three_forms_give_the_same_bytes(recipe, native, monkeypatch):
 def test_recipe_paper_stays():
     weight = rows([-1.0, 0.0, 1.0], (4, 50))
     assert torch.equal(fineq.quantize(weight, "paper").scales, weight.abs().amax(dim=1) / 3)
+
+
+def test_wide_scales_need_a_search():
+    with pytest.raises(fineq.FineqError, match="wide_scales asks for a searched scale without a cycle weight"):
+        fineq.quantize(torch.ones(2, 3), "paper", wide_scales=True)
