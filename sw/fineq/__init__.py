@@ -14,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from fineq.common.errors import FineqError
     from fineq.quantizer.activations import quantize_activations
     from fineq.quantizer.packed import PackedWeight, normalised_error
@@ -60,7 +62,7 @@ def _is_imported_for_itself() -> bool:
     for. A second import does not run it at all: after `import fineq.format` a plain `import fineq` does not
     register, and transformers refuses the checkpoint (docs/models.md).
     """
-    frame = sys._getframe(2)
+    frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
         if str(frame.f_locals.get("name", "")).startswith(f"{__name__}."):
             return False

@@ -18,7 +18,7 @@ from fineq.baselines.pb_llm import PbLlm
 from fineq.baselines.rtn import Rtn
 from fineq.baselines.uniform import Uniform
 
-BASELINES = {
+BASELINES: dict[str, Rtn | Uniform] = {
     "rtn": Rtn(bits=2),
     "uniform": Uniform(bits=2),
     "rtn-3bit": Rtn(bits=3),
@@ -43,11 +43,12 @@ def find_baseline(name: str) -> Rtn | Uniform | CalibratedBaseline | None:
     `rtn-4bit`, `uniform-4bit`, `gptq-4bit`; `owq-3.25bit`: that many nominal bits, at most half a bit of them for
     FP16 columns; `pb-llm-20%`: that share of salient weights.
     """
-    known = {**BASELINES, **CALIBRATED_BASELINES}
+    known: dict[str, Rtn | Uniform | CalibratedBaseline] = {**BASELINES, **CALIBRATED_BASELINES}
     if name in known:
         return known[name]
     if match := re.fullmatch(r"(rtn|uniform|gptq)-(\d+)bit", name):
-        return {"rtn": Rtn, "uniform": Uniform, "gptq": Gptq}[match[1]](bits=int(match[2]))
+        kinds: dict[str, type[Rtn] | type[Uniform] | type[Gptq]] = {"rtn": Rtn, "uniform": Uniform, "gptq": Gptq}
+        return kinds[match[1]](bits=int(match[2]))
     if match := re.fullmatch(r"owq-(\d)\.(\d+)bit", name):
         return Owq(bits=int(match[1]), extra_bits=float(f"0.{match[2]}"))
     if match := re.fullmatch(r"pb-llm-(\d+)%", name):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.baselines.grid import GROUP_SCALE_BITS, ROW_SCALE_BITS, check_bits, min_max_grid, searched_grid
+from fineq.baselines.grid import GROUP_SCALE_BITS, ROW_SCALE_BITS, Grid, check_bits, min_max_grid, searched_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
 from fineq.common.errors import FineqError
 
@@ -65,10 +65,10 @@ class Gptq:
                 weight[:, order], factor, lambda column, number: grids[order[number] // span].nearest(column)
             )
         else:
-            grids = []
+            grids, group = [], self.group
 
             def new_grid(part: Tensor) -> None:
-                start = len(grids) * self.group
+                start = len(grids) * group
                 grids.append(self._grid(part, hessian.diagonal()[start : start + part.shape[1]]))
 
             result = feed_back(
@@ -78,7 +78,7 @@ class Gptq:
         bits = self.bits + len(grids) * (scale_bits + self.bits) / columns
         return result[:, order.argsort()].to(torch.float32), bits
 
-    def _grid(self, weight: Tensor, importance: Tensor):
+    def _grid(self, weight: Tensor, importance: Tensor) -> Grid:
         scale_bits = GROUP_SCALE_BITS if self.group else ROW_SCALE_BITS
         if self.search:
             return searched_grid(weight, self.bits, scale_bits, importance)

@@ -59,16 +59,18 @@ def searched_grid(
     weight: Tensor, bits: int, scale_bits: int = ROW_SCALE_BITS, importance: Tensor | None = None
 ) -> Grid:
     """The shrunk `min_max_grid` of each row with the least squared error, columns weighted by `importance`."""
-    best, least = None, None
+    chosen: tuple[Grid, Tensor] | None = None
     for numerator in range(SHRINK_STEPS, SHRINK_STEPS // 5 - 1, -1):
         grid = min_max_grid(weight, bits, scale_bits, numerator / SHRINK_STEPS)
         loss = (weight - grid.nearest(weight)).square()
         loss = (loss if importance is None else loss * importance).sum(dim=1, keepdim=True)
-        if best is None:
-            best, least = grid, loss
+        if chosen is None:
+            chosen = grid, loss
         else:
+            best, least = chosen
             better = loss < least
             scale, zero = (torch.where(better, new, old) for new, old in
                            ((grid.scale, best.scale), (grid.zero, best.zero)))  # fmt: skip
-            best, least = Grid(scale, zero, grid.levels), torch.minimum(least, loss)
-    return best
+            chosen = Grid(scale, zero, grid.levels), torch.minimum(least, loss)
+    assert chosen is not None  # there are several steps
+    return chosen[0]

@@ -32,8 +32,13 @@ BLOCK_COLUMNS = 128
 class CalibratedBaseline(Protocol):
     """A baseline that looks at a layer's inputs."""
 
-    title: str
-    nominal_bits: float
+    @property
+    def title(self) -> str:
+        """What reports call it."""
+
+    @property
+    def nominal_bits(self) -> float:
+        """The paper's 'Avg. Bits': scales and padding not counted."""
 
     def quantize(self, weight: Tensor, hessian: Tensor | None, name: str = "weight") -> tuple[Tensor, float]:
         """Dequantized weight in float32 and true bits per weight, for float [out, in] and H [in, in] or None."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fineq.baselines.grid import GROUP_SCALE_BITS, check_bits, searched_grid
+from fineq.baselines.grid import GROUP_SCALE_BITS, Grid, check_bits, searched_grid
 from fineq.baselines.hessian import feed_back, inverse_factor, prepare
 from fineq.common.errors import FineqError
 
@@ -69,7 +69,7 @@ class Owq:
         is_rounded[sensitive] = False
         order = torch.cat([is_rounded.nonzero()[:, 0], sensitive])
         importance = importance[order]
-        grids = []
+        grids: list[Grid] = []
 
         def new_grid(part: Tensor) -> None:
             start = len(grids) * self.group

@@ -76,10 +76,10 @@ class BlockRunner:
 
         def note(number: int) -> Callable:
             def hook(module: nn.Module, arguments: tuple, keywords: dict) -> None:
-                arguments, keywords = list(arguments), dict(keywords)
-                states = arguments.pop(0) if arguments else keywords.pop("hidden_states")
+                positional, named = list(arguments), dict(keywords)
+                states = positional.pop(0) if positional else named.pop("hidden_states")
                 if others[number] is None:
-                    others[number] = (tuple(arguments), keywords)
+                    others[number] = (tuple(positional), named)
                 if number == 0:
                     hidden.append(states.detach())
                     if len(hidden) > 1:

@@ -52,19 +52,22 @@ def quantize_layers(
         original = copy.deepcopy(block) if targets or steps else None
         for group in runner.groups(number, hidden):
             hessians = runner.hessians(number, group, hidden)
-            crossed = _cross_moments(runner, number, group, original, exact, hidden) if targets else {}
+            crossed: dict[str, Tensor] = {}
+            if targets and original is not None:
+                crossed = _cross_moments(runner, number, group, original, exact, hidden)
             for name in group:
-                weight = get_weight(runner.model, name)
+                weight, hessian = get_weight(runner.model, name), hessians[name]
                 check_finite(weight, name)
                 if name in crossed:
-                    weight = _retargeted(weight, hessians[name], crossed[name], options.damping)
-                packed[name] = solve(weight, hessians[name], options, recipe)
+                    assert hessian is not None  # only experts can see no token
+                    weight = _retargeted(weight, hessian, crossed[name], options.damping)
+                packed[name] = solve(weight, hessian, options, recipe)
                 set_weight(runner.model, name, packed[name].dequantize())
                 if progress:
                     progress("layers", len(packed), total)
         if original is not None:
             exact = runner.run_all(number, exact, original)
-        if steps:
+        if block_training is not None and steps:
             own = {name: packed[name] for name in runner.linears(number)}
             report = partial(_in_all, progress, "block training", number, len(runner.blocks)) if progress else None
             trained, others = reconstruct_block(runner, number, own, hidden, exact, block_training, report)
@@ -93,7 +96,7 @@ def _cross_moments(
         inputs.append(arguments[0].detach().flatten(0, -2).to(torch.float32))
 
     handles = [block.get_submodule(path).register_forward_pre_hook(note) for block in (original, runner.blocks[number])]
-    total = 0
+    total = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
         for exact_part, part in zip(runner.batches(exact), runner.batches(hidden), strict=True):
             inputs.clear()

@@ -79,7 +79,7 @@ class TrainableWeights:
 
     def tensors(self) -> dict[str, Tensor]:
         """Parameters of the model by name, as the format would hold them, differentiable."""
-        places: dict[str, list[tuple[int, Tensor]]] = {}
+        places: dict[str, list[tuple[int | None, Tensor]]] = {}
         for name, latent in self.latent.items():
             place = find_weight(self.model, name)
             value = fake_quantize(latent, self.scale(name), self.first_scale[name])

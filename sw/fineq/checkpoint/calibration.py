@@ -63,6 +63,7 @@ def prepare(
 
 
 def _matrices(unit: Unit, packed: dict[str, PackedWeight], position: int | None) -> list[PackedWeight]:
+    assert unit.layer is not None and unit.packed is not None
     parameter = unit.layer.parameter
     if unit.layer.kind != "experts":
         return [packed[parameter.removesuffix(".weight")]]

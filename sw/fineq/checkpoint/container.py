@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -195,8 +196,10 @@ def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) != len(pairs):
             seen: set[str] = set()
-            twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-            raise FineqError(f"{where}: the name {twice!r} occurs twice: the file is damaged")
+            for name, _ in pairs:
+                if name in seen:
+                    raise FineqError(f"{where}: the name {name!r} occurs twice: the file is damaged")
+                seen.add(name)
         return result
 
     def constant(value: str) -> float:
@@ -254,7 +257,7 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
-def _read_exactly(file: BinaryIO, target: memoryview, what: str) -> None:
+def _read_exactly(file: FileIO, target: memoryview, what: str) -> None:
     filled = 0
     while filled < len(target):
         count = file.readinto(target[filled:])

@@ -61,9 +61,8 @@ class Measures:
         rows, length = channels.shape
         clusters = -(-length // block_format.CLUSTER_WEIGHTS)
         found = kernels.measure_rows(channels, packed.blocks, packed.scales, row_options(OWN_CODES))
-        if found is None:
-            found = _measure(channels.to(torch.float32), packed, clusters)
-        error, power, outliers, disagreeing = found
+        measured = _measure(channels.to(torch.float32), packed, clusters) if found is None else found
+        error, power, outliers, disagreeing = measured
         self.error += error
         self.power += power
         self.clusters += rows * clusters
@@ -106,6 +105,7 @@ def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Me
 
     A matrix that is stored as [inputs, outputs], or quantized along its columns, is read whole.
     """
+    assert unit.layer is not None and unit.packed is not None
     *stack, rows, inputs = unit.packed.shape
     transposed = unit.layer.transposed
     whole = transposed or recipe.axis == "column"
@@ -132,6 +132,7 @@ def packed_pieces(
     unit: Unit, container: Container, given: list[PackedWeight], measures: Measures
 ) -> Iterator[PackedWeight]:
     """The same for matrices that were quantized beforehand, with the whole model in memory."""
+    assert unit.layer is not None
     weights = container.read(unit.source).view(-1, *container.tensors[unit.source].shape[-2:])
     for weight, packed in zip(weights, given, strict=True):
         measures.add(weight.T if unit.layer.transposed else weight, packed)

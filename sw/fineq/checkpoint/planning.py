@@ -130,10 +130,11 @@ def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, 
 
 def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, Any]) -> None:
     """Raise if a packed tensor would not be found again when the checkpoint is loaded."""
-    quantized = [unit for unit in units if unit.packed]
-    packed = {unit.name: (unit.layer.parameter, list(unit.packed.parts())) for unit in quantized}
-    stacks = {}
-    for unit in quantized:
+    packed, stacks = {}, {}
+    for unit in units:
+        if unit.layer is None or unit.packed is None:
+            continue
+        packed[unit.name] = unit.layer.parameter, list(unit.packed.parts())
         if unit.layer.kind == "experts":
             converter = places[unit.source][1]
             stacks[unit.layer.parameter] = len(converter.source_patterns) if converter else 0

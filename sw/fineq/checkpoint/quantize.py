@@ -139,6 +139,7 @@ def _check_numbers(piece: memoryview, container: Container, name: str) -> None:
 
 def layer_result(unit: Unit, measures: Measures) -> LayerResult:
     """A line of the table; bits per weight from the true sizes, padding and scales included."""
+    assert unit.packed is not None
     channels = unit.packed.blocks_shape
     stored = 8 * channels[-1] + 32
     weights = unit.packed.shape[-1] if unit.packed.axis == "row" else unit.packed.shape[-2]

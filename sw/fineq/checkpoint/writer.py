@@ -86,7 +86,7 @@ class TensorSink:
 
     def write(self, data: memoryview | Tensor) -> None:
         if isinstance(data, Tensor):
-            data = memoryview(data.contiguous().flatten().view(torch.uint8).numpy())
+            data = data.contiguous().flatten().view(torch.uint8).numpy().data
         file = self._shard._file
         file.seek(self._shard._header_bytes + self._entry.start + self._position)
         try:

@@ -62,7 +62,10 @@ def quantize(
         print_sizes(sizes, "would take")
         return
     check_output(output, resume, data_free)
-    prepared = None if data_free else calibrate(source, plan, recipe, calibration)
+    prepared = None
+    if not data_free:
+        assert calibration is not None  # `check_calibrated` asked for it
+        prepared = calibrate(source, plan, recipe, calibration)
     with progress_display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
         try:
             results = quantize_checkpoint(source, output, options, resume, progress, prepared)

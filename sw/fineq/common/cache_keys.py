@@ -186,14 +186,17 @@ def _imported(node: ast.AST, package: str, source: Path) -> Iterator[str]:
             yield _home(base, alias.name, source)
     elif isinstance(node, ast.Call) and _called(node) in ("import_module", "__import__"):
         wanted = node.args[0] if node.args else None
-        if not isinstance(wanted, ast.Constant) or len(node.args) > 1 and wanted.value.startswith("."):
+        name = wanted.value if isinstance(wanted, ast.Constant) else None
+        if not isinstance(name, str) or len(node.args) > 1 and name.startswith("."):
             raise ValueError(f"{source} imports what only a running program knows: {ast.unparse(node)}")
-        yield wanted.value
+        yield name
 
 
 def _called(call: ast.Call) -> str:
     """Last part of the name of the function that is called; empty if it has none."""
-    return getattr(call.func, "attr", None) or getattr(call.func, "id", "")
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
 def _home(base: str, name: str, source: Path) -> str:
@@ -226,8 +229,9 @@ def _constants(tree: ast.Module) -> dict[str, tuple[str, ...]]:
     """Values of CODE_FILES and CODE_PACKAGES."""
     found = {}
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        for target in targets:
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) or node.value is None:
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             if isinstance(target, ast.Name) and target.id in ("CODE_FILES", "CODE_PACKAGES"):
                 found[target.id] = tuple(ast.literal_eval(node.value))
     return found

@@ -161,7 +161,8 @@ def _cluster_numbers(codes: np.ndarray, clusters: int) -> np.ndarray:
     """One number per cluster that stands for its three weights, uint16, shape [rows, clusters]."""
     shifted = (_pad_columns(codes, clusters * CLUSTER_WEIGHTS) + np.int8(MAX_MAGNITUDE)).astype(np.uint16)
     shifted = shifted.reshape(codes.shape[0], clusters, CLUSTER_WEIGHTS)
-    return sum(shifted[:, :, j] * np.uint16(_LEVELS**j) for j in range(CLUSTER_WEIGHTS))
+    digits = (shifted[:, :, j] * np.uint16(_LEVELS**j) for j in range(CLUSTER_WEIGHTS))
+    return sum(digits, np.zeros((), np.uint16))
 
 
 def _join_fields(fields: np.ndarray, bits: int) -> np.ndarray:

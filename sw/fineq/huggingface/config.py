@@ -31,7 +31,7 @@ class FineqConfig(QuantizationConfigMixin):
         quant_method: str = QUANT_METHOD,
         **kwargs: Any,
     ):
-        self.quant_method = QUANT_METHOD
+        self.quant_method = QUANT_METHOD  # type: ignore[assignment]  # transformers lists only its own methods
         self.format_version, self.recipe, self.axis = format_version, recipe, axis
         self.tensors = tensors or {}
 

@@ -91,6 +91,9 @@ class PackedModule(nn.Module):
         markers: shape of the marker.
     """
 
+    fineq_blocks: Tensor
+    fineq_scales: Tensor
+
     def __init__(self, shape: tuple[int, ...], axis: str = "row", markers: tuple[int, ...] = (1,)):
         super().__init__()
         channels, length = shape[-2:] if axis == "row" else shape[:-3:-1]
@@ -113,7 +116,7 @@ class PackedModule(nn.Module):
 
         Parts that were never given memory (offloaded ones) do not count.
         """
-        parts = [part for part in self._buffers.values() if not part.is_meta]
+        parts = [part for part in self._buffers.values() if part is not None and not part.is_meta]
         return not all(getattr(part, LOADED, False) for part in parts)
 
     def unpacked(self) -> Tensor:
@@ -152,7 +155,7 @@ class FineqLinear(PackedModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in_features] to [..., out_features], in the type of x."""
-        y = packed_linear(x, self.fineq_blocks, self.fineq_scales, self.shape, self.axis)
+        y = packed_linear(x, self.fineq_blocks, self.fineq_scales, (self.out_features, self.in_features), self.axis)
         return y if self.bias is None else y + self.bias.to(y.dtype)
 
 

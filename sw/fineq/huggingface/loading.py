@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
@@ -23,9 +24,10 @@ def load_model(path: Path, dtype: torch.dtype = torch.float32) -> PreTrainedMode
     had_progress_bar = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype, local_files_only=True, output_loading_info=True
-        )
+        )  # transformers declares a model alone, and gives a pair when it is asked for the loading info
+        model, info = loaded
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         first_line = str(error).strip().splitlines()[0]
         raise FineqError(f"transformers cannot load {path}: {first_line}") from error

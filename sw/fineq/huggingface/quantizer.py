@@ -79,7 +79,7 @@ class FineqHfQuantizer(HfQuantizer):
         config = json.loads(model.config.to_json_string(use_diff=True))
         return None, file_metadata(checksums, config, len(checksums))
 
-    def _dequantize(self, model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    def _dequantize(self, model: PreTrainedModel, dtype: torch.dtype | None = None) -> PreTrainedModel:
         """`model.dequantize()`: ordinary layers again, with the weights that the packed ones stand for."""
         from fineq.huggingface.swap import unpack_layers
 

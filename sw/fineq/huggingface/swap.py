@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from fineq.checkpoint.fileformat import PackedEntry
 from fineq.checkpoint.layers import PackableWeight, find_layers
@@ -48,12 +48,12 @@ def _swap(model: PreTrainedModel, layer: PackableWeight, entry: PackedEntry) -> 
     rows, inputs = layer.shape[::-1] if layer.transposed else layer.shape
     if entry.shape != (rows, inputs):
         raise FineqError(f"{entry.name} has shape {list(entry.shape)}, the model's layer {[rows, inputs]}")
-    dtype = old.weight.dtype
+    weight = old.get_parameter("weight")
     if layer.kind == "embedding":
-        new: nn.Module = FineqEmbedding(rows, inputs, entry.axis, dtype)
+        new: nn.Module = FineqEmbedding(rows, inputs, entry.axis, weight.dtype)
     else:
-        new = FineqLinear(inputs, rows, getattr(old, "bias", None) is not None, entry.axis, dtype)
-    model.set_submodule(path, new.to(old.weight.device))
+        new = FineqLinear(inputs, rows, getattr(old, "bias", None) is not None, entry.axis, weight.dtype)
+    model.set_submodule(path, new.to(weight.device))
 
 
 def _swap_experts(model: PreTrainedModel, layer: PackableWeight, sources: int) -> None:
@@ -64,24 +64,27 @@ def _swap_experts(model: PreTrainedModel, layer: PackableWeight, sources: int) -
     shape = (experts, inputs, rows) if layer.transposed else (experts, rows, inputs)
     delattr(module, name)
     setattr(module, name, FineqExperts(shape, layer.transposed, sources, old.dtype).to(old.device))
-    module.config._experts_implementation = "eager"  # the others want all experts as one tensor
+    config = cast(PreTrainedConfig, module.config)
+    config._experts_implementation = "eager"  # the others want all experts as one tensor
 
 
-def unpack_layers(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    """The reverse, in place: ordinary layers with dequantized weights. `Conv1D` becomes `nn.Linear`."""
+def unpack_layers(model: PreTrainedModel, dtype: torch.dtype | None) -> None:
+    """The reverse, in place: ordinary layers with dequantized weights (None: float32). `Conv1D` becomes `nn.Linear`."""
     for path, module in list(model.named_modules()):
         if not isinstance(module, PackedModule):
             continue
-        weight = nn.Parameter(module.unpacked().to(dtype), requires_grad=False)
+        weight = nn.Parameter(module.unpacked().to(dtype=dtype), requires_grad=False)
         if isinstance(module, FineqExperts):
             parent, _, name = path.rpartition(".")
             delattr(model.get_submodule(parent), name)
             setattr(model.get_submodule(parent), name, weight)
             continue
         if isinstance(module, FineqEmbedding):
-            new: nn.Module = nn.Embedding(*weight.shape, device="meta")
+            new: nn.Embedding | nn.Linear = nn.Embedding(weight.shape[0], weight.shape[1], device="meta")
         else:
-            new = nn.Linear(*weight.shape[::-1], bias=module.bias is not None, device="meta")
-            new.bias = module.bias
+            assert isinstance(module, FineqLinear)
+            new = nn.Linear(weight.shape[1], weight.shape[0], bias=module.bias is not None, device="meta")
+            if module.bias is not None:
+                new.bias = module.bias
         new.weight = weight
         model.set_submodule(path, new)

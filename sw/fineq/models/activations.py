@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,7 @@ def observe_activations(
 
 def _expert_inputs(module: nn.Module, place: WeightPlace, hidden: Tensor, routed: Tensor) -> Tensor:
     """Inputs of one expert's weight: hidden [tokens, width], routed int64 [tokens, experts per token]."""
+    assert place.expert is not None
     inputs = hidden[(routed == place.expert).any(dim=-1)]
     if place.parameter != "down_proj":
         return inputs
@@ -70,7 +72,8 @@ def _expert_inputs(module: nn.Module, place: WeightPlace, hidden: Tensor, routed
     inner = inputs @ WeightPlace("", module, first, place.expert, place.transposed).view().T
     bias = getattr(module, f"{first}_bias", None)
     inner = inner if bias is None else inner + bias[place.expert]
-    return module._apply_gate(inner) if module.has_gate else module.act_fn(inner)
+    activation = cast(Callable[[Tensor], Tensor], module._apply_gate if module.has_gate else module.act_fn)
+    return activation(inner)
 
 
 def capture_activations(model: PreTrainedModel, token_ids: Tensor, names: Iterable[str]) -> dict[str, Tensor]:

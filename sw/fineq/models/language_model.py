@@ -35,7 +35,7 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 def decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """Path and list of the decoder blocks."""
     for name in BLOCK_LISTS:
-        base = model.base_model
+        base: nn.Module | None = model.base_model
         for part in name.split("."):
             base = getattr(base, part, None)
         if isinstance(base, nn.ModuleList):
@@ -64,7 +64,9 @@ def kept_layers(model: PreTrainedModel) -> dict[str, str]:
     """What looks like a layer of the decoder blocks and stays as it is all the same, by path, and why."""
     prefix, blocks = decoder_blocks(model)
     modules = dict(blocks.named_modules(prefix=prefix))
-    linears = {path: module for path, module in modules.items() if isinstance(module, nn.Linear | Conv1D)}
+    linears: dict[str, nn.Module] = {
+        path: module for path, module in modules.items() if isinstance(module, nn.Linear | Conv1D)
+    }
     stacks = {
         f"{path}.{name}": f"stack of matrices in a layout that FineQ does not know ({type(module).__name__})"
         for path, module in modules.items()
@@ -112,7 +114,7 @@ def find_weight(model: PreTrainedModel, name: str) -> WeightPlace:
     if fused and fused[2] in EXPERT_WEIGHTS:
         module = modules.get(fused[1])
         weight = getattr(module, fused[2], None)
-        if isinstance(weight, nn.Parameter) and weight.ndim == 3 and int(fused[3]) < len(weight):
+        if module is not None and isinstance(weight, nn.Parameter) and weight.ndim == 3 and int(fused[3]) < len(weight):
             path = f"{fused[1]}.{fused[2]}"
             return WeightPlace(path, module, fused[2], int(fused[3]), getattr(module, "is_transposed", False))
     module = modules.get(name)
@@ -154,7 +156,8 @@ def layer_report(name: str, weight: Tensor, dequantized: Tensor, bits: float) ->
     """The report on a layer, from its weight before and after, both [out, in], and its bits per weight."""
     power = weight.double().square().sum().item()
     error = (weight.double() - dequantized.double()).square().sum().item()
-    return LayerReport(name, tuple(weight.shape), bits, error / power if power else float(error > 0))
+    rows, columns = weight.shape
+    return LayerReport(name, (rows, columns), bits, error / power if power else float(error > 0))
 
 
 def fake_quantize_model(

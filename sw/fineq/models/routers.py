@@ -93,7 +93,10 @@ def _gives_factors(linears: dict[str, nn.Module]) -> list[str]:
 
 
 def _outputs(module: nn.Module) -> int:
-    return module.out_features if isinstance(module, nn.Linear) else module.weight.shape[1]  # `Conv1D`
+    if isinstance(module, nn.Linear):
+        return module.out_features
+    weight = module.get_parameter("weight")  # of a `Conv1D`
+    return weight.shape[1]
 
 
 def _choosing(model: PreTrainedModel, names: list[str]) -> set[str]:

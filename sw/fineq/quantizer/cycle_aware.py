@@ -186,14 +186,17 @@ def cycle_aware_codes(
     Scales: `absmax` keeps the base; `mse` tries `CYCLE_GRID` too.
     """
     windows = Windows(clusters, own, lone, base, length, recipe)
-    best = least = states = None
+    chosen: tuple[Tensor, Tensor, Tensor] | None = None
     for numerator in scale_grid(recipe):
         scales = base * torch.full_like(base, numerator / SCALE_GRID_DENOMINATOR)
         cost, found = windows.best(scales, torch.full_like(base, numerator, dtype=torch.int64))
-        if least is None:
-            best, least, states = scales, cost, found
+        if chosen is None:
+            chosen = scales, cost, found
         else:
+            best, least, states = chosen
             is_less = cost < least
             best, least = torch.where(is_less, scales, best), torch.minimum(cost, least)
-            states = torch.where(is_less[:, None], found, states)
+            chosen = best, least, torch.where(is_less[:, None], found, states)
+    assert chosen is not None  # a grid has one scale at least
+    best, _, states = chosen
     return (*windows.codes(best, states), best)

@@ -66,7 +66,8 @@ class PackedWeight:
         """
         by_channel = codes if axis == "row" else codes.T
         blocks = block_format.pack(by_channel.cpu().numpy(), None if index is None else index.cpu().numpy())
-        return cls(torch.from_numpy(blocks), scales.to("cpu", torch.float32), tuple(codes.shape), axis, recipe)
+        rows, columns = codes.shape
+        return cls(torch.from_numpy(blocks), scales.to("cpu", torch.float32), (rows, columns), axis, recipe)
 
     @property
     def _channel_shape(self) -> tuple[int, int]:
@@ -76,8 +77,8 @@ class PackedWeight:
     def codes(self, strict: bool = False) -> Tensor:
         """The integer weights, int8 [rows, K]. strict: see `fineq.format.unpack`."""
         blocks, length = self.blocks.cpu().numpy(), self._channel_shape[1]
-        codes = kernels.unpack(blocks, length, strict)
-        codes = torch.from_numpy(block_format.unpack(blocks, length, strict) if codes is None else codes)
+        found = kernels.unpack(blocks, length, strict)
+        codes = torch.from_numpy(block_format.unpack(blocks, length, strict) if found is None else found)
         return codes if self.axis == "row" else codes.T.contiguous()
 
     def index(self) -> Tensor:

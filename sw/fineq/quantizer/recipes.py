@@ -158,7 +158,7 @@ def _parsed(change: str) -> tuple[str, Any]:
     option, equals, text = change.partition("=")
     if not equals:
         raise FineqError(f"recipe option {change!r} has no value: write {option}=VALUE")
-    kind = type(getattr(RECIPES["paper"], option, ""))
+    kind: type[Any] = type(getattr(RECIPES["paper"], option, ""))
     if kind is bool:
         return option, {"True": True, "False": False}.get(text, text)
     try:

@@ -51,10 +51,11 @@ def quantize_reference(weight: torch.Tensor, recipe: str | Recipe = "paper", **o
             codes, index, scale = quantize_channel([f32(w) for w in channel], recipe)  # 2
             blocks.append(pack_channel(codes, index))
             scales.append(scale)
+    rows, columns = weight.shape
     return PackedWeight(
         torch.tensor(blocks, dtype=torch.uint8),
         torch.tensor(np.array(scales, f32)),
-        tuple(weight.shape),
+        (rows, columns),
         axis=recipe.axis,
         recipe=recipe.name,
     )
@@ -120,7 +121,7 @@ def choose_codes(
 
 
 def pair_loss(pair: list[Cluster], code: int, scale: np.float32, recipe: Recipe) -> np.float32:
-    total = None
+    total: np.float32 | None = None
     for cluster in pair:
         losses = []
         for x, value in zip(*reversed(quantize_cluster(cluster, code, scale)), strict=True):
@@ -128,6 +129,7 @@ def pair_loss(pair: list[Cluster], code: int, scale: np.float32, recipe: Recipe)
             losses.append(error * error if recipe.loss == "squared" else abs(error))
         cluster_loss = (losses[0] + losses[1]) + losses[2]
         total = cluster_loss if total is None else total + cluster_loss
+    assert total is not None  # a pair has one cluster at least
     return total
 
 
@@ -152,7 +154,7 @@ def pack_channel(codes: list[list[int]], index: list[int]) -> list[int]:
     blocks = blocks_per_row(len(codes) * CLUSTER_WEIGHTS)
     codes = codes + [[0] * CLUSTER_WEIGHTS] * (blocks * BLOCK_WEIGHTS // CLUSTER_WEIGHTS - len(codes))
     index = index + [INDEX_ALL_NORMAL] * (blocks * BLOCK_PAIRS - len(index))
-    packed = []
+    packed: list[int] = []
     for block in range(blocks):
         bits = 0
         for pair in range(BLOCK_PAIRS):
@@ -160,6 +162,7 @@ def pack_channel(codes: list[list[int]], index: list[int]) -> list[int]:
         for cluster in range(BLOCK_CLUSTERS):
             number = block * BLOCK_CLUSTERS + cluster
             payload = encode_cluster(index[number // PAIR_CLUSTERS], codes[number])
+            assert payload is not None  # values fit the code that they were rounded for
             bits |= payload << (8 * INDEX_BYTES + cluster * CLUSTER_PAYLOAD_BITS)
         packed.extend(bits.to_bytes(BLOCK_BYTES, "little"))
     return packed

@@ -53,7 +53,7 @@ def quantize(weight: Tensor, recipe: str | Recipe = "paper", name: str = "weight
         quantize_in_chunks(channels, recipe, blocks, scales, name)
     elif bad_row >= 0:
         check_finite(channels[bad_row : bad_row + 1].to(torch.float32), name, bad_row, recipe.axis == "column")
-    return PackedWeight(blocks, scales, tuple(weight.shape), axis=recipe.axis, recipe=recipe.name)
+    return PackedWeight(blocks, scales, (weight.shape[0], weight.shape[1]), axis=recipe.axis, recipe=recipe.name)
 
 
 def quantize_in_chunks(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tensor, name: str) -> None:
