@@ -170,9 +170,9 @@ def table_2(plan: Plan, progress: Progress | None = None) -> Report:
     """Table II: methods by window length; lengths beyond a model's context become its context."""
     cells = []
     for path in plan.models:
-        longest = check_model_directory(path).get("max_position_embeddings") or max(TABLE_2_LENGTHS)
-        lengths = tuple(dict.fromkeys(min(length, longest) for length in plan.sequence_lengths))
-        cells += measure_cells(replace(plan, models=[path], sequence_lengths=lengths), progress)
+        longest: int = check_model_directory(path).get("max_position_embeddings") or max(TABLE_2_LENGTHS)
+        shortened = tuple(dict.fromkeys(min(length or longest, longest) for length in plan.sequence_lengths))
+        cells += measure_cells(replace(plan, models=[path], sequence_lengths=shortened), progress)
     results = Results(cells)
     marked = [f"{length} Wiki" for length in TABLE_2_LENGTHS]
     sections = []
@@ -212,7 +212,7 @@ def figure_1(plan: Plan, progress: Progress | None = None) -> Report:
     """Fig. 1: perplexity by bits on each model, on the first text of the plan."""
     if len(plan.texts) != 1:
         raise FineqError("figure 1 shows one text: give one --text")
-    families = {}
+    families: dict[str, list[str]] = {}
     for family, members in FIGURE_METHODS.items():
         kept = [name for name in members if name in plan.methods]
         families |= {family: kept} if kept else {}

@@ -34,9 +34,14 @@ _PATIENCE = 10_000
 class LayerVectors(Protocol):
     """What `run_layer` needs; `fineq.quantizer.golden_vectors.GoldenVectors` has it."""
 
-    blocks: np.ndarray
-    codes: np.ndarray
-    activations: np.ndarray
+    @property
+    def blocks(self) -> np.ndarray: ...
+
+    @property
+    def codes(self) -> np.ndarray: ...
+
+    @property
+    def activations(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
