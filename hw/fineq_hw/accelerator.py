@@ -122,10 +122,12 @@ class Accelerator(VerilogComponent):
 
     def core(self) -> TemporalCore | MacCore:
         """The array with its control."""
+        assert isinstance(self.config.array, ArrayConfig)  # of the class `ARRAY`
         return TemporalCore(self.config.array)
 
     def progress(self, m: Module, core: TemporalCore, job: data.View, flush: Value) -> tuple[Value, Value]:
         """Whether the array executes a step, and the steps that a vector finished before has saved."""
+        assert isinstance(self.config.array, ArrayConfig)
         m.d.comb += core.early_termination.eq(job.early_termination)
         full = MAX_CYCLES[self.config.array.encoding]
         steps = Signal(range(full + 1))  # of the vector in the array
@@ -211,6 +213,7 @@ class MacAccelerator(Accelerator):
     ARRAY = MacConfig
 
     def core(self) -> MacCore:
+        assert isinstance(self.config.array, MacConfig)
         return MacCore(self.config.array)
 
     def progress(self, m: Module, core: MacCore, job: data.View, flush: Value) -> tuple[Value, Value]:

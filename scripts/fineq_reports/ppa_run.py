@@ -19,6 +19,7 @@ from fineq.cli import commands
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_bytes, write_text
 from fineq.common.markdown import table
+from fineq.models.directory import model_fingerprint
 from fineq.models.locations import MODELS_VARIABLE, further_models, shipped_model_path
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.other_power_tools import find_power_tools
@@ -103,9 +104,9 @@ def versions() -> dict[str, str]:
 
 
 def key(step: Step, tools: dict[str, str]) -> str:
-    """What a step depends on: its command's code, the tools, the models; places on the disk are no part of it."""
+    """What a step depends on: its command's code, the tools, the models by content; no places on the disk."""
     words = [Path(word).name if Path(word).is_absolute() else word for word in step.command]
-    models = [path.name for path in further_models()]
+    models = [[path.name, model_fingerprint(path)] for path in (shipped_model_path(), *further_models())]
     return cache_key(commands()[step.command[0]].module, inputs=[words, tools, models])
 
 

@@ -109,11 +109,11 @@ def document() -> str:
     parts += [_identification(), _COUNTER_HEAD, "\n"]
     rows = [(f"0x{counter_offset(counter.name):03X}", f"`{counter.name}`", counter.text) for counter in COUNTERS]
     parts += [table(("Offset", "Counter", "Meaning"), rows), "\n", _DESCRIPTOR_HEAD, "\n"]
-    rows = []
+    descriptor = []
     for field in DESCRIPTOR_FIELDS:
         word, bit = divmod(field.offset, 32)
-        rows.append((f"0x{4 * word:02X}", _bits(bit, field.width), f"`{field.name}`", field.text))
-    parts += [table(("Offset", "Bits", "Field", "Meaning"), rows), "\n", _ERROR_HEAD, "\n"]
+        descriptor.append((f"0x{4 * word:02X}", _bits(bit, field.width), f"`{field.name}`", field.text))
+    parts += [table(("Offset", "Bits", "Field", "Meaning"), descriptor), "\n", _ERROR_HEAD, "\n"]
     rows = [(f"0x{code.value:02X}", f"`{code.name}`", text) for code, text in ERROR_TEXTS.items()]
     parts.append(table(("Code", "Name", "Meaning"), sorted(rows)))
     return "".join(parts)

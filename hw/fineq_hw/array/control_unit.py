@@ -75,7 +75,7 @@ class ControlUnit(VerilogComponent):
     def elaborate(self, platform) -> Module:
         m = Module()
 
-        class Phase(enum.Enum, shape=1):
+        class Phase(enum.Enum, shape=1):  # type: ignore[call-arg]  # Amaranth reads the shape
             LOAD = 0
             COMPUTE = 1
 

@@ -42,7 +42,7 @@ class MacCore(VerilogComponent):
         array = MacArray(self.config)
         place(m, "array", array)
 
-        class Phase(enum.Enum, shape=2):
+        class Phase(enum.Enum, shape=2):  # type: ignore[call-arg]  # Amaranth reads the shape
             LOAD = 0
             COMPUTE = 1
             DRAIN = 2

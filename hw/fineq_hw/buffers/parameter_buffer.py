@@ -136,7 +136,7 @@ class ParameterBuffer(VerilogComponent):
         walk = TileWalk(config)
         place(m, "walk", walk)
 
-        class What(enum.Enum, shape=1):
+        class What(enum.Enum, shape=1):  # type: ignore[call-arg]  # Amaranth reads the shape
             CHANNELS = 0
             TOKENS = 1
 

@@ -27,7 +27,7 @@ from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 _REGION_NUMBERS = {name: number for number, name in enumerate(REGIONS)}
 
 
-class _State(enum.Enum, shape=4):
+class _State(enum.Enum, shape=4):  # type: ignore[call-arg]  # Amaranth reads the shape
     """Steps of the work on one descriptor. From OPERANDS to REGION once for each region."""
 
     IDLE = 0

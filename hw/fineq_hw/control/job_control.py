@@ -76,7 +76,7 @@ class JobControl(VerilogComponent):
     def elaborate(self, platform) -> Module:
         m = Module()
 
-        class State(enum.Enum, shape=3):
+        class State(enum.Enum, shape=3):  # type: ignore[call-arg]  # Amaranth reads the shape
             IDLE = 0
             NEXT = 1
             WORK = 2

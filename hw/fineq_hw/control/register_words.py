@@ -38,7 +38,7 @@ def readable_words(
         counters: by the number of their low word.
         held_high: what the high word of any counter reads.
     """
-    words = {}
+    words: dict[int, Value] = {}
     for register in REGISTERS.values():
         numbers = word_numbers(register)
         if numbers[0] in counters:

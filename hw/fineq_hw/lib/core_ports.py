@@ -67,7 +67,11 @@ def core_ports(config: ArrayConfig | MacConfig, *, packed: bool = False) -> dict
         config: array of the core.
         packed: weights come packed, as `lines` in place of `weights`.
     """
-    weights = {"lines": lines_payload(config)} if packed else {"weights": weights_payload(config)}
+    if packed:
+        assert isinstance(config, ArrayConfig), "a MAC array takes no packed lines"
+        weights = {"lines": lines_payload(config)}
+    else:
+        weights = {"weights": weights_payload(config)}
     taken = {"activations": activations_payload(config)} | weights | {"partials": sums_layout(config)}
     ports = {name: In(stream.Signature(payload)) for name, payload in taken.items()}
     ports["results"] = Out(stream.Signature(results_payload(config)))

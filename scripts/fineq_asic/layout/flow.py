@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.block import Block, write_flat_verilog
@@ -126,7 +126,7 @@ def lay_out(
     """
     work = prepared.work
     version = openroad_version(openroad)
-    fingerprint = _fingerprint(prepared, version)
+    fingerprint = _fingerprint(prepared, technology, version)
     finished = work / "finished"
     if finished.is_file() and finished.read_text(encoding="utf-8") == fingerprint:
         progress(f"{prepared.name}: nothing has changed since the last run, its routing is kept")
@@ -151,14 +151,12 @@ def lay_out(
     return FinishedLayout(prepared, result, routed, version)
 
 
-def _fingerprint(prepared: PreparedLayout, version: str) -> str:
-    """A digest of everything that decides the result of a run: all input files and the program."""
-    digest = hashlib.sha256(version.encode())
-    digest.update(prepared.script.replace(str(prepared.work), "").encode())
-    for name in ("netlist.v", "constraints.sdc", "activity.saif"):
-        file = prepared.work / name
-        digest.update(name.encode() + (file.read_bytes() if file.is_file() else b""))
-    return digest.hexdigest() + "\n"
+def _fingerprint(prepared: PreparedLayout, technology: Technology, version: str) -> str:
+    """A digest of all that decides the result of a run: input files, library, the program, our own code."""
+    script = prepared.script.replace(str(prepared.work), "")
+    files = [prepared.work / name for name in ("netlist.v", "constraints.sdc", "activity.saif")]
+    inputs = [version, script, technology.checksums()]
+    return cache_key(__name__, inputs=inputs, files=[file for file in files if file.is_file()]) + "\n"
 
 
 def with_utilisation(options: LayoutOptions, utilisation: float) -> LayoutOptions:

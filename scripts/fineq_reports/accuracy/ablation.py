@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -22,7 +23,7 @@ from fineq.huggingface.loading import load_model, load_tokenizer
 CALIBRATED = RECIPES["calibrated"]
 
 
-def _step(hessian: str = "full", targets: bool = False, **solver: object) -> CalibratedRecipe:
+def _step(hessian: str = "full", targets: bool = False, **solver: Any) -> CalibratedRecipe:
     return replace(CALIBRATED, solver=replace(CALIBRATED.solver, hessian=hessian, **solver), targets=targets)
 
 

@@ -87,7 +87,7 @@ def measure_cells(plan: Plan, progress: Progress | None = None) -> list[Cell]:
                 if records[place] is None:
                     result = measure(subject, text, length, max_windows=plan.max_windows)
                     records[place] = _write(files[place], result)
-        cells += [_cell(method, record) for record in records]
+        cells += [_cell(method, record) for record in records if record is not None]
     if progress:
         progress("done", total, total)
     return cells

@@ -114,10 +114,10 @@ class Counter:
         return values
 
     def point(self, data: str, recipe: Recipe | str, perplexity: float | None = None) -> Point:
-        aware = isinstance(recipe, Recipe) and recipe.cycle_weight > 0
+        aware = recipe if isinstance(recipe, Recipe) and recipe.cycle_weight > 0 else None
         return Point(
             data, recipe.name.split(",")[0] if isinstance(recipe, Recipe) else recipe,
-            recipe.encoding if aware else "", recipe.cycle_weight if aware else 0.0,
+            aware.encoding if aware else "", aware.cycle_weight if aware else 0.0,
             self.error / self.power, {e: total / self.vectors for e, total in self.cycles.items()},
             self.threes / self.weights, perplexity,
         )  # fmt: skip

@@ -64,10 +64,10 @@ def rule_statistics(model: PreTrainedModel, recipe: Recipe) -> tuple[float, floa
         length = weight.shape[1]
         own = own_codes(split_clusters(weight), recipe)
         in_order = own.permute(1, 2, 0).flatten(1)[:, : length // CLUSTER_WEIGHTS]
-        flagged += (in_order != 0).sum().item()
+        flagged += int((in_order != 0).sum())
         clusters += in_order.numel()
         whole = own[:, :, : length // PAIR_WEIGHTS]
-        differing += (whole[0] != whole[1]).sum().item()
+        differing += int((whole[0] != whole[1]).sum())
         pairs += whole[0].numel()
     return flagged / max(1, clusters), differing / max(1, pairs)
 
@@ -142,8 +142,8 @@ def _rule_section(models: dict[str, PreTrainedModel]) -> Section:
                 row += [f"{100 * share:.1f}%" for share in rule_statistics(model, recipe)]
             rows.append(row)
     header = ["axis, comparison, threshold"]
-    for model in models:
-        header += [f"{model}, clusters with outliers", "pairs that disagree"]
+    for name in models:
+        header += [f"{name}, clusters with outliers", "pairs that disagree"]
     return Section("What the rule says about the weights", header, rows)
 
 

@@ -35,11 +35,12 @@ FIGURE_METHODS = {
 TABLE_2_LENGTHS = (32, 256, 1024)
 PAPER_NOTE = "Columns marked as the paper's are ratios of the paper's own figures to its FP16, on LLaMA-2 models."
 RATIO = "ratio"
+CODE_FILES = ("paper_accuracy.json",)
 
 
 @cache
 def paper_figures() -> dict[str, Any]:
-    """The paper's own Tables I and II (data/paper_accuracy.json)."""
+    """The paper's own Tables I and II (paper_accuracy.json)."""
     return json.loads((Path(__file__).with_name("paper_accuracy.json")).read_text(encoding="utf-8"))
 
 
@@ -170,9 +171,9 @@ def table_2(plan: Plan, progress: Progress | None = None) -> Report:
     """Table II: methods by window length; lengths beyond a model's context become its context."""
     cells = []
     for path in plan.models:
-        longest = check_model_directory(path).get("max_position_embeddings") or max(TABLE_2_LENGTHS)
-        lengths = tuple(dict.fromkeys(min(length, longest) for length in plan.sequence_lengths))
-        cells += measure_cells(replace(plan, models=[path], sequence_lengths=lengths), progress)
+        longest: int = check_model_directory(path).get("max_position_embeddings") or max(TABLE_2_LENGTHS)
+        shortened = tuple(dict.fromkeys(min(length or longest, longest) for length in plan.sequence_lengths))
+        cells += measure_cells(replace(plan, models=[path], sequence_lengths=shortened), progress)
     results = Results(cells)
     marked = [f"{length} Wiki" for length in TABLE_2_LENGTHS]
     sections = []
@@ -212,7 +213,7 @@ def figure_1(plan: Plan, progress: Progress | None = None) -> Report:
     """Fig. 1: perplexity by bits on each model, on the first text of the plan."""
     if len(plan.texts) != 1:
         raise FineqError("figure 1 shows one text: give one --text")
-    families = {}
+    families: dict[str, list[str]] = {}
     for family, members in FIGURE_METHODS.items():
         kept = [name for name in members if name in plan.methods]
         families |= {family: kept} if kept else {}

@@ -26,7 +26,7 @@ def read_signals(file: Path, names: Sequence[str], clock: str = "clk") -> dict[s
         ValueError: the waveform lacks a signal.
     """
     scopes: list[str] = []
-    identifiers: dict[str, list[str]] = {}
+    identifiers: dict[bytes, list[str]] = {}
     wanted = {*names, clock}
     found: set[str] = set()
     values = dict.fromkeys(wanted, 0)

@@ -85,7 +85,7 @@ def without_kernels(weight: Tensor, rounds: int) -> list[Table]:
     """The same work by the torch path, which also runs on CUDA and where there is no compiler."""
     packed, layer = quantize(weight), packed_layer(weight)
     x = torch.randn(32, weight.shape[1], generator=torch.Generator().manual_seed(1))
-    work = {
+    work: dict[str, Callable[[], object]] = {
         "quantize (paper)": lambda: quantize(weight),
         "unpack to int8": packed.codes,
         "linear, 32 tokens": lambda: layer(x),
@@ -135,7 +135,7 @@ def on_cuda(weight: Tensor, rounds: int) -> Table:
         destination.copy_(on_device)
         torch.cuda.synchronize()
 
-    cases = {
+    cases: dict[str, Callable[[], object]] = {
         "copy on the device": copy,
         "quantize (paper), CUDA": lambda: quantize(on_device),
         "quantize (mse), CUDA": lambda: quantize(on_device, "mse"),
@@ -146,8 +146,8 @@ def on_cuda(weight: Tensor, rounds: int) -> Table:
 def packed_layer(weight: Tensor) -> FineqLinear:
     rows, columns = weight.shape
     packed, layer = quantize(weight), FineqLinear(columns, rows)
-    layer.fineq_blocks.copy_(packed.blocks)
-    layer.fineq_scales.copy_(packed.scales)
+    layer.get_buffer("fineq_blocks").copy_(packed.blocks)
+    layer.get_buffer("fineq_scales").copy_(packed.scales)
     return layer
 
 

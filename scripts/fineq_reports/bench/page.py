@@ -31,10 +31,10 @@ def as_markdown(report: Report) -> str:
         headers = ("Case", "Time, ms", "CPU time, ms", "Weights per second", "Ratio", "CPU ratio", "Bar")
         lines.append(markdown.table(headers, rows, "lrrrrrl").rstrip())
     lines += ["", "## Peak memory", "", "Beyond what the process had before, its result included.", ""]
-    rows = []
+    peaks = []
     for peak in report.peaks:
         measured = "not known" if peak.megabytes is None else f"{peak.megabytes:.1f}"
-        rows.append((peak.step, measured, peak.compared_with, f"{peak.comparison_megabytes:.1f}"))
-    lines.append(markdown.table(("Step", "Peak, MB", "Compared with", "MB"), rows, "lrlr").rstrip())
+        peaks.append((peak.step, measured, peak.compared_with, f"{peak.comparison_megabytes:.1f}"))
+    lines.append(markdown.table(("Step", "Peak, MB", "Compared with", "MB"), peaks, "lrlr").rstrip())
     lines += [f"\n{note}" for note in report.notes]
     return "\n".join(lines) + "\n"

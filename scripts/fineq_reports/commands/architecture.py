@@ -25,6 +25,7 @@ def architecture(
     from fineq_hw.config import ACCELERATORS
     from fineq_hw.export.conversion import convert
     from fineq_reports.architecture import block_diagram, timing_diagram
+    from fineq_sim.benches.machine import timing_bench
     from fineq_sim.runs.duts import accelerator_design
     from fineq_sim.runs.runner import run
     from fineq_sim.runs.simulators import SimulatorError
@@ -39,8 +40,9 @@ def architecture(
     config = ACCELERATORS[timing]
     parameters = {"config": asdict(config), "shape": [TOKENS, CHANNELS, INNER]}
     design = accelerator_design(config)
-    bench = "fineq_sim.benches.machine.timing_bench"
-    result = run("timing", design, bench, "verilator", output / "run", parameters=parameters, waves=True)
+    result = run(
+        "timing", design, timing_bench.__name__, "verilator", output / "run", parameters=parameters, waves=True
+    )
     if not result.passed or not result.waves:
         reasons = [result.error, *(test.failure for test in result.tests)]
         raise SimulatorError(f"the recorded run failed: {next(filter(None, reasons), 'no waveform')}")

@@ -105,6 +105,7 @@ def _prepare(
     block = make_block(mapped.netlist, tools.library, module, options.constraints.clock_port)
     if data is not None:
         run = record(design, flatten(mapped.netlist, tools.library), data)
+        assert run.activity is not None  # it had data
         nets = nets_in_core(block, mapped.netlist, tools.library)
         write_block_saif(block, nets, run.activity, options.constraints.clock_ns, work / "activity.saif")
     return prepare(name, target.title, block, technology, options, work, data.source if data else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -86,11 +87,11 @@ def _continue(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str
         prompt = [tokenizer.bos_token_id, *prompt]
     ids: Tensor = torch.tensor([prompt])
     with torch.no_grad():
-        output = model.generate(
+        output = cast(Any, model).generate(
             ids,
             attention_mask=torch.ones_like(ids),
             max_new_tokens=SAMPLE_TOKENS,
             do_sample=False,
             pad_token_id=tokenizer.eos_token_id,
         )
-    return tokenizer.decode(output[0], skip_special_tokens=True)
+    return cast(str, tokenizer.decode(output[0], skip_special_tokens=True))

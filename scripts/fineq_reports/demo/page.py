@@ -15,6 +15,7 @@ from fineq.common.files import write_text
 from fineq_reports.plotting import ACCENT, QUIET, png_bytes
 
 TEMPLATES = Path(__file__).parent
+CODE_FILES = ("*.j2",)
 
 
 @dataclass(frozen=True)

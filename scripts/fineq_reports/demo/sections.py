@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fineq_hw.config import MacConfig
 from fineq_reports.demo.accuracy import SAMPLE_PROMPT, MethodResult
 from fineq_reports.demo.hardware import LayerDemo
@@ -116,7 +118,7 @@ def _stack(run: SynthesisRun, what: str, scale: float, ylabel: str, caption: str
     blocks: list[str] = []
     for result in run.results:
         blocks += [block for block in getattr(result, what) if block not in blocks]
-    parts = {}
+    parts: dict[str, Sequence[float]] = {}
     for block in blocks:
         values = []
         for result in run.results:

@@ -23,13 +23,14 @@ def _share(part: int, whole: int) -> str:
 
 def _row(title: str, share: Share, phase: Share) -> list[str]:
     """A line of the table of one phase."""
-    counters = share.counters
+    counters, of_phase = share.counters, phase.counters
+    assert counters is not None and of_phase is not None  # layers ran
     steps, saved = counters["multiply_busy"], counters["terminated_cycles"]
     cycles = counters.cycles
     return [
         title,
         f"{cycles:,}" if cycles else _NO_TIME,
-        _share(cycles, phase.counters.cycles) if cycles else _NO_TIME,
+        _share(cycles, of_phase.cycles or 0) if cycles else _NO_TIME,
         _share(steps, cycles) if cycles else _NO_TIME,
         f"{counters['weight_vectors']:,}",
         f"{steps / counters['weight_vectors']:.3f}",
@@ -60,7 +61,7 @@ def phase_tokens(outcome: Outcome, phase: str) -> int:
 def cycles_per_token(outcome: Outcome, phase: str) -> float | None:
     """None: the machine has no time, or the phase did not occur."""
     counters, tokens = outcome.statistics.total(phase).counters, phase_tokens(outcome, phase)
-    return counters.cycles / tokens if tokens and counters.cycles else None
+    return counters.cycles / tokens if tokens and counters and counters.cycles else None
 
 
 def verdict(outcome: Outcome) -> str:
@@ -130,7 +131,8 @@ def as_markdown(outcome: Outcome) -> str:
             f"{per_token:,.0f} cycles a token." if per_token else "This machine has no time: no cycles.",
             table(_HEADERS, [*rows_of_kinds, _row("all", total, total)], "lr").rstrip(),
         ]
-    if outcome.statistics.total().counters.cycles:
+    counters = outcome.statistics.total().counters
+    if counters and counters.cycles:
         parts += ["## Stages", _stages(outcome)]
     return "\n\n".join(parts) + "\n"
 
@@ -142,7 +144,7 @@ def _stages(outcome: Outcome) -> str:
         for phase in PHASES:
             counters = outcome.statistics.total(phase).counters
             for what in ("busy", "stall"):
-                row.append(_share(counters[f"{stage}_{what}"], counters.cycles) if counters else _NO_TIME)
+                row.append(_share(counters[f"{stage}_{what}"], counters.cycles or 0) if counters else _NO_TIME)
         rows.append(row)
     headers = ["stage", *(f"{phase}, {what}" for phase in PHASES for what in ("busy", "stalled"))]
     lead = "Share of the cycles; docs/registers.md says what counts as busy and as stalled."
@@ -182,6 +184,7 @@ def as_dict(outcome: Outcome) -> dict:
             {"phase": phase, "layers": kind, "runs": share.runs, "products": share.products}
             | {"cycle_accurate": share.counters.cycle_accurate, "counters": dict(share.counters.values)}
             for (phase, kind), share in outcome.statistics.shares.items()
+            if share.counters is not None  # a share is made when a layer has run
         ],
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fineq.format.temporal import ENCODINGS
 from fineq_hw.config import ALIGNMENT, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.interface.error_codes import ERROR_TEXTS, ErrorCode
@@ -86,10 +88,14 @@ def discover(port: RegisterPort) -> AcceleratorConfig:
             f"the accelerator has version {version['major']}.{version['minor']}: this driver knows version {VERSION[0]}"
         )
     size, kind, bus, tile = (port.fields(name) for name in ("ARRAY_SIZE", "ARRAY_KIND", "MEMORY_BUS", "TILE"))
-    shape = {"rows": size["rows"], "columns": size["columns"], "accumulator_bits": kind["accumulator_bits"]}
+    shape: dict[str, Any] = {
+        "rows": size["rows"],
+        "columns": size["columns"],
+        "accumulator_bits": kind["accumulator_bits"],
+    }
     try:
         if kind["kind"]:
-            array = MacConfig(**shape, weight_bits=kind["weight_bits"])
+            array: ArrayConfig | MacConfig = MacConfig(**shape, weight_bits=kind["weight_bits"])
         else:
             # Every encoding knows this way of applying the sign; to software it makes no difference.
             array = ArrayConfig(**shape, encoding=ENCODINGS[kind["encoding"]], sign_handling="column")

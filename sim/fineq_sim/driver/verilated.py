@@ -22,6 +22,8 @@ from fineq_sim.runs.duts import accelerator_design
 from fineq_sim.runs.simulators import SimulatorError
 from fineq_sim.runs.verilated_program import build_program
 
+CODE_FILES = ("harness.cpp",)
+
 _HARNESS = Path(__file__).with_name("harness.cpp")
 
 

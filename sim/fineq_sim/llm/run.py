@@ -99,6 +99,7 @@ def with_packed_layers(model: PreTrainedModel, layers: Sequence[QuantizedLayer])
         module = FineqLinear(inner, rows, layer.bias is not None)
         module.fineq_blocks, module.fineq_scales = layer.packed.blocks, layer.packed.scales
         if layer.bias is not None:
+            assert module.bias is not None
             module.bias.data = torch.from_numpy(layer.bias)
         model.set_submodule(layer.name, module)
     return model
@@ -161,8 +162,8 @@ def run(
         settings,
         config,
         path.resolve().name,
-        tokenizer.decode(prompt),
-        tokenizer.decode(generated),
+        _text(tokenizer, prompt),
+        _text(tokenizer, generated),
         tuple(prompt),
         tuple(generated),
         executor.statistics,
@@ -172,8 +173,14 @@ def run(
         image_bytes,
         same,
         agreeing,
-        tokenizer.decode(packed),
+        _text(tokenizer, packed),
     )
+
+
+def _text(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    text = tokenizer.decode(ids)
+    assert isinstance(text, str)  # a list is the text of a batch
+    return text
 
 
 def _generate(

@@ -100,8 +100,7 @@ def layer_cycles(
     if codes.ndim != 2 or not codes.size:
         raise ValueError(f"codes have shape {list(codes.shape)}: they must be [outputs, inputs], not empty")
     channels, inner = codes.shape
-    mac = isinstance(config, MacConfig)
-    if mac:
+    if isinstance(config, MacConfig):
         steps = [[1] * channels] * inner_tiles(inner, config)
     else:
         if np.abs(codes.astype(np.int16)).max() > MAX_MAGNITUDE:

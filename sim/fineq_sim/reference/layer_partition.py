@@ -69,7 +69,7 @@ def weight_lines(blocks: np.ndarray, inner_dimension: int, config: ArrayConfig) 
         config: the array.
     """
     count = -(-inner_tiles(inner_dimension, config) // config.line_slices)
-    lines = np.zeros((len(blocks), count * config.line_bytes), dtype=np.uint8)
+    lines: np.ndarray = np.zeros((len(blocks), count * config.line_bytes), dtype=np.uint8)
     lines[:, : blocks.shape[1]] = blocks
     lines = lines.reshape(len(blocks), count, config.line_bytes)
     places = row_places(inner_dimension, config.columns, config.encoding)

@@ -11,7 +11,7 @@ import numpy as np
 
 import fineq.format as block_format
 from fineq.format.temporal import input_order
-from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
+from fineq_hw.config import AcceleratorConfig, ArrayConfig, MacConfig, aligned
 from fineq_hw.interface.descriptors import inner_tiles
 from fineq_hw.interface.records import CHANNEL_PARAMETERS, TOKEN_PARAMETERS, Record, record_bytes
 from fineq_sim.reference import layer_partition
@@ -68,6 +68,7 @@ def activation_image(config: AcceleratorConfig, activations: np.ndarray) -> np.n
     if _line_order(config) is None:
         padded[:, :inner] = activations
     else:
+        assert isinstance(config.array, ArrayConfig), "a MAC array takes its inputs in order"
         order = input_order(inner, columns, config.array.encoding).reshape(-1)
         padded[:, order >= 0] = activations[:, order[order >= 0]]
     image = np.zeros((tokens, tiles, config.activation_tile_bytes), dtype=np.int8)
@@ -101,6 +102,7 @@ def weight_lines(config: AcceleratorConfig, weights: np.ndarray, inner: int) -> 
 
 def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:
     array, (channels, inner) = config.array, codes.shape
+    assert isinstance(array, MacConfig)
     tiles = inner_tiles(inner, config)
     padded = np.zeros((channels, tiles * array.columns), dtype=np.int16)
     padded[:, :inner] = codes

@@ -47,6 +47,7 @@ class Payloads:
 
     @property
     def slice_bits(self) -> int:
+        assert isinstance(self.config, ArrayConfig), "a MAC array has no lines"
         return (self.config.line_slices - 1).bit_length()
 
     def activations(self, row: Sequence[int], last: bool) -> int:
@@ -64,6 +65,7 @@ class Payloads:
 
     def line(self, packed: bytes, slice_number: int, accumulate: bool, last: bool) -> int:
         """One weight-buffer line (a short one is padded with zero bytes) and the slice of it to use."""
+        assert isinstance(self.config, ArrayConfig), "a MAC array has no lines"
         return join(
             [
                 (int.from_bytes(packed, "little"), 8 * self.config.line_bytes),

@@ -101,9 +101,11 @@ def _component(
     kind: str, config: str | ArrayConfig | MacConfig | AcceleratorConfig, bench: str | None = None, **options
 ) -> BenchRun:
     """A run on a component; the testbench gets the parameters of the configuration, whatever its name."""
-    label = config if isinstance(config, str) else f"{config.rows}x{config.columns}"
     if isinstance(config, str):
-        config = find_config(config)
+        label, config = config, find_config(config)
+    else:
+        assert not isinstance(config, AcceleratorConfig), "a machine goes by its name"
+        label = f"{config.rows}x{config.columns}"
     if "activation_storage" in options:
         config = replace(config, activation_storage=options.pop("activation_storage"))
     tree = options.pop("adder_tree", None)
@@ -159,6 +161,7 @@ def _changed(kind: str, base: str, **changes) -> BenchRun:
 def _machine(name: str, bench: str, **options) -> BenchRun:
     """A run on a whole accelerator."""
     config = find_config(name)
+    assert isinstance(config, AcceleratorConfig)
     make = partial(accelerator_design, config)
     label = f"{bench.partition('.')[2].removesuffix('_bench')}/{name}"
     return BenchRun(label, bench, make, {"config": asdict(config)}, large=_is_large(config), **options)
@@ -179,7 +182,7 @@ def small_machines() -> dict[str, AcceleratorConfig]:
 
 def _behind_shared_port(name: str) -> BenchRun:
     """A machine that gathers its bursts, behind memories that serve one burst at a time."""
-    config = replace(find_config(name), addresses_ahead=False)
+    config = replace(ACCELERATORS[name], addresses_ahead=False)
     return BenchRun(
         f"driver/{name}_shared_port",
         "machine.shared_port_bench",
@@ -246,7 +249,7 @@ def all_runs() -> list[BenchRun]:
         *(_core("temporal", f"fineq_5x7_{name}", 20, quick=name in ("bitplane", "cluster")) for name in _ENCODED),
         *(_core("packed", f"fineq_16x16_{name}", simulators=_VERILATOR) for name in _ENCODED),
         _core("packed", "fineq_5x7_cluster", simulators=_VERILATOR),
-        _core("temporal", replace(find_config("fineq_5x7"), encoding="bitplane")),
+        _core("temporal", replace(ARRAYS["fineq_5x7"], encoding="bitplane")),
         _core("packed", "fineq_5x7", simulators=_VERILATOR, quick=True),
         _core("packed", "fineq_8x24"),
         _core("packed", _TWO_SLICES),

@@ -133,7 +133,8 @@ def by_component(modules: Mapping[str, ModuleCoverage]) -> dict[str, tuple[int, 
             sum(count > 0 for count in module.branches.values()),
             len(module.branches),
         )
-        table[module.component] = tuple(a + b for a, b in zip(row, counts, strict=True))
+        reached, lines, taken, sides = (a + b for a, b in zip(row, counts, strict=True))
+        table[module.component] = (reached, lines, taken, sides)
     return table
 
 
@@ -145,7 +146,7 @@ def markdown(modules: Mapping[str, ModuleCoverage], command: str) -> str:
     """The report: a table by component, and every gap with its reason."""
     found = by_component(modules)
     total = [sum(column) for column in zip(*found.values(), strict=True)] if found else [0, 0, 0, 0]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for component, counts in (*found.items(), ("**all**", total)):
         reached, count, taken, sides = counts
         of_kind = [module for module in modules.values() if counts is total or module.component == component]

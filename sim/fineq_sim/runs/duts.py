@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
@@ -87,7 +87,7 @@ def component_design(
         from fineq_hw.dma.write_dma import WriteDma
         from fineq_hw.vector.vector_unit import VectorUnit
 
-        components = {
+        components: dict[str, Callable[[Any], Component]] = {
             "line_decoder": LineDecoder,
             "temporal_encoder": lambda config: groups(config)[0].make_encoder(),
             "processing_element": lambda config: ProcessingElement(groups(config)[0]),

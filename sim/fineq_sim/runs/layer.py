@@ -26,6 +26,8 @@ from fineq_sim.runs.duts import component_design
 from fineq_sim.runs.simulators import SimulatorError
 from fineq_sim.runs.verilated_program import build_program
 
+CODE_FILES = ("layer_harness.cpp",)
+
 _HARNESS = Path(__file__).with_name("layer_harness.cpp")
 _PATIENCE = 10_000
 """Cycles without any transfer after which the driver gives up."""
@@ -34,9 +36,14 @@ _PATIENCE = 10_000
 class LayerVectors(Protocol):
     """What `run_layer` needs; `fineq.quantizer.golden_vectors.GoldenVectors` has it."""
 
-    blocks: np.ndarray
-    codes: np.ndarray
-    activations: np.ndarray
+    @property
+    def blocks(self) -> np.ndarray: ...
+
+    @property
+    def codes(self) -> np.ndarray: ...
+
+    @property
+    def activations(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)

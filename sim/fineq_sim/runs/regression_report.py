@@ -58,9 +58,9 @@ def markdown(results: Sequence[RunResult]) -> str:
 
 def print_table(results: Sequence[RunResult], console: Console) -> None:
     shown = Table(title=f"Simulation on {results[0].simulator}")
-    for heading, justify in (("testbench/configuration", "left"), ("tests", "right"), ("build s", "right")):
-        shown.add_column(heading, justify=justify)
-    shown.add_column("run s", justify="right")
+    shown.add_column("testbench/configuration", justify="left")
+    for heading in ("tests", "build s", "run s"):
+        shown.add_column(heading, justify="right")
     shown.add_column("result")
     for result in results:
         shown.add_row(

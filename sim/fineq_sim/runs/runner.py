@@ -218,8 +218,8 @@ def run(
     started = time.monotonic()
     try:
         built = build(design, simulator, waves=waves, coverage=coverage, cache=cache)
-    except SimulatorError as error:
-        return RunResult(name, simulator, seed, time.monotonic() - started, 0.0, (), str(error))
+    except SimulatorError as failure:
+        return RunResult(name, simulator, seed, time.monotonic() - started, 0.0, (), str(failure))
     build_seconds = time.monotonic() - started
 
     results, log = directory / "results.xml", directory / "run.log"

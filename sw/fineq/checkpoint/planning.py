@@ -15,6 +15,9 @@ from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.format import CLUSTER_WEIGHTS
 
+UNTIED = "was one matrix with one that is packed now"
+"""Why the embedding or the output head of a tied model is kept."""
+
 FLOATS = ("F32", "F16", "BF16", "F64")
 
 
@@ -104,7 +107,9 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
         "axis": axis,
         "tensors": packed,
     }
-    return CheckpointPlan(units, config, {unit.source: kept[unit.source] for unit in units if not unit.packed})
+    return CheckpointPlan(
+        units, config, {unit.name: kept.get(unit.source, UNTIED) for unit in units if not unit.packed}
+    )
 
 
 def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, axis: str) -> Unit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cocotb
+import numpy as np
 
 from fineq.format import MAGNITUDE_BITS, MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES, array_cycles
@@ -64,7 +65,7 @@ class Model:
         return expected
 
     def cycles(self, inputs: dict[str, int], magnitudes: list[int]) -> int:
-        return int(array_cycles([magnitudes], self.config.encoding, bool(inputs["early_termination"]))[0])
+        return int(array_cycles(np.array([magnitudes]), self.config.encoding, bool(inputs["early_termination"]))[0])
 
     def clock(self, inputs: dict[str, int], outputs: dict[str, int], magnitudes: list[int]) -> None:
         if inputs["results_ready"]:

@@ -157,7 +157,7 @@ async def random_tiles(dut, stall, early, kind):
     """Tiles of any height with random partial sums, every stream with its own random stalls."""
     tb = TB(dut, stall, f"{stall} {early} {kind}", early)
     await tb.begin()
-    expected = []
+    expected: list[tuple[list[int | None], bool]] = []
     left = tb.count
     while left:
         vectors = min(left, tb.source.randint(1, 12))
@@ -238,6 +238,7 @@ async def early_termination_changes_only_the_time(dut, stall):
         steps.append(tb.computing)
         tb.end()
     assert seen[0] == seen[1]
+    assert isinstance(tb.config, ArrayConfig)
     longest = MAX_CYCLES[tb.config.encoding]
     assert steps[1] == tb.count * longest and (steps[0] < steps[1] or longest == 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cocotb
+import numpy as np
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
 from fineq.format.temporal import array_cycles
@@ -61,7 +62,7 @@ class TB(Bench[ArrayConfig]):
     async def vector(self, weights: list[int], early: bool = True, partials: list[int] | None = None) -> list[int]:
         """All steps of a weight vector; where the encoding is defined per weight, the sum is checked in each."""
         encoding = self.config.encoding
-        steps = int(array_cycles([weights], encoding, early)[0])
+        steps = int(array_cycles(np.array([weights]), encoding, early)[0])
         await self.load_weights(weights, steps == 1)
         sent = None if encoding == "cluster" else [step_values(weight, encoding, steps) for weight in weights]
         so_far = [0] * self.config.columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import cocotb
+import numpy as np
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_NORMAL, OUTLIER_BITS
 from fineq.format.temporal import MAX_CYCLES, array_cycles
@@ -77,7 +78,7 @@ class TB(Bench[ArrayConfig]):
     async def send(self, fields: tuple[int, ...], early: bool) -> None:
         weights = [from_sign_magnitude(field, OUTLIER_BITS) for field in fields]
         encoding = self.config.encoding
-        steps = int(array_cycles([weights], encoding, early)[0])
+        steps = int(array_cycles(np.array([weights]), encoding, early)[0])
         await self.load(fields, steps == 1)
         total = [0] * len(weights)
         for step in range(steps):

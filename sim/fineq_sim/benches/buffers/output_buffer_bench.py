@@ -69,6 +69,7 @@ async def accumulates_and_drains(dut, stall):
             if waiting:
                 await waiting
             waiting = cocotb.start_soon(tb.check(tile, sums))
+        assert waiting is not None  # there is a tile
         await waiting
         await tb.end_of_job()
     await tb.finish()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cocotb
 import numpy as np
 
@@ -41,7 +43,7 @@ class TB(BlockBench):
             for token in range(tile.tokens):
                 for first in range(0, tile.channels, lanes):
                     row_last = first + lanes >= tile.channels
-                    fields = {
+                    fields: dict[str, Any] = {
                         "sums": [int(v) for v in rng.integers(-1000, 1000, lanes)],
                         "valid_lanes": min(lanes, tile.channels - first),
                         "group": first // lanes,

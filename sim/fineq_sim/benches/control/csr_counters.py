@@ -103,6 +103,7 @@ async def a_counter_cleared_while_read_is_not_torn(dut):
         later = await second
         earlier = await running
         low = later if lead >= 0 else earlier
+        assert low is not None  # what `read` returns
         high = await tb.read_word(offset + WORD_BYTES)
         assert (high << 32 | low) in (0, count), f"clear {lead} cycles before the read: {high:#x}, {low:#x}"
         seen.add(low)

@@ -149,8 +149,8 @@ async def refuses_every_reserved_bit(dut):
             spoiled = (number | 1 << bit).to_bytes(DESCRIPTOR_BYTES, "little")
             await tb.check(spoiled, good, ErrorCode.RESERVED_BITS)
     for _ in range(100):  # several at once: the first word is told
-        spoiled = number | RESERVED_MASK & sum(1 << source.randrange(8 * DESCRIPTOR_BYTES) for _ in range(12))
-        await tb.check(spoiled.to_bytes(DESCRIPTOR_BYTES, "little"), good)
+        several = number | RESERVED_MASK & sum(1 << source.randrange(8 * DESCRIPTOR_BYTES) for _ in range(12))
+        await tb.check(several.to_bytes(DESCRIPTOR_BYTES, "little"), good)
 
 
 @cocotb.test()

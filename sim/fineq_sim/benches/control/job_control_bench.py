@@ -124,10 +124,10 @@ async def jobs_follow_one_another(dut):
         await tb.step(busy=0)
     await tb.start(0x800)
     tb.offer(0x800)
-    for last in (0, 1):
+    for number in (0, 1):
         await tb.step(job_start=1)
-        tb.offer(0x800 + 128 * last, bool(last))
-        await tb.step(ready=1, job_done=1, chain_done=last)
+        tb.offer(0x800 + 128 * number, last=bool(number))
+        await tb.step(ready=1, job_done=1, chain_done=number)
         tb.offer(0x880, last=True)  # the next one, in the cycle after
     tb.drive(jobs__valid=0)
     await tb.step(busy=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cocotb
 from cocotb.task import bridge
 
+from fineq_hw.config import AcceleratorConfig
 from fineq_sim.bench.testbench import parameters
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
@@ -31,6 +32,8 @@ async def test_late_answers(dut, check):
 
 
 async def run_check(dut, check: str, **memory) -> None:
-    transport = CocotbTransport(dut, find_config(parameters()["config"]), memory_size=MEMORY, **memory)
+    config = find_config(parameters()["config"])
+    assert isinstance(config, AcceleratorConfig)
+    transport = CocotbTransport(dut, config, memory_size=MEMORY, **memory)
     await transport.start()
     await bridge(lambda: CHECKS[check](Accelerator(transport)))()

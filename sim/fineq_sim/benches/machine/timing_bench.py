@@ -6,6 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.task import bridge
 
+from fineq_hw.config import AcceleratorConfig
 from fineq_sim.bench.testbench import parameters
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
@@ -19,6 +20,7 @@ MEMORY = 1 << 18
 @cocotb.test()
 async def test_layer(dut):
     config = find_config(parameters()["config"])
+    assert isinstance(config, AcceleratorConfig)
     tokens, channels, inner = parameters()["shape"]
     transport = CocotbTransport(dut, config, memory_size=MEMORY, stall=0.0)
     await transport.start()
