@@ -24,7 +24,8 @@ def accelerator_blocks(
     clock_ns: Annotated[float, typer.Option(min=0.1, help="clock period in ns")] = CLOCK_NS,
 ) -> None:
     """Area and slack of the blocks around the array."""
-    from fineq_asic.flows.machine_blocks import measure, write_report
+    from fineq_asic.flows.machine_blocks import measure
+    from fineq_reports.machine.blocks_report import write_report
 
     started = time.monotonic()
 

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.machine_blocks import as_markdown, measure, stand_in, write_report
+from fineq_asic.flows.machine_blocks import measure, stand_in
+from fineq_reports.machine.blocks_report import as_markdown, write_report
 
 MACHINE = "accelerator_8x24"
 
