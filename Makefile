@@ -69,7 +69,7 @@ equivalence: setup  ## prove the mapped netlists equal to their RTL, module by m
 ppa: setup  ## every hardware table and plot of docs/results from one run; goes on where a stopped run was
 	$(FINEQ) ppa --output $(BUILD)/ppa --results docs/results
 
-pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64-latch for one (docs/layout.md)
+pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN=row-64-latch for one (docs/flows/layout.md)
 	$(FINEQ) pnr --output $(BUILD)/pnr $(addprefix --design ,$(PNR_DESIGN))
 
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught

@@ -1,4 +1,4 @@
-"""Train the small language model that the package carries (docs/model.md).
+"""Train the small language model that the package carries (docs/quantizer/model.md).
 
 A LLaMA-architecture model with its own byte-level BPE tokenizer, trained from plain text files and written in
 Hugging Face layout: float16 safetensors, config.json, generation_config.json, tokenizer files.

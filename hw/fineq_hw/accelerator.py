@@ -1,4 +1,4 @@
-"""The whole machine: from descriptors in memory to results in memory (paper Fig. 5(a); docs/architecture.md)."""
+"""The whole machine: from descriptors in memory to results there (paper Fig. 5(a); docs/hardware/architecture.md)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Accelerator(VerilogComponent):
     (write engine). All of them walk the same tiles of the job on their own; the streams between them do the rest.
 
     Ports:
-        s_axil_*: AXI4-Lite slave, the registers of docs/registers.md.
+        s_axil_*: AXI4-Lite slave, the registers of docs/hardware/registers.md.
         m_axi_*: AXI4 master.
         irq: interrupt, a level; see the registers.
 

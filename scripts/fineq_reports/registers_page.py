@@ -1,6 +1,6 @@
-"""Writes docs/registers.md from the definitions that the RTL and the driver use.
+"""Writes docs/hardware/registers.md from the definitions that the RTL and the driver use.
 
-fineq registers --output docs/registers.md
+fineq registers --output docs/hardware/registers.md
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fineq_hw.interface.registers import (
 
 _HEAD = f"""# Registers, descriptors and error codes
 
-This page is generated: `fineq registers --output docs/registers.md`.
+This page is generated: `fineq registers --output docs/hardware/registers.md`.
 Its sources in `hw/fineq_hw/interface`, `registers/`, `descriptors.py` and `error_codes.py`, also make the RTL and the
 driver.
 

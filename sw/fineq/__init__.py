@@ -60,7 +60,7 @@ def _is_imported_for_itself() -> bool:
     must go on loading, and yet `import fineq.format` has no business with transformers. Python runs this file in
     both cases and does not tell them apart; only the frames of its import machinery know the name that was asked
     for. A second import does not run it at all: after `import fineq.format` a plain `import fineq` does not
-    register, and transformers refuses the checkpoint (docs/models.md).
+    register, and transformers refuses the checkpoint (docs/quantizer/models.md).
     """
     frame: FrameType | None = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):

@@ -1,4 +1,4 @@
-"""The format's clusters and lines, read off their definition (docs/format.md)."""
+"""The format's clusters and lines, read off their definition (docs/quantizer/format.md)."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Accumulator(VerilogComponent):
       processing elements have applied the sign.
 
     An encoding may double the old sum in a later step (`Encoding.doubles_sum`); the partial sum is then an operand of
-    its own. docs/hardware.md derives all this.
+    its own. docs/hardware/array.md derives all this.
 
     Ports:
         products_n: complemented products of the row's processing elements, one per slot (`registry.row_slots`).

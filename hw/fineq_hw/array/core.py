@@ -1,4 +1,4 @@
-"""The cores: control unit and array behind ready/valid streams (ports and timing: docs/hardware.md)."""
+"""The cores: control unit and array behind ready/valid streams (ports and timing: docs/hardware/array.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where stationary activations are kept: flip-flops behind clock gates, or latches (docs/hardware.md).
+"""Where stationary activations are kept: flip-flops behind clock gates, or latches (docs/hardware/array.md).
 
 A latch is little more than half a flip-flop. The row that comes in is registered once for the whole array, and
 each row of latches has one clock gate. With the activations of a row accepted in cycle t, register and clock

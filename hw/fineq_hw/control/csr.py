@@ -29,7 +29,7 @@ from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
 class ControlStatusRegisters(VerilogComponent):
-    """AXI4-Lite slave with the registers of docs/registers.md. One read and one write at a time.
+    """AXI4-Lite slave with the registers of docs/hardware/registers.md. One read and one write at a time.
 
     A write takes effect in the cycle after its address and its data are both there; the answer is valid one cycle
     later. A read is answered two cycles after its address.

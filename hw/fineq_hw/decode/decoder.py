@@ -1,4 +1,4 @@
-"""Weight decoder: one cluster to padded 3-bit weights (paper Section IV-B, Fig. 6; docs/format.md)."""
+"""Weight decoder: one cluster to padded 3-bit weights (paper Section IV-B, Fig. 6; docs/quantizer/format.md)."""
 
 from amaranth.hdl import Module
 from amaranth.lib import data

@@ -1,4 +1,4 @@
-"""Read engine: transfers of several clients over one AXI4 read port (docs/vector-unit.md)."""
+"""Read engine: transfers of several clients over one AXI4 read port (docs/hardware/vector-unit.md)."""
 
 from __future__ import annotations
 

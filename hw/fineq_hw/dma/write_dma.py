@@ -1,4 +1,4 @@
-"""Write engine: transfers over one AXI4 write port (docs/vector-unit.md)."""
+"""Write engine: transfers over one AXI4 write port (docs/hardware/vector-unit.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of scales and biases in memory (docs/driver.md)."""
+"""Records of scales and biases in memory (docs/hardware/driver.md)."""
 
 from __future__ import annotations
 

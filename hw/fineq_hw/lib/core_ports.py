@@ -1,4 +1,4 @@
-"""Data layouts that several components share, and the ports of the cores (docs/hardware.md).
+"""Data layouts that several components share, and the ports of the cores (docs/hardware/array.md).
 
 Structs are packed with the first field in the lowest bits, so a testbench can build a payload by shifting.
 """

@@ -1,4 +1,4 @@
-"""Streams between the blocks of the accelerator, and the job that all of them work on (docs/architecture.md).
+"""Streams between the blocks of the accelerator, and the job that all of them work on (docs/hardware/architecture.md).
 
 Every block walks the same tiles of the same job on its own; the streams between them carry nothing but data.
 Structs are packed with the first field in the lowest bits.

@@ -1,4 +1,4 @@
-"""One lane of the vector unit: from an integer sum to a result, one a cycle (docs/vector-unit.md)."""
+"""One lane of the vector unit: from an integer sum to a result, one a cycle (docs/hardware/vector-unit.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vector unit: scales, bias, activation function, requantization (paper Fig. 5(a); docs/vector-unit.md)."""
+"""Vector unit: scales, bias, activation function, requantization (paper Fig. 5(a); docs/hardware/vector-unit.md)."""
 
 from __future__ import annotations
 

@@ -175,7 +175,8 @@ def markdown(proofs: Sequence[Proof], versions: dict[str, str], command: str, li
     equal = sum(verdict.proven for verdict in decided)
     lines = [
         "# Equivalence of netlists and RTL\n",
-        f"Made by `{command}`. docs/equivalence.md says what a proof says. Proofs are given up after {limit_s:g} s.\n",
+        f"Made by `{command}`. docs/flows/equivalence.md says what a proof says. "
+        f"Proofs are given up after {limit_s:g} s.\n",
         f"{len(proofs)} modules and cores: {equal} equal, {len(decided) - equal} with unproven pairs, "
         + ", ".join(f"{sum(proof.outcome == text for proof in proofs)} {text}" for text in (UNDECIDED, LEFT))
         + ".\n",

@@ -164,7 +164,7 @@ def markdown(comparisons: Sequence[Comparison], data: DataSet, versions: dict[st
         [
             "# Power engine beside another tool\n",
             f"Made by `{command}`. Same netlist, same activity (SAIF), same clock. Activity: {data.source}. "
-            "docs/synthesis.md says what the two columns of ours differ in.\n",
+            "docs/flows/synthesis.md says what the two columns of ours differ in.\n",
             *lines,
             f"\nLargest difference {100 * worst:.2f} %; asked for: at most {100 * LIMIT:g} %, {verdict}.\n",
             "| tool | version |\n|---|---:|",

@@ -55,7 +55,7 @@ class Result:
         timing: setup and hold.
         effort: mapping effort that met the clock.
         power: W by block; every net settles once a cycle.
-        power_independent: W in total with the register states taken as OpenSTA takes them (docs/synthesis.md).
+        power_independent: W in total with the register states taken as OpenSTA takes them (docs/flows/synthesis.md).
         glitches: what transitions that do not last add to it.
         cycles_per_vector: measured in the gate-level run.
         checked: results of the gate-level run that were compared with the integer reference.

@@ -16,7 +16,7 @@ propagated: each net has one slew, the largest over the inputs of its driver of 
 
 OpenSTA takes the outputs as independent of the inputs as well, so that a flip-flop spends half of its time in
 states with Q equal to QN, for which the library has no energy. `PowerOptions.independent_outputs` does the
-same, to compare the two engines on equal terms (docs/synthesis.md); it is not used for results.
+same, to compare the two engines on equal terms (docs/flows/synthesis.md); it is not used for results.
 
 Clock buffers above the clock gates do not exist before layout and are not counted; the capacitance of the
 clock pins is, in the block of the cell that has the pin.

@@ -1,1 +1,1 @@
-"""The accuracy tables and figures of the paper, for any list of models (docs/baselines.md, docs/decisions.md)."""
+"""The accuracy tables and figures of the paper, for any models (baselines.md, decisions.md in docs/quantizer)."""

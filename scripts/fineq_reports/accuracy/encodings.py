@@ -1,4 +1,4 @@
-"""Accuracy against cycles: every encoding of the array under every recipe (docs/encodings.md).
+"""Accuracy against cycles: every encoding of the array under every recipe (docs/quantizer/encodings.md).
 
 A weight vector of the array takes as long as its largest magnitude asks for, and a more accurate choice of codes
 uses large magnitudes more often. This study counts both, on models and on seeded rows, and multiplies the cycles

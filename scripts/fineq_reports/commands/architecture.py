@@ -1,4 +1,4 @@
-"""`fineq architecture`: block diagram from the Verilog, timing diagram from a recorded run."""
+"""`fineq architecture`, `fineq registers`: pictures and pages of docs/hardware that are made from the machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fineq.common.errors import FineqError
-from fineq.common.files import replacing
+from fineq.common.files import replacing, write_text
 
 TOKENS, CHANNELS, INNER = 48, 64, 96
 """Layer of the timing diagram: three tiles of tokens and six of inputs on 16 x 16."""
@@ -20,7 +20,7 @@ def architecture(
     blocks: Annotated[str, typer.Option(help="Accelerator of the block diagram.")] = "accelerator_64x64",
     timing: Annotated[str, typer.Option(help="Accelerator of the timing diagram.")] = "accelerator_16x16",
 ) -> None:
-    """Draw the block diagram and the timing diagram of docs/architecture.md."""
+    """Draw the block diagram and the timing diagram of docs/hardware/architecture.md."""
     from fineq_hw.accelerator import make_accelerator
     from fineq_hw.config import ACCELERATORS
     from fineq_hw.export.conversion import convert
@@ -53,3 +53,12 @@ def architecture(
     for stage, share in shares.items():
         print(f"{stage:15} busy {100 * share:5.1f} % of the cycles")
     print(f"pictures: {output}")
+
+
+def registers(
+    output: Annotated[Path, typer.Option(help="File to write.")] = Path("docs/hardware/registers.md"),
+) -> None:
+    """Write the register map, the descriptor format and the error codes as Markdown."""
+    from fineq_reports.registers_page import document
+
+    write_text(output, document())

@@ -1,4 +1,4 @@
-"""`fineq mutate`: plant faults in the RTL and the software; every one must be caught (docs/verification.md)."""
+"""`fineq mutate`: plant faults in the RTL and the software; every one must be caught (docs/flows/verification.md)."""
 
 from __future__ import annotations
 

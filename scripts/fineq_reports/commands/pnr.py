@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def pnr(
     design: Annotated[
         list[str] | None,
-        typer.Option(help="block of docs/layout.md (may be repeated); default: all published"),
+        typer.Option(help="block of docs/flows/layout.md (may be repeated); default: all published"),
     ] = None,
     output: Annotated[Path, typer.Option(help="directory for reports and work files")] = Path("build/pnr"),
     clock_ns: Annotated[float, typer.Option(help="clock period in ns")] = CLOCK_NS,

@@ -58,7 +58,7 @@ def _markdown(result: LayoutResult, tools: dict[str, str], notes: Sequence[str],
     lines = [
         f"# Layout of {result.title}",
         "",
-        f"`make pnr PNR_DESIGN={result.name}`, explained in [docs/layout.md](../layout.md).",
+        f"`make pnr PNR_DESIGN={result.name}`, explained in [docs/flows/layout.md](../flows/layout.md).",
         "",
         f"![placement and routing]({stem}.png)",
         "",
@@ -150,7 +150,13 @@ def write_summary(results: Sequence[LayoutResult], output: Path) -> Path:
         "skew, ns",
         "power, mW",
     ]
-    text = ["# Layouts", "", "`make pnr`, explained in [docs/layout.md](../layout.md).", "", *_table(head, rows)]
+    text = [
+        "# Layouts",
+        "",
+        "`make pnr`, explained in [docs/flows/layout.md](../flows/layout.md).",
+        "",
+        *_table(head, rows),
+    ]
     path = output / "layout-summary.md"
     write_text(path, "\n".join(text))
     return path

@@ -19,8 +19,8 @@ def as_markdown(report: BlocksReport) -> str:
         f"# Logic of `{report.accelerator}` around its array",
         "",
         f"Made by `{command}`: mapped to FreePDK45 for {EFFORT} with the cells and constraints of the array's "
-        "own report (docs/synthesis.md), the blocks kept as modules. Slack is the least of all paths that end in a "
-        f"block, those from other blocks included; the clock period is {report.clock_ns:g} ns. At the top, "
+        "own report (docs/flows/synthesis.md), the blocks kept as modules. Slack is the least of all paths that end in "
+        f"a block, those from other blocks included; the clock period is {report.clock_ns:g} ns. At the top, "
         f"{report.timing.verdict()}.",
         "",
         "The array is not mapped here, nor are the memories of the second table. In timing, memories give their data "

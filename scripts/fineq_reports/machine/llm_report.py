@@ -109,7 +109,7 @@ def as_markdown(outcome: Outcome) -> str:
     parts = [
         "# A language model on the accelerator",
         f"Made by `{command(outcome)}`. Every linear layer of every block ran on the machine; attention, norms, the "
-        "gating function and the choice of tokens on the host. docs/driver.md says how.",
+        "gating function and the choice of tokens on the host. docs/hardware/driver.md says how.",
         table(("", ""), rows.items()).rstrip(),
         "## The text",
         f"> {outcome.prompt}**{outcome.text}**".replace("\n", "\n> "),
@@ -147,7 +147,7 @@ def _stages(outcome: Outcome) -> str:
                 row.append(_share(counters[f"{stage}_{what}"], counters.cycles or 0) if counters else _NO_TIME)
         rows.append(row)
     headers = ["stage", *(f"{phase}, {what}" for phase in PHASES for what in ("busy", "stalled"))]
-    lead = "Share of the cycles; docs/registers.md says what counts as busy and as stalled."
+    lead = "Share of the cycles; docs/hardware/registers.md says what counts as busy and as stalled."
     return f"{lead}\n\n{table(headers, rows, 'lr')}".rstrip()
 
 

@@ -155,7 +155,7 @@ def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, pic
         ),
         f"## Stages, {first[0].output} results",
         "",
-        "Busy / stalled, share of the cycles; docs/registers.md says what counts as either.",
+        "Busy / stalled, share of the cycles; docs/hardware/registers.md says what counts as either.",
         "",
         _stages(first),
         f"![stages]({picture})",

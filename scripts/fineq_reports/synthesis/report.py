@@ -37,8 +37,8 @@ def markdown(run: SynthesisRun) -> str:
     parts = [
         f"# Synthesis, {run.size}\n",
         f"FreePDK45 (NanGate open cell library, typical corner, 1.1 V, 25 C), {1000 / run.clock_ns:g} MHz. Made by "
-        f"`{run.command}`. docs/synthesis.md says how each figure comes about and what it leaves out: no layout, an "
-        "ideal clock.\n",
+        f"`{run.command}`. docs/flows/synthesis.md says how each figure comes about and what it leaves out: no layout, "
+        "an ideal clock.\n",
         f"Activity: {run.activity}. Every result of the gate-level runs equals the integer reference. Area, timing and "
         "power are those of the whole array; nothing is scaled up from a row.\n",
         _comparison(run),

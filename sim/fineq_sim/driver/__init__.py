@@ -1,4 +1,4 @@
-"""The accelerator's driver: one API, three transports (docs/driver.md).
+"""The accelerator's driver: one API, three transports (docs/hardware/driver.md).
 
 `FunctionalTransport` computes in numpy, `VerilatedTransport` is the RTL as a process of its own,
 `CocotbTransport` (fineq_sim.driver.cocotb) is the RTL inside a cocotb test.

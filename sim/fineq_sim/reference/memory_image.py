@@ -1,4 +1,4 @@
-"""The memory image: how activations, weights, scales and results lie in the accelerator's memory (docs/driver.md).
+"""The memory image: how activations, weights, scales and results lie in device memory (docs/hardware/driver.md).
 
 Each `..._image` builds the bytes that the hardware reads, each `read_...` takes bytes apart again. All are whole-array
 numpy operations. Sizes come from `AcceleratorConfig` and records from `fineq_hw.interface.records`; nothing is

@@ -1,4 +1,4 @@
-"""Payloads of the cores' streams as integers, from a configuration (field order: docs/hardware.md)."""
+"""Payloads of the cores' streams as integers, from a configuration (field order: docs/hardware/array.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The arithmetic of the vector unit in numpy, bit for bit (docs/vector-unit.md), and the choice of its constants.
+"""The arithmetic of the vector unit in numpy, bit for bit (docs/hardware/vector-unit.md), and how its constants are
+chosen.
 
 Everything is exact in 64 bits: a sum of 32 bits times two multipliers of 16 bits stays below 2^63.
 """

@@ -38,7 +38,7 @@ def to_weight_field(value: int) -> int:
 
 
 def decode_cluster(code: int, payload: int) -> list[int]:
-    """Three weights of one cluster (docs/format.md)."""
+    """Three weights of one cluster (docs/quantizer/format.md)."""
     if code == INDEX_ALL_NORMAL:
         fields = [payload >> (NORMAL_BITS * j) & ((1 << NORMAL_BITS) - 1) for j in range(CLUSTER_WEIGHTS)]
         return [from_sign_magnitude(field, NORMAL_BITS) for field in fields]

@@ -1,4 +1,4 @@
-"""Quantization methods that FineQ is compared with, in the paper's settings (Section V-A; docs/baselines.md).
+"""Quantization methods that FineQ is compared with, in the paper's settings (Section V-A; docs/quantizer/baselines.md).
 
 Each method lives in a module of its own and is registered here by name:
 

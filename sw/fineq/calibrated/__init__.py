@@ -1,4 +1,4 @@
-"""Better than the paper within the same format: quantization with calibration text (docs/recipes.md).
+"""Better than the paper within the same format: quantization with calibration text (docs/quantizer/recipes.md).
 
 packed, changed = fineq.calibrated.quantize_model(model, token_ids, "calibrated")
 """

@@ -42,7 +42,7 @@ class SolverOptions:
         damping: added to the diagonal of H, times its mean.
         ordered: pairs with the largest inputs first.
         largest: magnitude that a code may have. 2 instead of the format's 3: one cycle for every weight vector on an
-            array with encoding `2s-unary` or `cluster`, two instead of three with `unary` (docs/encodings.md).
+            array with encoding `2s-unary` or `cluster`, two, not three, with `unary` (docs/quantizer/encodings.md).
     """
 
     hessian: str = "full"

@@ -1,1 +1,1 @@
-"""Model directories on disk: strict reading, streaming quantization, checksums (docs/checkpoint-format.md)."""
+"""Model directories on disk: strict reading, quantization, checksums (docs/quantizer/checkpoint-format.md)."""

@@ -1,4 +1,4 @@
-"""The quantized checkpoint: names, checksums, and the check of a whole directory (docs/checkpoint-format.md)."""
+"""The quantized checkpoint: names, checksums, check of a whole directory (docs/quantizer/checkpoint-format.md)."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def evaluate(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
 ) -> None:
-    """Measure perplexity with the standard protocol and print a table; docs/evaluation.md describes both."""
+    """Measure perplexity with the standard protocol and print a table; docs/quantizer/evaluation.md describes both."""
     from fineq.evaluation.evaluate import evaluate, write_evaluations
     from fineq.evaluation.methods import find_method
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path

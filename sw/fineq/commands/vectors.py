@@ -27,7 +27,7 @@ def vectors(
 ) -> None:
     """Quantize a weight matrix and write packed bytes, codes, activations and exact results.
 
-    The directory holds .npy and $readmemh-style .hex files and a manifest with checksums; docs/format.md
+    The directory holds .npy and $readmemh-style .hex files and a manifest with checksums; docs/quantizer/format.md
     describes it.
     """
     import torch

@@ -1,4 +1,4 @@
-"""The evaluation of a method on a model, and a record of everything that decides its value (docs/evaluation.md)."""
+"""The evaluation of a method on a model, and a record of all that decides its value (docs/quantizer/evaluation.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Perplexity with the usual protocol (docs/evaluation.md): texts, tokens, and the measurement of any causal model.
+"""Perplexity with the usual protocol (docs/quantizer/evaluation.md): texts, tokens, measurement of any causal model.
 
 The text is joined, tokenized once and cut into windows of equal length; a shorter rest is dropped. The model
 sees each window on its own. Perplexity is exp of the mean next-token loss over all scored tokens.

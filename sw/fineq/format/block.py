@@ -1,4 +1,4 @@
-"""The FineQ block format: 24 weights in 7 bytes (paper Section III-B, Fig. 4 step 5; docs/format.md).
+"""The FineQ block format: 24 weights in 7 bytes (paper Section III-B, Fig. 4 step 5; docs/quantizer/format.md).
 
 This file is the single source of truth for every size of the format. The quantizer, the RTL, the
 simulator and the documents import these constants; nothing repeats them.

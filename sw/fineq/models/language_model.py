@@ -1,7 +1,7 @@
 """The linear layers of a language model: their names, their weights, and what quantization did to them.
 
 FineQ quantizes the linear layers of the decoder blocks; embeddings, norms, routers and the output head stay
-(docs/model.md lists the supported architectures). A layer is named by its path in the model, for example
+(docs/quantizer/model.md lists the supported architectures). A layer is named by its path in the model, for example
 `model.layers.0.self_attn.q_proj`; one expert of a fused mixture-of-experts tensor has its number behind it,
 for example `model.layers.0.mlp.experts.down_proj.5`. Weights are always [out, in], whatever the model stores.
 """

@@ -1,4 +1,4 @@
-"""Codes that the array works off in fewer cycles: recipes with a `cycle_weight` (docs/recipes.md).
+"""Codes that the array works off in fewer cycles: recipes with a `cycle_weight` (docs/quantizer/recipes.md).
 
 The array spends on a weight vector (one row, `columns` neighbouring columns: a window) what its largest
 magnitude asks for. One weight of 3 among 64 of at most 1 triples the time. So the largest magnitude that a window may

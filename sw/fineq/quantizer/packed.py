@@ -17,7 +17,7 @@ class PackedWeight:
     """A weight matrix in the FineQ format.
 
     Attributes:
-        blocks: uint8 [channels, 7*ceil(length/24)], see docs/format.md.
+        blocks: uint8 [channels, 7*ceil(length/24)], see docs/quantizer/format.md.
         scales: float32 [channels].
         shape: (rows, K) of the original matrix.
         axis: what a channel is. `row`: channels = rows, length = K. `column`: channels = K, length = rows;

@@ -1,6 +1,6 @@
 """Recipes: the readings of the paper that the quantizer can follow, each a set of named switches.
 
-The paper leaves several points open (docs/format.md does not depend on any of them). The switches up to `scale`
+The paper leaves several points open (docs/quantizer/format.md depends on none of them). The switches up to `scale`
 are such points; `paper` is the most defensible reading of the text, the recipes around it change one thing each.
 The last three switches make a recipe take the array's cycles into account, which the paper does not.
 """
@@ -32,7 +32,7 @@ LARGEST_WEIGHT = 1000
 """Of a cycle: from about 1 on every vector takes one cycle, and far beyond this the integer sums would overflow."""
 
 CYCLE_WEIGHT = 0.03
-"""Of the recipes that end in `-cycles`: see docs/encodings.md."""
+"""Of the recipes that end in `-cycles`: see docs/quantizer/encodings.md."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""docs/registers.md: generated, complete, written whole or not at all."""
+"""docs/hardware/registers.md: generated, complete, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.registers import REGISTERS
 from fineq_reports.registers_page import document
 
-PAGE = Path(__file__).parents[3] / "docs" / "registers.md"
+PAGE = Path(__file__).parents[3] / "docs" / "hardware" / "registers.md"
 
 
 def test_the_page_is_the_generated_one():
     assert PAGE.read_text(encoding="utf-8") == document(), (
-        "docs/registers.md is out of date: fineq registers --output docs/registers.md"
+        "docs/hardware/registers.md is out of date: fineq registers --output docs/hardware/registers.md"
     )
 
 

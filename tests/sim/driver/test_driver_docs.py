@@ -1,4 +1,4 @@
-"""The session in docs/driver.md runs as it stands and prints what it says."""
+"""The session in docs/hardware/driver.md runs as it stands and prints what it says."""
 
 import ast
 import contextlib
@@ -6,7 +6,7 @@ import io
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "docs" / "driver.md"
+PAGE = Path(__file__).parents[3] / "docs" / "hardware" / "driver.md"
 
 
 def run(block: str, names: dict) -> str:

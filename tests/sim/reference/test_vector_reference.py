@@ -112,7 +112,7 @@ def test_no_table_for_relu():
 
 
 def by_fractions(settings: VectorSettings, value: int, cm: int, cs: int, bias: int, tm: int, ts: int) -> int:
-    """One result, from the definition in docs/vector-unit.md, without fixed widths (not for SILU and GELU)."""
+    """One result, from the definition in docs/hardware/vector-unit.md, without fixed widths (not for SILU and GELU)."""
     shift = max(cs + ts - FRACTION_BITS, 0)
     scaled = clamp(round(Fraction(value * cm * tm, 1 << shift)))
     activated = clamp(scaled + bias)

@@ -1,4 +1,4 @@
-"""The block format: frozen vectors, the examples of docs/format.md, round trips, bad input."""
+"""The block format: frozen vectors, the examples of docs/quantizer/format.md, round trips, bad input."""
 
 import re
 from importlib.resources import files
@@ -14,7 +14,7 @@ from fineq import format as block_format
 from fineq.format import bits_per_weight, decode_cluster, encode_cluster, pack, smallest_index, unpack, unpack_index
 from fineq.format.frozen_vectors import format_vectors_text, load_format_vectors
 
-PAGE = (Path(__file__).parents[3] / "docs/format.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs/quantizer/format.md").read_text()
 
 
 def one_row(values) -> np.ndarray:
@@ -58,7 +58,7 @@ def test_frozen_rows():
     assert {i for row in rows for i in row["index"]} == set(range(4))
 
 
-# -- docs/format.md --------------------------------------------------------------------------------------------
+# -- docs/quantizer/format.md ----------------------------------------------------------------------------------
 
 
 def cells(line: str) -> list[str]:

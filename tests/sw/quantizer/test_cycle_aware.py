@@ -30,7 +30,7 @@ def mean_cycles(packed: fineq.PackedWeight, columns: int = 64, encoding: str = "
 def least_cost(row: np.ndarray, scale: float, weight: float, columns: int, encoding: str, pairs: str) -> float:
     """The least of error + weight * cycles over every choice for every window, by trying them all.
 
-    Written from docs/recipes.md in float64, pair by pair; error is per window's mean energy.
+    Written from docs/quantizer/recipes.md in float64, pair by pair; error is per window's mean energy.
     """
     x = np.pad(row.astype(np.float64), (0, -len(row) % PAIR_WEIGHTS)) / scale
     windows = -(-len(row) // columns)

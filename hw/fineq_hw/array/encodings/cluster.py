@@ -1,4 +1,4 @@
-"""Three columns that share their adder inputs, as the format's clusters allow (docs/hardware.md#encodings)."""
+"""Three columns that share their adder inputs, as the format's clusters allow (docs/hardware/array.md#encodings)."""
 
 from __future__ import annotations
 

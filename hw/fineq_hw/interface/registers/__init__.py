@@ -1,4 +1,4 @@
-"""The accelerator's registers: the one place that says which there are, for the RTL, the driver and docs/registers.md.
+"""The accelerator's registers: the one place that says which there are, for RTL, driver and docs/hardware/registers.md.
 
 Registers are 32-bit words of an AXI4-Lite slave; those of 64 bits are two words, the low one first. The layout of
 a job descriptor and what is checked in it: `interface.descriptors`; error codes: `interface.error_codes`.
