@@ -45,8 +45,13 @@ class ClusterSize:
         return 2 + ceil(log2(1 + comb(self.size, self.kept))) / (2 * self.size)
 
     @property
+    def recipe(self) -> str:
+        """Name of the recipe that it follows."""
+        return "mse" if self.search else "paper"
+
+    @property
     def title(self) -> str:
-        return f"clusters of {self.size}, {self.kept} kept, recipe {'mse' if self.search else 'paper'}"
+        return f"clusters of {self.size}, {self.kept} kept, recipe {self.recipe}"
 
     def limits(self) -> Tensor:
         """Largest magnitude of each weight of a cluster under each code, float32 [codes, size]."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
@@ -25,28 +26,51 @@ from fineq_reports.accuracy.tables import Report, Section, cell_records, number
 
 THRESHOLDS = (2.0, 3.0, 4.0, 5.0, 6.0)
 CLUSTER_SIZES = (2, 3, 4, 5, 6)
+NAMED_SWITCHES = ("threshold", "loss")
+"""Switches whose values do not tell what they are values of."""
+
+
+class Variant(NamedTuple):
+    """A method and what a row of a table calls it."""
+
+    label: str
+    method: Method
 
 
 def cluster_method(experiment: ClusterSize) -> Method:
     """The experiment of `fineq_reports.accuracy.cluster_size` as a method."""
-    name = f"cluster-size-{experiment.size}-{'mse' if experiment.search else 'paper'}"
+    name = f"cluster-size-{experiment.size}-{experiment.recipe}"
     return Method(name, experiment.title, experiment.bits, quantize=experiment)
 
 
-def switch_recipes() -> list[Recipe]:
+def cluster_variants() -> list[Variant]:
+    """All sizes of a cluster, with both recipes."""
+    experiments = [ClusterSize(size, search) for search in (False, True) for size in CLUSTER_SIZES]
+    return [Variant(f"{each.size}, {each.recipe}", cluster_method(each)) for each in experiments]
+
+
+def recipe_variant(base: str, **options: Any) -> Variant:
+    """A recipe with some switches changed, called by their values: `column, mse` for axis and scale."""
+    changed = [field.name for field in fields(Recipe) if field.name in options]
+    words = [f"{switch} {options[switch]}" if switch in NAMED_SWITCHES else options[switch] for switch in changed]
+    shown = [base, *words] if base != "paper" or len(words) < 2 else words
+    return Variant(", ".join(shown), recipe_method(RECIPES[base].with_options(**options)))
+
+
+def switch_variants() -> list[Variant]:
     """All combinations of the switches that are words, at the paper's threshold; loss apart, which is varied once."""
     crossed = ("axis", "scale", "pairs", "comparison")
-    recipes = [
-        RECIPES["paper"].with_options(**dict(zip(crossed, values, strict=True)))
+    variants = [
+        recipe_variant("paper", **dict(zip(crossed, values, strict=True)))
         for values in product(*(CHOICES[switch] for switch in crossed))
     ]
-    return [*recipes, RECIPES["paper"].with_options(loss="absolute"), RECIPES["mse"].with_options(loss="absolute")]
+    return [*variants, *(recipe_variant(base, loss="absolute") for base in ("paper", "mse"))]
 
 
-def threshold_recipes() -> list[Recipe]:
+def threshold_variants() -> list[Variant]:
     """Thresholds 2 to 6, with the absmax and with the searched scale."""
     return [
-        RECIPES["paper"].with_options(threshold=threshold, scale=scale)
+        recipe_variant("paper", threshold=threshold, scale=scale)
         for scale in CHOICES["scale"]
         for threshold in THRESHOLDS
     ]
@@ -83,26 +107,24 @@ def code_shares(model: PreTrainedModel, recipe: Recipe) -> list[float]:
 
 def decisions(plan: Plan, progress: Progress | None = None) -> Report:
     """The grid on each model of the plan, on its first text; the methods of the plan are ignored."""
+    # By title: whether the rows state their bits, and the variants.
     groups = {
-        "Switches, threshold 4": [recipe_method(recipe) for recipe in switch_recipes()],
-        "Threshold, pairs by the text": [recipe_method(recipe) for recipe in threshold_recipes()],
-        "Cluster size (an experiment; the format has 3)": [
-            cluster_method(ClusterSize(size, search)) for search in (False, True) for size in CLUSTER_SIZES
-        ],
+        "Switches, threshold 4": (False, switch_variants()),
+        "Threshold, pairs by the text": (False, threshold_variants()),
+        "Cluster size (an experiment; the format has 3)": (True, cluster_variants()),
     }
-    methods = list({method.name: method for members in groups.values() for method in members}.values())
+    methods = list({each.method.name: each.method for _, variants in groups.values() for each in variants}.values())
     results = Results(measure_cells(replace(plan, methods=["none", *methods]), progress))
     models = {Path(path).resolve().name: load_model(path) for path in plan.models}
     sections = [_full_precision(results)]
     text = results.texts[0]
-    for title, members in groups.items():
-        has_rule = not title.startswith("Cluster")
-        header = ["variant", *(() if has_rule else ("bits",))]
+    for title, (with_bits, variants) in groups.items():
+        header = ["variant", *(("bits",) if with_bits else ())]
         for model in models:
             header += [f"{model}, error", "perplexity"]
         rows = []
-        for method in members:
-            row = [_short(method.name)] + ([] if has_rule else [f"{method.nominal_bits:.3f}"])
+        for label, method in variants:
+            row = [label, *((f"{method.nominal_bits:.3f}",) if with_bits else ())]
             for model in models:
                 cell = results.find(model, method.name, text)
                 row += [number(cell.record["normalised_error"], 3), number(cell.perplexity)]
@@ -113,16 +135,6 @@ def decisions(plan: Plan, progress: Progress | None = None) -> Report:
         "accuracy-decisions", "The open points of the paper, measured", sections, protocol_notes(results, plan),
         cell_records(results.cells),
     )  # fmt: skip
-
-
-def _short(name: str) -> str:
-    """`paper,axis=column,scale=mse` as `column, mse`; clusters by their size and recipe."""
-    parts = [part.rpartition("=") for part in name.split(",")[1:]]
-    words = [f"{switch} {value}" if switch in ("threshold", "loss") else value for switch, _, value in parts]
-    base = name.split(",")[0]
-    if not words:
-        return base.replace("cluster-size-", "").replace("-", ", ")
-    return ", ".join(([base] if base != "paper" or len(words) < 2 else []) + words)
 
 
 def _full_precision(results: Results) -> Section:

@@ -123,7 +123,7 @@ def _aware_section(points: list[Point], data: str) -> Section:
 
 
 @dataclass(frozen=True)
-class Design:
+class SynthesisedArray:
     """An array as synthesis reports it."""
 
     title: str
@@ -137,7 +137,7 @@ class Design:
         return self.area * (point.cycles[self.encoding] if self.encoding else 1.0)
 
 
-def read_designs(path: Path, columns: int) -> list[Design]:
+def read_designs(path: Path, columns: int) -> list[SynthesisedArray]:
     """The designs of a report of `make synth` (docs/results/synth-64x64.json).
 
     Raises:
@@ -148,7 +148,8 @@ def read_designs(path: Path, columns: int) -> list[Design]:
         designs = content["designs"]
         widths = {design["columns"] for design in designs}
         found = [
-            Design(design["title"], _encoding(design), float(design["area_per_element_um2"])) for design in designs
+            SynthesisedArray(design["title"], _encoding(design), float(design["area_per_element_um2"]))
+            for design in designs
         ]
     except FineqError:
         raise
@@ -162,25 +163,23 @@ def read_designs(path: Path, columns: int) -> list[Design]:
 
 
 def _encoding(design: dict[str, Any]) -> str | None:
-    """Of a FineQ array: named in the report, or the paper's."""
-    if design["top"].startswith("mac"):
-        return None
-    encoding = design.get("encoding", "unary")
-    if encoding not in ENCODINGS:
+    """Of a FineQ array, whose entry names it; a MAC array has none."""
+    encoding = design.get("encoding")
+    if encoding is not None and encoding not in ENCODINGS:
         raise FineqError(
             f"{design['title']} names the encoding {encoding!r}, which is unknown: choose one of {', '.join(ENCODINGS)}"
         )
     return encoding
 
 
-def _is_meant(point: Point, design: Design) -> bool:
+def _is_meant(point: Point, design: SynthesisedArray) -> bool:
     """Whether the codes were chosen for any array, or for this one with the usual weight."""
     if not point.encoding or design.encoding is None:
         return True
     return point.encoding == design.encoding and math.isclose(point.cycle_weight, CYCLE_WEIGHT)
 
 
-def _area_section(points: list[Point], designs: list[Design]) -> Section:
+def _area_section(points: list[Point], designs: list[SynthesisedArray]) -> Section:
     """Area times cycles: the plain recipes, and each design with the codes chosen for its encoding."""
     rows = []
     for data in dict.fromkeys(point.data for point in points):

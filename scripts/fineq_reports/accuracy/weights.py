@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.huggingface.loading import load_model
-from fineq.models.language_model import block_linears, get_weight
+from fineq.models.language_model import block_linears, decoder_blocks, get_weight
 from fineq_reports.accuracy.cells import Plan, measure_cells
 from fineq_reports.accuracy.perplexities import RATIO, Results, protocol_notes
 from fineq_reports.accuracy.tables import Report, Section, cell_records, number
@@ -57,11 +58,12 @@ def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def representative_layer(names: list[str]) -> str:
-    """The last linear of the middle block."""
-    block = names[len(names) // 2].split(".")
-    prefix = ".".join(block[: next(n for n, part in enumerate(block) if part.isdigit()) + 1]) + "."
-    return [name for name in names if name.startswith(prefix)][-1]
+def representative_layer(model: PreTrainedModel) -> str:
+    """The last linear of the middle block, the one that holds the middle one of all linears."""
+    prefix, blocks = decoder_blocks(model)
+    names = block_linears(model)
+    layers = [[name for name in names if name.startswith(f"{prefix}.{block}.")] for block, _ in blocks.named_children()]
+    return next(inside[-1] for inside in layers if names[len(names) // 2] in inside)
 
 
 def figure_3b(plan: Plan, layer: str | None = None, progress: Progress | None = None) -> Report:
@@ -76,9 +78,9 @@ def figure_3b(plan: Plan, layer: str | None = None, progress: Progress | None = 
     for path in plan.models:
         model, name = load_model(path), Path(path).resolve().name
         names = block_linears(model)
-        chosen = representative_layer(names) if layer is None else layer
+        chosen = representative_layer(model) if layer is None else layer
         if chosen not in names:
-            raise FineqError(f"{name} has no layer {chosen!r}: choose one such as {representative_layer(names)}")
+            raise FineqError(f"{name} has no layer {chosen!r}: choose one such as {representative_layer(model)}")
         shown[f"{name}, {chosen}"] = get_weight(model, chosen).float().clone()
         marks = [outliers(get_weight(model, each)) for each in names]
         share = sum(mark.sum().item() for mark in marks) / sum(mark.numel() for mark in marks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +10,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
+from fineq_hw.accelerator import Accelerator
+from fineq_hw.export.conversion import Converted
 from fineq_hw.export.manifest import Manifest
+from fineq_hw.interface.registers import ADDRESS_BITS
+from fineq_hw.lib.axi import MASTER_PREFIX, SLAVE_PREFIX, axi_lite_slave_ports, axi_master_ports
 from fineq_reports.architecture.structure import OUTSIDE, Structure, read_structure
 from fineq_reports.plotting import save_png
 
@@ -45,7 +48,7 @@ _WIDTH, _HEIGHT = 1.24, 0.8
 _BLOCK_COLOUR = "#eceff4"
 _STAGE_COLOUR = "#d5e5f5"
 _STREAM_COLOUR, _BUS_COLOUR, _TAG_COLOUR = "#1f4e79", "#8a4b08", "#777777"
-_BUSES = {"s_axil": "AXI4-Lite", "m_axi": "AXI4"}
+_BUSES = {SLAVE_PREFIX: "AXI4-Lite", MASTER_PREFIX: "AXI4"}
 _LEGEND = "blue: streams with a handshake, width in bits; brown: buses; grey: what else a block listens to"
 
 
@@ -80,24 +83,25 @@ def _streams(structure: Structure) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for link in structure.connections:
         if link.stream and OUTSIDE not in (link.source, link.sink):
-            name = re.sub(r"_\d+$", "", link.port)
-            found.setdefault((link.source, link.sink), []).append(f"{name} {link.bits}")
+            found.setdefault((link.source, link.sink), []).append(f"{link.title} {link.bits}")
     return found
 
 
-def draw(modules: Mapping[str, str], manifest: Manifest, top: str, title: str, file: Path) -> Structure:
+def draw(converted: Converted, component: Accelerator, top: str, title: str, file: Path) -> Structure:
     """Draw the blocks of `top` and the streams between them.
 
     Args:
-        modules, manifest: as `fineq_hw.export.conversion.convert` returns them.
-        top: an accelerator's module.
+        converted: as `fineq_hw.export.conversion.convert` returns it.
+        component: the accelerator.
+        top: its module.
         title: of the picture.
         file: PNG to write.
 
     Raises:
         ValueError: the machine has a block that has no place in the picture, or lacks one.
     """
-    structure = read_structure(modules, manifest, top)
+    buses = {SLAVE_PREFIX: axi_lite_slave_ports(ADDRESS_BITS), MASTER_PREFIX: axi_master_ports(component.config)}
+    structure = read_structure(converted, component, top, buses)
     if set(structure.instances) != set(PLACES):
         difference = sorted(set(structure.instances) ^ set(PLACES))
         raise ValueError(f"the picture and the machine differ in {', '.join(difference)}: give the block a place")
@@ -116,7 +120,7 @@ def draw(modules: Mapping[str, str], manifest: Manifest, top: str, title: str, f
             axes.text(
                 place.x, place.y + 0.1, place.stage, fontsize=7.5, style="italic", ha="center", va="center", zorder=5
             )
-        text = _wrapped(_contents(manifest, structure.instances[name]))
+        text = _wrapped(_contents(converted.manifest, structure.instances[name]))
         axes.text(place.x, place.y - 0.16, text, fontsize=6.2, ha="center", va="center", color="#444", zorder=5)
 
     pairs = _streams(structure)

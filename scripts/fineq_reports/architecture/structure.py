@@ -5,24 +5,30 @@ Yosys resolves the wires, so a connection drawn from this is one that exists in 
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+
+from amaranth.hdl import Fragment, UnusedElaboratable
+from amaranth.lib import stream, wiring
 
 from fineq.common.tools import ToolError
+from fineq_hw.export.conversion import Converted
 from fineq_hw.export.manifest import Manifest
+from fineq_hw.lib.hierarchy import Placed, collecting, flat_ports
 
 CODE_PACKAGES = ("pyosys",)
 """What the program of `read_structure` imports (`fineq.common.cache_keys`)."""
 
 OUTSIDE = ""
 """Stands for the ports of the top module itself, in the place of an instance."""
-
-_CLOCKING = ("clk", "rst")
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +41,7 @@ class Connection:
         sink: instance that listens, or `OUTSIDE`.
         bits: wires from source to sink.
         stream: the wires have a handshake.
+        title: of a stream: its name at the end that has but one of the kind, where the other end numbers them.
     """
 
     source: str
@@ -42,6 +49,7 @@ class Connection:
     sink: str
     bits: int
     stream: bool
+    title: str
 
 
 @dataclass(frozen=True)
@@ -53,14 +61,44 @@ class Structure:
     connections: tuple[Connection, ...]
 
 
-def _group(port: str) -> str:
-    """Name of the stream or bus that a port belongs to."""
-    if "__" in port:
-        return port.split("__")[0]
-    for bus in ("m_axi", "s_axil"):
-        if port.startswith(bus + "_"):
-            return bus
-    return port
+@dataclass(frozen=True)
+class _Group:
+    """What a port belongs to: a stream or a bus by its name, or nothing but itself.
+
+    Attributes:
+        name: of the group.
+        stream: it has a handshake.
+        back: the port runs against the stream: it is its `ready`.
+    """
+
+    name: str
+    stream: bool = False
+    back: bool = False
+
+
+def _groups(component: wiring.Component, buses: Mapping[str, Collection[str]]) -> dict[str, _Group]:
+    """The group of each port of a component, by the port's name in Verilog, as its signature declares them."""
+    found = {}
+    ports = zip(flat_ports(component), component.signature.flatten(component), strict=True)
+    for (port, _, _), (path, _, _) in ports:
+        member = component.signature.members[path[0]]
+        if member.is_signature and isinstance(member.signature, stream.Signature):
+            found[port] = _Group(str(path[0]), True, path[-1] == "ready")
+        else:
+            found[port] = _Group(next((bus for bus, names in buses.items() if port in names), str(path[0])))
+    return found
+
+
+def _all_groups(component: wiring.Component, buses: Mapping[str, Collection[str]]) -> dict[str, dict[str, _Group]]:
+    """`_groups` of a component, as `OUTSIDE`, and of all that it places, by instance."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusedElaboratable)  # what is placed is only looked at
+        with collecting(Placed()) as placed:
+            Fragment.get(component, None)
+        found = {name: _groups(placed.modules[module], buses) for name, module in placed.instances.items()}
+        del placed
+        gc.collect()
+    return found | {OUTSIDE: _groups(component, buses)}
 
 
 def _netlist(files: Mapping[str, str], manifest: Manifest, top: str) -> dict:
@@ -89,50 +127,60 @@ def _netlist(files: Mapping[str, str], manifest: Manifest, top: str) -> dict:
         return json.loads((work / "out.json").read_text(encoding="utf-8"))["modules"][top]
 
 
-def read_structure(modules: Mapping[str, str], manifest: Manifest, top: str) -> Structure:
-    """Take the blocks of a module and their connections from its Verilog.
+def read_structure(
+    converted: Converted,
+    component: wiring.Component,
+    top: str,
+    buses: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Structure:
+    """Take the blocks of a module and their connections from its Verilog, one level of hierarchy.
 
     Args:
-        modules, manifest: as `fineq_hw.export.conversion.convert` returns them.
-        top: the module to look into; one level of hierarchy.
+        converted: as `fineq_hw.export.conversion.convert` returns it.
+        component: the module's.
+        top: the module to look into.
+        buses: names of ports that are one bus, by the bus; streams are known from the signatures.
 
     Raises:
         ToolError: Yosys is missing or cannot read the Verilog.
         ValueError: no such module.
     """
+    modules, manifest = converted
     if top not in modules:
         raise ValueError(f"there is no module {top!r}: choose one of {', '.join(sorted(modules))}")
     netlist = _netlist(modules, manifest, top)
     cells = {name.lstrip("\\"): cell for name, cell in netlist["cells"].items()}
-    instances = manifest.entry(top).children
+    groups = _all_groups(component, buses)
 
-    drivers: dict[int, tuple[str, str]] = {}
-    listeners: dict[int, list[tuple[str, str]]] = {}
+    drivers: dict[int, tuple[str, _Group]] = {}
+    listeners: dict[int, list[tuple[str, _Group]]] = {}
 
-    def note(bits: Iterable[object], place: tuple[str, str], drives: bool) -> None:
+    def note(name: str, port: str, bits: Iterable[object], drives: bool) -> None:
+        if port not in groups[name]:
+            return  # clock and reset, which no signature has
         for bit in bits:
             if isinstance(bit, int):  # constants are strings
                 if drives:
-                    drivers[bit] = place
+                    drivers[bit] = name, groups[name][port]
                 else:
-                    listeners.setdefault(bit, []).append(place)
+                    listeners.setdefault(bit, []).append((name, groups[name][port]))
 
-    for name, port in netlist["ports"].items():
-        if name not in _CLOCKING:
-            note(port["bits"], (OUTSIDE, name), port["direction"] == "input")
-    for name in instances:
+    for port, content in netlist["ports"].items():
+        note(OUTSIDE, port, content["bits"], content["direction"] == "input")
+    for name in manifest.entry(top).children:
         for port, bits in cells[name]["connections"].items():
-            if port not in _CLOCKING:
-                note(bits, (name, port), cells[name]["port_directions"][port] == "output")
+            note(name, port, bits, cells[name]["port_directions"][port] == "output")
 
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for bit, (source, port) in drivers.items():
-        for sink, _ in listeners.get(bit, ()):
+    found: dict[tuple[str, str, str], list[tuple[_Group, _Group]]] = {}
+    for bit, (source, group) in drivers.items():
+        for sink, other in listeners.get(bit, ()):
             if sink != source:
-                found.setdefault((source, _group(port), sink), []).append(port)
-    connections = [
-        Connection(source, port, sink, len(ports), any(name.endswith("__valid") for name in ports))
-        for (source, port, sink), ports in found.items()
-        if not all(name.endswith("__ready") for name in ports)  # the way back of a handshake
-    ]
-    return Structure(top, instances, tuple(sorted(connections)))
+                found.setdefault((source, group.name, sink), []).append((group, other))
+    connections = []
+    for (source, port, sink), wires in found.items():
+        if all(group.back for group, _ in wires):
+            continue  # the way back of a handshake
+        is_stream = any(group.stream and other.stream for group, other in wires)
+        title = min((port, *(other.name for _, other in wires if other.stream)), key=len) if is_stream else port
+        connections.append(Connection(source, port, sink, len(wires), is_stream, title))
+    return Structure(top, manifest.entry(top).children, tuple(sorted(connections)))

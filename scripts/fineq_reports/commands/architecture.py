@@ -34,9 +34,10 @@ def architecture(
         if name not in ACCELERATORS:
             raise FineqError(f"unknown accelerator {name!r}: choose one of {', '.join(ACCELERATORS)}")
     output.mkdir(parents=True, exist_ok=True)
-    modules, manifest = convert({blocks: make_accelerator(ACCELERATORS[blocks])})
+    machine = make_accelerator(ACCELERATORS[blocks])
+    converted = convert({blocks: machine})
     with replacing(output / "architecture-blocks.png") as file:
-        block_diagram.draw(modules, manifest, blocks, f"{blocks}: blocks and streams", file)
+        block_diagram.draw(converted, machine, blocks, f"{blocks}: blocks and streams", file)
     config = ACCELERATORS[timing]
     parameters = {"config": asdict(config), "shape": [TOKENS, CHANNELS, INNER]}
     design = accelerator_design(config)

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
 from fineq.evaluation import evaluate
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_calibration_path
 from fineq.models.language_model import LayerReport, block_linears, get_weight
+from fineq.quantizer.recipes import is_recipe
 
 METHODS = ("none", "rtn", "paper", "mse")
 """Compared in the demo: full precision, 2-bit round-to-nearest, the paper's recipe, the best data-free one."""
@@ -42,6 +44,11 @@ class MethodResult:
     result: Perplexity
     sample: str
     """Greedy continuation of the prompt."""
+
+    @property
+    def ours(self) -> bool:
+        """It is a recipe of FineQ."""
+        return is_recipe(self.name) or self.name in CALIBRATED_RECIPES
 
 
 def measure(

@@ -55,7 +55,7 @@ def accuracy_section(model_name: str, text_name: str, results: list[MethodResult
                 [result.result.perplexity for result in results],
                 ylabel="perplexity",
                 caption="Perplexity, lower is better.",
-                ours=[position for position, result in enumerate(results) if result.title.startswith("FineQ")],
+                ours=[position for position, result in enumerate(results) if result.ours],
             )
         ],
         [(f"{result.title}, asked to continue '{SAMPLE_PROMPT}':", result.sample) for result in results],

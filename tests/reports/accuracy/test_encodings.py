@@ -47,9 +47,9 @@ def small_study(monkeypatch):
 
 def write_synthesis(path, **changes):
     designs = [
-        {"top": "fineq_64x64", "title": "FineQ", "columns": 64, "area_per_element_um2": 80.0},
-        {"top": "fineq_64x64_b", "title": "two", "columns": 64, "area_per_element_um2": 90.0, "encoding": "2s-unary"},
-        {"top": "mac8x3_64x64", "title": "MAC", "columns": 64, "area_per_element_um2": 300.0},
+        {"top": "macro", "title": "FineQ", "columns": 64, "area_per_element_um2": 80.0, "encoding": "unary"},
+        {"top": "b", "title": "two", "columns": 64, "area_per_element_um2": 90.0, "encoding": "2s-unary"},
+        {"top": "fineq_multiplier", "title": "MAC", "columns": 64, "area_per_element_um2": 300.0},
     ]
     designs[1] |= changes
     path.write_text(json.dumps({"designs": designs}))

@@ -1,169 +1,30 @@
-"""The paper's tables and figures for any model: values, cache, files, commands; experiments behind decisions."""
+"""The paper's tables and figures for any model: values, files, commands."""
 
 import csv
 import json
 import math
 
 import pytest
-import torch
 from command_line import run_fineq
-from tiny_models import make_model
 
-from fineq.common.cache_keys import deciding_files
 from fineq.common.errors import FineqError
-from fineq.evaluation.evaluate import evaluate, measure, prepare
-from fineq.evaluation.methods import find_method, method_names
+from fineq.evaluation.evaluate import evaluate
+from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Text
-from fineq.evaluation.recipe_methods import recipe_method
-from fineq.huggingface.loading import load_model
-from fineq.models.language_model import block_linears, get_weight
-from fineq.quantizer.recipes import RECIPES, Recipe
-from fineq.quantizer.vectorised import quantize
-from fineq_reports.accuracy import cells as cells_module
-from fineq_reports.accuracy.cells import Plan, deciding_modules, measure_cells
-from fineq_reports.accuracy.cluster_size import ClusterSize
-from fineq_reports.accuracy.decisions import (
-    cluster_method,
-    code_shares,
-    decisions,
-    rule_statistics,
-    switch_recipes,
-)
+from fineq_reports.accuracy.cells import Plan
 from fineq_reports.accuracy.perplexities import (
-    TABLE_METHODS,
     figure_1,
-    figure_1_methods,
     paper_figures,
     paper_ratios,
     table_1,
     table_2,
 )
 from fineq_reports.accuracy.tables import number, write_report
-from fineq_reports.accuracy.weights import concentration, figure_3b, outliers, representative_layer
+from fineq_reports.accuracy.weights import figure_3b
 
 TEXT = Text("text.txt", "a b c d e f g h i j k l m n o p q r s t u v w x y z " * 12, 1, "as it is")
 OTHER = Text("other.raw", "z y x w v u t s r q p o n m l k j i h g f e d c b a " * 12, 1, "as it is")
 METHODS = ["none", "rtn", "gptq", "paper"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return make_model("llama", tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    return make_model("gpt2", tmp_path_factory.mktemp("models") / "other")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cells")
-
-
-# -- methods on whole models -----------------------------------------------------------------------------------
-
-
-def test_every_method_applies_to_a_model_by_one_call(model):
-    tokens = torch.randint(3, 29, (200,), generator=torch.Generator().manual_seed(1))
-    for name in ("none", "paper", "rtn", "gptq", "owq", "pb-llm", "calibrated"):
-        method, loaded = find_method(name), load_model(model)
-        reports = method.apply(loaded, tokens)
-        assert sorted(r.name for r in reports) == ([] if name == "none" else sorted(block_linears(loaded)))
-        for report in reports:
-            before, after = get_weight(load_model(model), report.name), get_weight(loaded, report.name)
-            error = (before - after).double().square().sum() / before.double().square().sum()
-            assert math.isclose(error, report.normalised_error, rel_tol=1e-4)
-            assert report.bits_per_weight > method.nominal_bits - 0.2
-
-
-def test_calibrated_methods_ask_for_text(model):
-    with pytest.raises(FineqError, match="method owq needs a text to calibrate with: give one"):
-        find_method("owq").apply(load_model(model))
-    with pytest.raises(FineqError, match="unknown recipe 'best': choose one of none, paper.*calibrated.*gptq"):
-        find_method("best")
-    assert set(TABLE_METHODS) <= set(method_names())
-    assert [find_method(name).name for name in figure_1_methods()] == figure_1_methods()
-
-
-def test_evaluate_records_the_calibration_text(model):
-    record = evaluate(model, TEXT, find_method("gptq"), 32, calibration=OTHER).to_json()
-    assert (record["calibration"], record["calibration_sha256"]) == ("other.raw", OTHER.sha256)
-    assert evaluate(model, TEXT, find_method("rtn"), 32, calibration=OTHER).to_json()["calibration"] is None
-
-
-# -- cells -----------------------------------------------------------------------------------------------------
-
-
-def test_cells_are_the_evaluations_in_order(model, other, cache):
-    plan = Plan([model, other], METHODS, [TEXT, OTHER], OTHER, (16, None), cache=cache)
-    cells = measure_cells(plan)
-    assert len(cells) == 2 * 4 * 2 * 2
-    expected = [(m, n, t, s) for m in ("tiny", "other") for n in METHODS for t in ("text.txt", "other.raw")
-                for s in (16, 64)]  # fmt: skip
-    assert [(c.model, c.method.name, c.text, c.sequence_length) for c in cells] == expected
-    subject = prepare(other, find_method("gptq"), OTHER)
-    assert cells[25].perplexity == measure(subject, TEXT).to_json()["result"]["perplexity"]
-
-
-def test_an_interrupted_run_goes_on_and_a_repeated_one_measures_nothing(model, tmp_path, monkeypatch):
-    plan = Plan([model], ["none", "rtn", "paper"], [TEXT], cache=tmp_path)
-    prepared = []
-
-    def stops(path, method, calibration):
-        prepared.append(method.name)
-        if method.name == "paper" and prepared.count("paper") == 1:
-            raise KeyboardInterrupt
-        return prepare(path, method, calibration)
-
-    monkeypatch.setattr(cells_module, "prepare", stops)
-    with pytest.raises(KeyboardInterrupt):
-        measure_cells(plan)
-    records = [cell.record for cell in measure_cells(plan)]
-    assert prepared == ["none", "rtn", "paper", "paper"]
-    assert [cell.record for cell in measure_cells(plan)] == records and len(prepared) == 4
-    next(tmp_path.glob("*.json")).write_text("{")  # a damaged cell is measured again
-    assert [cell.record for cell in measure_cells(plan)] == records and len(prepared) == 5
-    assert not list(tmp_path.glob(".*"))
-
-
-@pytest.mark.parametrize("change", ["model", "text", "length", "windows", "calibration", "code"])
-def test_whatever_decides_a_value_makes_a_new_cell(model, tmp_path, monkeypatch, change):
-    plan = dict(models=[model], methods=["gptq"], texts=[TEXT], calibration=OTHER, cache=tmp_path)
-    measure_cells(Plan(**plan))
-    before = set(tmp_path.iterdir())
-    if change == "model":
-        plan["models"] = [make_model("llama", tmp_path / "elsewhere" / "tiny", torch.bfloat16)]
-        before.add(tmp_path / "elsewhere")
-    elif change == "code":
-        monkeypatch.setattr(cells_module, "deciding_modules", lambda method: ["fineq.format"])
-    else:
-        plan |= {"text": dict(texts=[OTHER]), "length": dict(sequence_lengths=(16,)), "windows": dict(max_windows=1),
-                 "calibration": dict(calibration=TEXT)}[change]  # fmt: skip
-    measure_cells(Plan(**plan))
-    assert len(set(tmp_path.iterdir()) - before) == 1
-
-
-def test_keys_tell_kinds_apart():
-    """A change in one kind of method leaves the measurements of the others valid."""
-    files = {
-        name: {"/".join(file.parts[-2:]) for file in deciding_files(*deciding_modules(find_method(name)))}
-        for name in ("none", "paper", "calibrated", "gptq", "rtn-4bit")
-    }
-    assert all("evaluation/perplexity.py" in each and "models/language_model.py" in each for each in files.values())
-    assert [name for name, each in files.items() if "baselines/gptq.py" in each] == ["gptq", "rtn-4bit"]
-    assert "calibrated/solver.py" in files["calibrated"]
-    assert "quantizer/vectorised.py" in files["paper"] and "calibrated/solver.py" not in files["paper"]
-    changed = deciding_modules(recipe_method(RECIPES["paper-column"]))
-    assert deciding_modules(find_method("mse")) == deciding_modules(find_method("paper")) == changed
-    assert "fineq_reports.accuracy.cluster_size" in deciding_modules(cluster_method(ClusterSize(2)))
-
-
-def test_names_must_differ(model, tmp_path):
-    with pytest.raises(FineqError, match="two of the models have the same name"):
-        measure_cells(Plan([model, model], ["none"], [TEXT], cache=tmp_path))
-    with pytest.raises(FineqError, match="two of the texts have the same name"):
-        measure_cells(Plan([model], ["none"], [TEXT, TEXT], cache=tmp_path))
 
 
 # -- tables and figures ----------------------------------------------------------------------------------------
@@ -244,93 +105,6 @@ def test_the_papers_figures_give_its_ratios():
 )  # fmt: skip
 def test_numbers_are_short(value, text):
     assert number(value) == text
-
-
-# -- outliers and decisions ------------------------------------------------------------------------------------
-
-
-def test_outliers_and_where_they_lie():
-    weight = torch.randn(50, 40, generator=torch.Generator().manual_seed(0))
-    weight[:, 7] *= 20
-    marked = outliers(weight)
-    assert marked[:, 7].sum() > 20 and marked.sum() < 60
-    assert concentration(marked, 1) > 0.95 and concentration(marked, 0) < 0.5
-    assert concentration(torch.ones(10, 10), 0) == pytest.approx(0.1)
-
-
-def test_representative_layer_is_the_last_of_the_middle_block(model):
-    names = block_linears(load_model(model))
-    assert representative_layer(names) == "model.layers.1.mlp.down_proj"
-
-
-@pytest.mark.parametrize("search", [False, True])
-def test_clusters_of_three_are_the_quantizers(search):
-    torch.manual_seed(0)
-    weight = torch.distributions.StudentT(4.0).sample((16, 71))
-    ours, bits = ClusterSize(3, search)(weight)
-    packed = quantize(weight, "mse" if search else "paper")
-    # 71 columns leave no cluster without neighbour: 24 clusters, 12 pairs
-    error = lambda q: (weight - q).double().square().sum().item()  # noqa: E731
-    assert math.isclose(error(ours), error(packed.dequantize()), rel_tol=1e-4)
-    assert (ours - packed.dequantize()).abs().gt(1e-5).sum() <= (16 if search else 0)
-    assert bits == (7 / 3 * 72 + 32) / 71
-
-
-@pytest.mark.parametrize(
-    "size, kept, bits", [(2, 1, 2.5), (3, 2, 2 + 1 / 3), (4, 2, 2.375), (5, 3, 2.4), (6, 4, 2 + 1 / 3)]
-)
-def test_cluster_sizes_keep_what_their_bits_pay_for(size, kept, bits):
-    experiment = ClusterSize(size)
-    assert (experiment.kept, experiment.bits) == (kept, pytest.approx(bits))
-    weight = torch.randn(8, 12 * size, generator=torch.Generator().manual_seed(size))
-    result, _ = experiment(weight)
-    scale = weight.abs().amax(dim=1, keepdim=True) / 3
-    clusters = (result / scale).round().view(8, -1, 2, size)
-    for cluster in clusters.flatten(0, 2):
-        assert cluster.abs().max() <= 1 or (cluster != 0).sum() <= kept
-    for first, second in clusters.flatten(0, 1):
-        if first.abs().max() > 1 and second.abs().max() > 1:  # one code for both
-            assert ((first != 0) | (second != 0)).sum() <= kept
-    with pytest.raises(FineqError, match="cluster size is 7: it must lie between 2 and 6"):
-        ClusterSize(7)
-
-
-def test_rule_statistics_count_clusters_and_pairs(model):
-    loaded = load_model(model)
-    for name in block_linears(loaded):
-        get_weight(loaded, name)[:] = torch.tensor([1.0, 1, 1, 9, 1, 1]).repeat(14)[: get_weight(loaded, name).shape[1]]
-    flagged, differing = rule_statistics(loaded, Recipe())
-    assert flagged == pytest.approx(0.5, abs=0.02) and differing == 1.0
-    assert rule_statistics(loaded, Recipe(threshold=9.0))[0] == 0
-
-
-def test_code_shares_count_pairs(model):
-    loaded = load_model(model)
-    counts = [0, 0, 0, 0]
-    for name in block_linears(loaded):  # per row: one pair for each code that zeroes, then pairs of small weights
-        weight = get_weight(loaded, name)
-        weight[:] = 1
-        weight[:, :18] = torch.tensor([0.0, 3, 3, 0, 3, 3, 3, 0, 3, 3, 0, 3, 3, 3, 0, 3, 3, 0])
-        rows, columns = weight.shape
-        # A last cluster of its own, filled up with a zero, passes the rule and drops that zero.
-        lone = rows * (-(-columns // 3) % 2 == 1 and columns % 3 != 0)
-        for code, count in enumerate((rows * (-(-columns // 6) - 3) - lone, rows, rows, rows + lone)):
-            counts[code] += count
-    assert code_shares(loaded, RECIPES["mse"]) == pytest.approx([count / sum(counts) for count in counts])
-
-
-def test_decisions(model, tmp_path, monkeypatch):
-    monkeypatch.setattr("fineq_reports.accuracy.decisions.switch_recipes", lambda: switch_recipes()[::7])
-    monkeypatch.setattr("fineq_reports.accuracy.decisions.THRESHOLDS", (2.0, 4.0))
-    monkeypatch.setattr("fineq_reports.accuracy.decisions.CLUSTER_SIZES", (3,))
-    report = decisions(Plan([model], [], [TEXT], cache=tmp_path, max_windows=2))
-    titles = [section.title.split(",")[0].split(" (")[0] for section in report.sections]
-    rules = ["What the rule says about the weights", "Pairs whose weights all have 2 bits"]
-    assert titles == ["Not quantized", "Switches", "Threshold", "Cluster size", *rules]
-    expected = evaluate(model, TEXT, cluster_method(ClusterSize(3)), max_windows=2).to_json()["result"]["perplexity"]
-    assert report.sections[3].rows[0] == ["3, paper", "2.333", report.sections[3].rows[0][2], number(expected)]
-    variants = [row[0] for section in report.sections[1:3] for row in section.rows]
-    assert len(set(variants)) == len(variants)
 
 
 # -- commands --------------------------------------------------------------------------------------------------

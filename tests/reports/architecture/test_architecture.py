@@ -2,11 +2,16 @@
 
 import numpy as np
 import pytest
+from amaranth.hdl import Cat, Module, Mux
+from amaranth.lib import stream
+from amaranth.lib.wiring import In, Out, connect
 
 from fineq_hw.accelerator import make_accelerator
 from fineq_hw.array.core import PackedCore
 from fineq_hw.config import ACCELERATORS, ARRAYS
 from fineq_hw.export.conversion import convert
+from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.role import PART
 from fineq_reports.architecture import block_diagram, timing_diagram
 from fineq_reports.architecture.structure import OUTSIDE, Connection, read_structure
 from fineq_reports.architecture.waveform import read_signals, runs
@@ -73,31 +78,92 @@ def test_runs_of_a_signal():
 
 def test_structure_of_the_packed_core():
     config = ARRAYS["fineq_5x7"]
-    modules, manifest = convert({"top": PackedCore(config)})
-    structure = read_structure(modules, manifest, "top")
+    core = PackedCore(config)
+    converted = convert({"top": core})
+    structure = read_structure(converted, core, "top")
     assert set(structure.instances) == {"core", "decoder"}
-    line = Connection(OUTSIDE, "lines", "decoder", 8 * config.line_bytes, False)
+    line = Connection(OUTSIDE, "lines", "decoder", 8 * config.line_bytes, False, "lines")
     assert line in structure.connections
     results = next(link for link in structure.connections if link.port == "results")
     assert (results.source, results.sink, results.stream) == ("core", OUTSIDE, True)
     assert results.bits == config.rows * config.accumulator_bits + 2  # sums, last, valid
     with pytest.raises(ValueError, match=r"there is no module 'tap': choose one of "):
-        read_structure(modules, manifest, "tap")
+        read_structure(converted, core, "tap")
+
+
+class Producer(VerilogComponent):
+    """A stream, and a plain port that is called like the `valid` of another."""
+
+    KIND, ROLE = "producer", PART
+
+    def __init__(self):
+        ports = {"words_7": Out(stream.Signature(4)), "m_axi_like": Out(3), "bus_a": Out(2), "bus_b": Out(1)}
+        super().__init__(ports | {"odd__valid": Out(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        for port, value in (("m_axi_like", 1), ("bus_a", 2), ("bus_b", 1), ("odd__valid", 1)):
+            m.d.sync += getattr(self, port).eq(getattr(self, port) + value)
+        m.d.sync += [self.words_7.payload.eq(self.words_7.payload + self.words_7.ready), self.words_7.valid.eq(1)]
+        return m
+
+
+class Consumer(VerilogComponent):
+    KIND, ROLE = "consumer", PART
+
+    def __init__(self):
+        super().__init__({"words": In(stream.Signature(4)), "levels": In(7), "seen": Out(8)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.words.ready.eq(self.levels[0])
+        m.d.sync += self.seen.eq(Mux(self.words.valid, self.words.payload, self.levels))
+        return m
+
+
+class Pair(VerilogComponent):
+    KIND, ROLE = "pair", PART
+
+    def __init__(self):
+        super().__init__({"seen": Out(8)})
+
+    def elaborate(self, platform):
+        m = Module()
+        source, sink = Producer(), Consumer()
+        place(m, "source", source)
+        place(m, "sink", sink)
+        connect(m, source.words_7, sink.words)
+        levels = Cat(source.m_axi_like, source.bus_a, source.bus_b, source.odd__valid)
+        m.d.comb += [sink.levels.eq(levels), self.seen.eq(sink.seen)]
+        return m
+
+
+def test_streams_and_buses_are_those_that_signatures_declare():
+    pair = Pair()
+    structure = read_structure(convert({"top": pair}), pair, "top", {"bus": ("bus_a", "bus_b")})
+    assert set(structure.connections) == {
+        Connection("source", "words_7", "sink", 5, True, "words"),
+        Connection("source", "m_axi_like", "sink", 3, False, "m_axi_like"),
+        Connection("source", "bus", "sink", 3, False, "bus"),
+        Connection("source", "odd__valid", "sink", 1, False, "odd__valid"),
+        Connection("sink", "seen", OUTSIDE, 8, False, "seen"),
+    }
 
 
 @pytest.mark.parametrize("name", ["accelerator_5x7", "mac8x8_accelerator_5x7"])
 def test_the_block_diagram_shows_every_block(name, tmp_path, monkeypatch):
-    modules, manifest = convert({name: make_accelerator(ACCELERATORS[name])})
-    assert set(read_structure(modules, manifest, name).instances) == set(block_diagram.PLACES)
+    machine = make_accelerator(ACCELERATORS[name])
+    converted = convert({name: machine})
     first, second = tmp_path / "first.png", tmp_path / "second.png"
-    block_diagram.draw(modules, manifest, name, name, first)
-    block_diagram.draw(modules, manifest, name, name, second)
+    structure = block_diagram.draw(converted, machine, name, name, first)
+    assert set(structure.instances) == set(block_diagram.PLACES)
+    block_diagram.draw(converted, machine, name, name, second)
     assert first.read_bytes() == second.read_bytes()
     monkeypatch.setattr(
         block_diagram, "PLACES", {key: place for key, place in block_diagram.PLACES.items() if key != "core"}
     )
     with pytest.raises(ValueError, match=r"the picture and the machine differ in core: give the block a place"):
-        block_diagram.draw(modules, manifest, name, name, first)
+        block_diagram.draw(converted, machine, name, name, first)
 
 
 def test_shares_of_the_timing_diagram(tmp_path):

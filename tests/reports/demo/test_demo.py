@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from tiny_models import make_model
 
-from fineq.evaluation.perplexity import Text
-from fineq_reports.demo import accuracy
+from fineq.evaluation.perplexity import Perplexity, Text
+from fineq.models.language_model import LayerReport
+from fineq_reports.demo import accuracy, sections
 from fineq_reports.demo.page import Section, Table, bar_plot, stacked_plot, write_page
 
 
@@ -54,3 +55,22 @@ def test_methods_of_every_kind_are_measured(tmp_path):
     assert results[0].bits_per_weight == accuracy.FULL_PRECISION_BITS and not results[0].layers
     assert all(result.layers and result.bits_per_weight < 5 for result in results[1:])
     assert len({result.result.perplexity for result in results}) == 3
+
+
+def test_our_methods_stand_out_whatever_their_titles_say(monkeypatch):
+    layers = [LayerReport("layer", (2, 3), 2.5, 0.1)]
+    found = []
+    monkeypatch.setattr(sections, "bar_plot", lambda labels, values, ours, **texts: found.append(list(ours)))
+    results = [
+        accuracy.MethodResult(
+            name, title, 2.5, 100, layers, Perplexity(2.2, 9.0, 8, 7, "bos", 1, 8, 7, "float32"), "text"
+        )
+        for name, title in (
+            ("none", "FineQ left out"),
+            ("mse", "Least squares"),
+            ("calibrated", "fitted"),
+            ("rtn", "rtn"),
+        )
+    ]
+    sections.accuracy_section("model", "text", results)
+    assert found == [[1, 2]]
