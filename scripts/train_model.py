@@ -15,8 +15,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +27,7 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
+from fineq.common.files import replacing, replacing_directory
 from fineq.common.progress import progress_display
 
 BOS, EOS = "<s>", "</s>"
@@ -156,13 +155,7 @@ def learning_rate(step: int, options: Options) -> float:
     return options.learning_rate * (0.55 + 0.45 * math.cos(math.pi * progress))
 
 
-def save_aside(state: dict, path: Path) -> None:
-    aside = path.with_suffix(".new")
-    torch.save(state, aside)
-    os.replace(aside, path)
-
-
-class Run:
+class TrainingRun:
     """State of one training run: weights, optimizer, random state and the best weights so far."""
 
     def __init__(self, options: Options, vocabulary: int, fingerprint: str):
@@ -178,14 +171,13 @@ class Run:
     def save(self, path: Path) -> None:
         state = {key: getattr(self, key) for key in ("step", "best_step", "best_loss", "best", "fingerprint")}
         state |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        save_aside(state | {"random": torch.get_rng_state()}, path)
+        with replacing(path) as aside:
+            torch.save(state | {"random": torch.get_rng_state()}, aside)
 
     def resume(self, path: Path) -> None:
         state = torch.load(path, weights_only=True)
         if state["fingerprint"] != self.fingerprint:
-            raise TrainingError(
-                f"{path} belongs to a run with other texts or options: finish that run or delete the file"
-            )
+            raise TrainingError(f"{path} is of a run with other texts or options: finish that run or delete the file")
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["random"])
@@ -214,16 +206,12 @@ class Run:
         return loss
 
 
-def write_model(run: Run, tokenizer: Tokenizer, output: Path) -> None:
+def write_model(run: TrainingRun, tokenizer: Tokenizer, output: Path) -> None:
     """Write the best weights in float16 with everything that loads them; the directory appears whole or not at all."""
-    aside = output.with_name(output.name + ".new")
-    shutil.rmtree(aside, ignore_errors=True)
     run.model.load_state_dict(run.best)
     model = run.model.eval().to(torch.float16)
     model.config.use_cache = True
     model.generation_config = GenerationConfig(bos_token_id=0, eos_token_id=1, do_sample=False, max_new_tokens=200)
-    model.save_pretrained(aside)
-    tokenizer.save(str(aside / "tokenizer.json"))
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": BOS,
@@ -231,14 +219,15 @@ def write_model(run: Run, tokenizer: Tokenizer, output: Path) -> None:
         "model_max_length": run.options.context,
         "clean_up_tokenization_spaces": False,
     }
-    (aside / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
-    for path in aside.iterdir():
-        path.chmod(0o644)
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(aside, output)
+    with replacing_directory(output) as aside:
+        model.save_pretrained(aside)
+        tokenizer.save(str(aside / "tokenizer.json"))
+        (aside / "tokenizer_config.json").write_text(json.dumps(described, indent=2) + "\n")
+        for path in aside.iterdir():
+            path.chmod(0o644)
 
 
-def train(texts: list[Path], options: Options, output: Path, console: Console) -> Run:
+def train(texts: list[Path], options: Options, output: Path, console: Console) -> TrainingRun:
     """Train, resuming from `OUTPUT.checkpoint` when it is there, and write the model to `output`."""
     torch.set_num_threads(options.threads)
     torch.use_deterministic_algorithms(True)
@@ -256,7 +245,7 @@ def train(texts: list[Path], options: Options, output: Path, console: Console) -
             f"{options.context} and 2: give more text"
         )
     described = json.dumps([asdict(options), parts, tokenizer.to_str()], sort_keys=True)
-    run = Run(options, tokenizer.get_vocab_size(), hashlib.sha256(described.encode()).hexdigest())
+    run = TrainingRun(options, tokenizer.get_vocab_size(), hashlib.sha256(described.encode()).hexdigest())
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists():
         run.resume(checkpoint)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fineq.cli import commands
 from fineq.common.cache_keys import cache_key
+from fineq.common.errors import UserError
 from fineq.common.files import write_bytes, write_text
 from fineq.common.markdown import table
 from fineq.models.directory import model_fingerprint
@@ -27,6 +28,7 @@ from fineq_asic.flows.power_comparison import tool_versions
 from fineq_asic.layout.tool import find_openroad, openroad_version
 from fineq_asic.mapping.closure import find_tools
 from fineq_reports.layout.report import read_layout_report, write_summary
+from fineq_sim.runs import simulators
 
 SIZES = ("16x16", "64x64")
 PROVEN = ("5x7", "64x64")
@@ -96,10 +98,16 @@ def versions() -> dict[str, str]:
         SynthesisError: the library or OpenSTA is missing.
     """
     found = find_tools().versions() | tool_versions()
-    try:
-        found["OpenROAD"] = openroad_version(find_openroad())
-    except SynthesisError:
-        found["OpenROAD"] = "not there"
+    others: dict[str, Callable[[], str]] = {
+        "OpenROAD": lambda: openroad_version(find_openroad()),
+        "Verilator": lambda: simulators.version("verilator"),
+        "g++": lambda: simulators.compiler_version().splitlines()[0],
+    }
+    for name, version in others.items():
+        try:
+            found[name] = version()
+        except (UserError, OSError):
+            found[name] = "not there"
     return found
 
 

@@ -46,18 +46,18 @@ def test_same_bytes_again_and_after_an_interruption(tmp_path, monkeypatch):
     train_model.train(text, OPTIONS, tmp_path / "again", QUIET)
     assert contents(tmp_path / "again") == expected
 
-    def interrupt(self, tokens, original=train_model.Run.train_step):
+    def interrupt(self, tokens, original=train_model.TrainingRun.train_step):
         if self.step == 5:
             raise KeyboardInterrupt
         return original(self, tokens)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_model.Run, "train_step", interrupt)
+        patch.setattr(train_model.TrainingRun, "train_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             train_model.train(text, OPTIONS, tmp_path / "resumed", QUIET)
     assert not (tmp_path / "resumed").exists() and (tmp_path / "resumed.checkpoint").exists()
     other = train_model.Options(**(vars(OPTIONS) | {"seed": 4}))
-    with pytest.raises(train_model.TrainingError, match="belongs to a run with other texts or options"):
+    with pytest.raises(train_model.TrainingError, match="is of a run with other texts or options"):
         train_model.train(text, other, tmp_path / "resumed", QUIET)
     run = train_model.train(text, OPTIONS, tmp_path / "resumed", QUIET)
     assert contents(tmp_path / "resumed") == expected and run.step == 6

@@ -13,7 +13,7 @@ from fineq import kernels
 from fineq.huggingface.linear import FineqLinear
 from fineq.quantizer.vectorised import quantize
 from fineq_reports.bench.machine import describe_machine
-from fineq_reports.bench.records import Peak, Report, Table
+from fineq_reports.bench.records import BenchTable, Peak, Report
 from fineq_reports.bench.timing import measure, peak_of
 
 TOKENS = (1, 8, 32, 128)
@@ -53,7 +53,7 @@ def run_bench(rows: int = 4096, columns: int = 11008, rounds: int = 9, threads: 
 # -- what is measured ------------------------------------------------------------------------------------------
 
 
-def quantize_and_unpack(weight: Tensor, rounds: int) -> Table:
+def quantize_and_unpack(weight: Tensor, rounds: int) -> BenchTable:
     destination = torch.empty_like(weight).copy_(weight)
     packed = quantize(weight)
     cases = {
@@ -67,7 +67,7 @@ def quantize_and_unpack(weight: Tensor, rounds: int) -> Table:
     return measure("Quantize and pack, unpack", cases, rounds, weight.numel())
 
 
-def linear_forward(weight: Tensor, tokens: int, rounds: int) -> Table:
+def linear_forward(weight: Tensor, tokens: int, rounds: int) -> BenchTable:
     rows, columns = weight.shape
     plain = torch.nn.Linear(columns, rows, bias=False)
     plain.weight = torch.nn.Parameter(weight.float(), requires_grad=False)
@@ -81,7 +81,7 @@ def linear_forward(weight: Tensor, tokens: int, rounds: int) -> Table:
         return measure(f"Linear layer, {tokens} token{'s' * (tokens > 1)}", cases, rounds, weight.numel())
 
 
-def without_kernels(weight: Tensor, rounds: int) -> list[Table]:
+def without_kernels(weight: Tensor, rounds: int) -> list[BenchTable]:
     """The same work by the torch path, which also runs on CUDA and where there is no compiler."""
     packed, layer = quantize(weight), packed_layer(weight)
     x = torch.randn(32, weight.shape[1], generator=torch.Generator().manual_seed(1))
@@ -126,7 +126,7 @@ def peak_memory(weight: Tensor) -> list[Peak]:
         ]
 
 
-def on_cuda(weight: Tensor, rounds: int) -> Table:
+def on_cuda(weight: Tensor, rounds: int) -> BenchTable:
     """The torch path on the device. Its packing is done by the CPU."""
     on_device = weight.cuda()
     destination = torch.empty_like(on_device)

@@ -27,7 +27,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class BenchTable:
     title: str
     baseline: str
     rows: list[Row]
@@ -47,7 +47,7 @@ class Peak:
 class Report:
     machine: dict[str, str]
     settings: dict[str, int]
-    tables: list[Table] = field(default_factory=list)
+    tables: list[BenchTable] = field(default_factory=list)
     peaks: list[Peak] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 

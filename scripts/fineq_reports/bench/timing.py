@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import NamedTuple
 
-from fineq_reports.bench.records import Row, Table
+from fineq_reports.bench.records import BenchTable, Row
 
 BARS = {"quantize (paper)": 12.0, "unpack to int8": 6.0, "unpack to float16": 6.0, "packed, 32 tokens": 2.0}
 """The most that a case may take, as a multiple of what it is compared with."""
 
 
-def measure(title: str, cases: dict[str, Callable[[], object]], rounds: int, weights: int) -> Table:
+def measure(title: str, cases: dict[str, Callable[[], object]], rounds: int, weights: int) -> BenchTable:
     """Run the cases in turn. The first is the baseline; it runs before and after every other."""
     baseline, *others = cases
     for function in cases.values():  # compile, load, warm up
@@ -42,7 +42,7 @@ def measure(title: str, cases: dict[str, Callable[[], object]], rounds: int, wei
         low, _, high = quantiles(wall, method="inclusive") if len(wall) > 1 else wall * 3
         rate = weights / taken.wall
         rows.append(Row(case, taken.wall, taken.cpu, median(wall), (low, high), median(cpu), rate, BARS.get(case)))
-    return Table(title, baseline, rows)
+    return BenchTable(title, baseline, rows)
 
 
 class Times(NamedTuple):

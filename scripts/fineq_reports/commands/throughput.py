@@ -15,16 +15,16 @@ from typing import Annotated
 import typer
 
 from fineq.common.errors import CheckFailed
-from fineq_reports.machine.layer import Layer
+from fineq_reports.machine.layer import MeasuredLayer
 
 
 def throughput(
     report: Annotated[Path, typer.Option(help="directory for the report")] = Path("build/throughput"),
-    tokens: Annotated[int, typer.Option(min=1, help="M")] = Layer.tokens,
-    channels: Annotated[int, typer.Option(min=1, help="N")] = Layer.channels,
-    inner: Annotated[int, typer.Option(min=1, help="K")] = Layer.inner,
-    recipe: Annotated[str, typer.Option(help="recipe of the quantizer")] = Layer.recipe,
-    seed: Annotated[int, typer.Option(help="of weights and activations")] = Layer.seed,
+    tokens: Annotated[int, typer.Option(min=1, help="M")] = MeasuredLayer.tokens,
+    channels: Annotated[int, typer.Option(min=1, help="N")] = MeasuredLayer.channels,
+    inner: Annotated[int, typer.Option(min=1, help="K")] = MeasuredLayer.inner,
+    recipe: Annotated[str, typer.Option(help="recipe of the quantizer")] = MeasuredLayer.recipe,
+    seed: Annotated[int, typer.Option(help="of weights and activations")] = MeasuredLayer.seed,
     latency: Annotated[int, typer.Option(min=1, help="of the memory, cycles to the first word")] = 1,
     machine: Annotated[list[str] | None, typer.Option(help="accelerator; may be repeated")] = None,
 ) -> None:
@@ -39,7 +39,7 @@ def throughput(
     def say(line: str) -> None:
         typer.echo(f"{time.monotonic() - started:6.1f} s  {line}")
 
-    layer = Layer(tokens, channels, inner, recipe, seed)
+    layer = MeasuredLayer(tokens, channels, inner, recipe, seed)
     measurements = measure(layer, machine or MACHINES, OUTPUTS, latency, say)
     typer.echo("\n" + as_markdown(layer, measurements, latency, "throughput.png"))
     for path in write_report(layer, measurements, latency, report):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from fineq.common.files import write_text
+from fineq.common.markdown import table
 from fineq_asic.layout.results import CATEGORIES, LayoutResult
+
+_table = partial(table, align="lr")
 
 
 def write_layout_report(result: LayoutResult, tools: dict[str, str], notes: Sequence[str], output: Path) -> list[Path]:
@@ -36,11 +40,6 @@ def read_layout_report(path: Path) -> LayoutResult:
     return LayoutResult(**values)
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    rule = "|---|" + "---:|" * (len(head) - 1)
-    return [f"| {' | '.join(head)} |", rule, *(f"| {' | '.join(row)} |" for row in rows), ""]
-
-
 def _verdict(result: LayoutResult) -> str:
     if result.met:
         return "met"
@@ -62,7 +61,7 @@ def _markdown(result: LayoutResult, tools: dict[str, str], notes: Sequence[str],
         "",
         f"![placement and routing]({stem}.png)",
         "",
-        *_table(
+        _table(
             ["figure", "value"],
             [
                 ["module", f"`{result.top}`"],
@@ -91,16 +90,16 @@ def _markdown(result: LayoutResult, tools: dict[str, str], notes: Sequence[str],
         ),
         "## Cells after layout",
         "",
-        *_table(
+        _table(
             ["kind", "cells", "area, um2"],
             [[kind, f"{result.cells[kind]}", f"{result.areas[kind]:.1f}"] for kind in CATEGORIES],
         ),
         "## Wires",
         "",
-        *_table(["layer", "length, um"], [[name, f"{value:.0f}"] for name, value in result.wire_length.items()]),
+        _table(["layer", "length, um"], [[name, f"{value:.0f}"] for name, value in result.wire_length.items()]),
         "## Power",
         "",
-        *_table(
+        _table(
             ["cells", "internal, mW", "switching, mW", "leakage, mW", "total, mW"],
             [
                 [group, *(f"{1e3 * part:.4f}" for part in parts), f"{1e3 * sum(parts):.4f}"]
@@ -137,26 +136,13 @@ def write_summary(results: Sequence[LayoutResult], output: Path) -> Path:
         ]
         for result in results
     ]
-    head = [
-        "block",
-        "cells before, um2",
-        "after, um2",
-        "core, um2",
-        "utilisation, %",
-        "wires, mm",
-        "violations",
-        "setup slack, ns",
-        "hold slack, ns",
-        "skew, ns",
-        "power, mW",
-    ]
+    head = ["block", "cells before, um2", "after, um2", "core, um2", "utilisation, %", "wires, mm", "violations"]
+    head += ["setup slack, ns", "hold slack, ns", "skew, ns", "power, mW"]
     text = [
         "# Layouts",
         "",
         "`make pnr`, explained in [docs/flows/layout.md](../flows/layout.md).",
         "",
-        *_table(head, rows),
+        _table(head, rows),
     ]
-    path = output / "layout-summary.md"
-    write_text(path, "\n".join(text))
-    return path
+    return write_text(output / "layout-summary.md", "\n".join(text))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from fineq.common.files import write_text
+from fineq.common.markdown import table
+from fineq_asic.clock import CLOCK_NS
 from fineq_asic.flows.machine_blocks import EFFORT, GLUE, MEMORY_ACCESS_NS, MEMORY_SETUP_NS, BlocksReport
 
 
@@ -13,8 +15,17 @@ def as_markdown(report: BlocksReport) -> str:
     command = "fineq accelerator-blocks"
     command += "" if report.accelerator == "accelerator_64x64" else f" --accelerator {report.accelerator}"
     command += f" --block {report.block}" if report.block else ""
-    command += "" if report.clock_ns == 2.5 else f" --clock-ns {report.clock_ns:g}"
-    total = sum(row.instances * row.area for row in report.blocks)
+    command += "" if report.clock_ns == CLOCK_NS else f" --clock-ns {report.clock_ns:g}"
+    rows: list[tuple[object, ...]] = [
+        (
+            row.name if row.name == GLUE else f"`{row.name}`",
+            *(row.instances, f"{row.cells:,}", f"{row.area:,.0f}", f"{row.instances * row.area:,.0f}"),
+            f"{row.slack_ns:.3f}",
+        )
+        for row in report.blocks
+    ]
+    cells, area = (sum(row.instances * getattr(row, what) for row in report.blocks) for what in ("cells", "area"))
+    rows.append(("together", "", f"{cells:,}", "", f"{area:,.0f}", ""))
     lines = [
         f"# Logic of `{report.accelerator}` around its array",
         "",
@@ -28,24 +39,17 @@ def as_markdown(report: BlocksReport) -> str:
         "assumption, no macro was compiled, and the load of their pins is that of a flip-flop. Tables and queues are "
         "logic.",
         "",
-        "| block | instances | cells | um2 each | um2 | worst slack, ns |",
-        "|---|--:|--:|--:|--:|--:|",
+        table(("block", "instances", "cells", "um2 each", "um2", "worst slack, ns"), rows, "lr"),
     ]
-    for row in report.blocks:
-        name = row.name if row.name == GLUE else f"`{row.name}`"
-        lines.append(
-            f"| {name} | {row.instances} | {row.cells:,} | {row.area:,.0f} | {row.instances * row.area:,.0f} | "
-            f"{row.slack_ns:.3f} |"
-        )
-    lines += [f"| together | | {sum(r.instances * r.cells for r in report.blocks):,} | | {total:,.0f} | |", ""]
     if report.memories:
-        lines += ["| memory | in | words | bits a word | kbit |", "|---|---|--:|--:|--:|"]
-        for each in report.memories:
-            size = each.words * each.bits / 1024
-            lines.append(f"| {each.name} | `{each.block}` | {each.words} | {each.bits} | {size:,.1f} |")
+        memories = [
+            (each.name, f"`{each.block}`", each.words, each.bits, f"{each.words * each.bits / 1024:,.1f}")
+            for each in report.memories
+        ]
         bits = sum(each.words * each.bits for each in report.memories)
-        lines += [f"| together | | | | {bits / 1024:,.1f} |", ""]
-    return "\n".join(lines[:-1]) + "\n"
+        memories.append(("together", "", "", "", f"{bits / 1024:,.1f}"))
+        lines.append(table(("memory", "in", "words", "bits a word", "kbit"), memories, "llr"))
+    return "\n".join(lines)
 
 
 def write_report(report: BlocksReport, directory: Path) -> Path:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Layer:
+class MeasuredLayer:
     """The layer that is measured: Gaussian weights and activations from a seed."""
 
     tokens: int = 512

@@ -13,7 +13,7 @@ from fineq.common.errors import UserError
 from fineq.common.files import write_bytes
 from fineq.common.markdown import table
 from fineq_hw.interface.registers import STAGES
-from fineq_reports.machine.layer import Layer
+from fineq_reports.machine.layer import MeasuredLayer
 from fineq_sim.driver import Accelerator, Counters, FunctionalTransport, VerilatedTransport
 from fineq_sim.driver.transport import find_accelerator
 from fineq_sim.reference.core_cycles import LayerCycles, layer_cycles
@@ -61,7 +61,7 @@ class Measurement:
 
 
 def measure(
-    layer: Layer,
+    layer: MeasuredLayer,
     machines: Iterable[str] = MACHINES,
     outputs: Iterable[str] = OUTPUTS,
     latency: int = 1,
@@ -130,7 +130,7 @@ def _stages(measurements: list[Measurement]) -> str:
     return table(("stage", *(f"`{each.machine}`" for each in measurements)), rows, "lr")
 
 
-def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, picture: str) -> str:
+def as_markdown(layer: MeasuredLayer, measurements: list[Measurement], latency: int, picture: str) -> str:
     """The report."""
     first = [each for each in measurements if each.output == measurements[0].output]
     lines = [
@@ -163,11 +163,11 @@ def as_markdown(layer: Layer, measurements: list[Measurement], latency: int, pic
     return "\n".join(lines) + "\n"
 
 
-def command(layer: Layer, latency: int) -> str:
+def command(layer: MeasuredLayer, latency: int) -> str:
     """The command line that made a report."""
     text = "fineq throughput"
     for name, value in vars(layer).items():
-        if value != getattr(Layer, name):
+        if value != getattr(MeasuredLayer, name):
             text += f" --{name} {value}"
     return text if latency == 1 else f"{text} --latency {latency}"
 
@@ -197,7 +197,7 @@ def picture_png(measurements: list[Measurement]) -> bytes:
     return png_bytes(figure, bbox_inches="tight")
 
 
-def as_dict(layer: Layer, measurements: list[Measurement], latency: int) -> dict:
+def as_dict(layer: MeasuredLayer, measurements: list[Measurement], latency: int) -> dict:
     """Everything in the report, for programs."""
     return {
         "layer": vars(layer),
@@ -215,7 +215,7 @@ def as_dict(layer: Layer, measurements: list[Measurement], latency: int) -> dict
     }
 
 
-def write_report(layer: Layer, measurements: list[Measurement], latency: int, directory: Path) -> list[Path]:
+def write_report(layer: MeasuredLayer, measurements: list[Measurement], latency: int, directory: Path) -> list[Path]:
     """Write throughput.md, .json and .png; each appears whole or not at all.
 
     Raises:

@@ -6,10 +6,11 @@ Nothing here measures; all figures come from `Result` objects. The same results 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from fineq.common.files import replacing, write_text
+from fineq.common.markdown import table
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.bars import SIZE, bars
 from fineq_asic.flows.results import (
@@ -26,10 +27,7 @@ from fineq_reports.synthesis.picture import read_report, write_picture
 
 __all__ = ["GlitchShare", "Result", "SynthesisRun", "as_json", "markdown", "redraw", "write_report"]
 
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(["---"] + ["---:"] * (len(header) - 1)) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+_table = partial(table, align="lr")
 
 
 def markdown(run: SynthesisRun) -> str:
@@ -223,21 +221,15 @@ def write_report(run: SynthesisRun, directory: Path) -> list[Path]:
     Raises:
         SynthesisError: the directory cannot be written.
     """
-    written = []
+    paths = [directory / f"synth-{run.size}.{suffix}" for suffix in ("md", "json", "png")]
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for suffix in ("md", "json", "png"):
-            path = directory / f"synth-{run.size}.{suffix}"
-            part = path.with_name(path.name + ".part")
-            if suffix == "png":
-                write_picture(json.loads(as_json(run)), part)
-            else:
-                part.write_text(markdown(run) if suffix == "md" else as_json(run), encoding="utf-8")
-            os.replace(part, path)
-            written.append(path)
+        write_text(paths[0], markdown(run))
+        write_text(paths[1], as_json(run))
+        with replacing(paths[2]) as aside:
+            write_picture(json.loads(as_json(run)), aside)
     except OSError as error:
         raise SynthesisError(f"cannot write the report to {directory}: {error.strerror}") from None
-    return written
+    return paths
 
 
 def redraw(report: Path, directory: Path) -> Path:
@@ -248,11 +240,9 @@ def redraw(report: Path, directory: Path) -> Path:
     """
     document = read_report(report)
     path = directory / f"synth-{document['size']}.png"
-    part = path.with_name(path.name + ".part")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        write_picture(document, part)
-        os.replace(part, path)
+        with replacing(path) as aside:
+            write_picture(document, aside)
     except OSError as error:
         raise SynthesisError(f"cannot write the picture to {directory}: {error.strerror}") from None
     return path

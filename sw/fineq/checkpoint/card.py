@@ -10,6 +10,7 @@ from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.pack import LayerResult
 from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
+from fineq.common.files import write_text
 from fineq.common.markdown import table
 
 
@@ -102,7 +103,7 @@ that store two 3-bit weights, and the share of pairs whose two clusters would ea
 
 {kept_table(plan)}
 """
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def mean_error(results: list[LayerResult]) -> float:
@@ -119,9 +120,8 @@ def layer_table(results: list[LayerResult]) -> str:
 
 def kept_table(plan: CheckpointPlan) -> str:
     """Why tensors were kept, as Markdown."""
-    lines = ["| why | tensors | for example |", "|---|---|---|"]
-    lines += [f"| {why} | {len(names)} | {names[0]} |" for why, names in plan.kept_by_reason().items()]
-    return "\n".join(lines)
+    rows = [(why, len(names), names[0]) for why, names in plan.kept_by_reason().items()]
+    return table(("why", "tensors", "for example"), rows).rstrip()
 
 
 def table_row(result: LayerResult) -> list[str]:

@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files and directories that appear whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,33 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A new directory beside `path` to fill, which takes its place at the end; after an error nothing has changed.
+
+    Directories above are made.
+
+    Raises:
+        OSError: the place cannot be written.
+    """
+    path = Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh, stale = (path.with_name(f".{path.name}.{os.getpid()}.{age}") for age in ("new", "old"))
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    try:
+        yield fresh
+        if path.exists():
+            os.replace(path, stale)
+        os.replace(fresh, path)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        if stale.exists():
+            if not path.exists():
+                os.replace(stale, path)
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:

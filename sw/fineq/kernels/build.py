@@ -15,12 +15,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from fineq import format as block_format
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
+from fineq.common.files import replacing
 
 SOURCES = Path(__file__).parent
 
@@ -123,8 +123,7 @@ def compile_kernel(name: str, compiler: list[str], flags: list[str], target: Pat
     """Compile aside, then put in place; several processes may do so at once."""
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as directory:
-            output = Path(directory) / target.name
+        with replacing(target) as output:
             command = [*compiler, *flags, "-o", str(output), str(SOURCES / f"{name}.cpp")]
             try:
                 run([*command, "-march=native"])
@@ -132,7 +131,6 @@ def compile_kernel(name: str, compiler: list[str], flags: list[str], target: Pat
                 run(command)
             content = output.read_bytes()
             output.write_bytes(content + hashlib.sha256(content).digest())
-            os.replace(output, target)
     except OSError as error:
         raise KernelError(
             f"cannot write to the cache directory {target.parent}: {error.strerror}; set FINEQ_CACHE to another"

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,6 +20,7 @@ import numpy as np
 
 from fineq import format as block_format
 from fineq.common.errors import FineqError
+from fineq.common.files import replacing_directory
 from fineq.quantizer.packed import PackedWeight
 
 FORMAT_VERSION = 1
@@ -143,7 +142,9 @@ def write_vectors(directory: str | Path, packed: PackedWeight, activations: Any,
     if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
         raise FineqError(f"{directory} holds other files: choose an empty directory for the golden vectors")
     try:
-        _replace_directory(directory, dict(_files(vectors)))
+        with replacing_directory(directory) as fresh:
+            for name, content in _files(vectors):
+                (fresh / name).write_bytes(content)
     except OSError as error:
         raise FineqError(f"cannot write golden vectors to {directory}: {error.strerror}") from error
     return directory
@@ -242,24 +243,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FineqError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _replace_directory(directory: Path, files: dict[str, bytes]) -> None:
-    """Write all files aside, then put them in place with renames."""
-    directory = directory.absolute()
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    fresh = directory.with_name(f".{directory.name}.{os.getpid()}.new")
-    stale = directory.with_name(f".{directory.name}.{os.getpid()}.old")
-    try:
-        fresh.mkdir()
-        for name, content in files.items():
-            (fresh / name).write_bytes(content)
-        if directory.exists():
-            os.replace(directory, stale)
-        os.replace(fresh, directory)
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        if stale.exists():
-            if not directory.exists():
-                os.replace(stale, directory)
-            shutil.rmtree(stale, ignore_errors=True)

@@ -175,6 +175,16 @@ def test_a_step_depends_on_the_code_of_its_command_alone(fake_steps):
         assert any("fineq_reports/layout/" in str(file) for file in files) == decides
 
 
+@pytest.mark.parametrize("tool", ["version", "compiler_version"])
+def test_a_step_depends_on_the_programs_that_run_it(monkeypatch, tool):
+    """Verilator and g++ make the throughput, the architecture and the runs with delays."""
+    step = ppa_run.steps()[0]
+    before = ppa_run.versions()
+    assert {"Verilator", "g++", "OpenSTA", "pyosys", "library sha256"} <= set(before)
+    monkeypatch.setattr(ppa_run.simulators, tool, lambda *names: "another\n")
+    assert ppa_run.key(step, ppa_run.versions()) != ppa_run.key(step, before)
+
+
 def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):
     result = ppa(tmp_path, "--step", "routing")
     assert result.code == 1 and "error: no step 'routing': choose from synth-5x7, power-check" in result.stderr

@@ -8,12 +8,12 @@ from command_line import run_fineq
 
 from fineq_hw.config import ACCELERATORS
 from fineq_reports.machine import throughput
-from fineq_reports.machine.layer import Layer
+from fineq_reports.machine.layer import MeasuredLayer
 from fineq_reports.machine.throughput import WrongResult, as_markdown, command, measure, write_report
 from fineq_sim.driver import FunctionalTransport
 from fineq_sim.reference.core_cycles import layer_cycles
 
-SMALL = Layer(tokens=12, channels=40, inner=60)
+SMALL = MeasuredLayer(tokens=12, channels=40, inner=60)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from fineq.common.files import replacing, write_bytes, write_text
+from fineq.common.files import replacing, replacing_directory, write_bytes, write_text
 
 
 def test_writes_and_replaces(tmp_path):
@@ -26,3 +26,18 @@ def test_an_error_changes_nothing(tmp_path):
         aside.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_directory_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "deep" / "set"
+    for names in (["a", "b"], ["b", "c"]):
+        with replacing_directory(path) as aside:
+            assert aside.parent == path.parent
+            for name in names:
+                (aside / name).write_text(name)
+        assert sorted(file.name for file in path.iterdir()) == names  # nothing of an older set is left
+    with pytest.raises(RuntimeError), replacing_directory(path) as aside:
+        (aside / "d").write_text("half")
+        raise RuntimeError
+    assert sorted(file.name for file in path.iterdir()) == ["b", "c"]
+    assert list(path.parent.iterdir()) == [path]
