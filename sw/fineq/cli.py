@@ -11,9 +11,10 @@ import os
 import re
 import sys
 from importlib import metadata
+from typing import Any, cast
 
-import click
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from fineq.common.errors import UserError
 
@@ -28,20 +29,20 @@ def commands() -> dict[str, metadata.EntryPoint]:
     return {entry.name: entry for entry in metadata.entry_points(group=GROUP)}
 
 
-def load(entry: metadata.EntryPoint) -> click.Command:
+def load(entry: metadata.EntryPoint) -> TyperCommand:
     """The command behind an entry point."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(entry.name)(entry.load())
-    return typer.main.get_command(single)
+    return cast(TyperCommand, typer.main.get_command(single))  # a group only if there were several
 
 
-class _Commands(typer.core.TyperGroup):
-    """Sub-commands from entry points."""
+class _Commands(TyperGroup):
+    """Sub-commands from entry points. The class of a context is private to typer, which brings a click of its own."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return sorted(commands())
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> TyperCommand | None:
         entry = commands().get(cmd_name)
         if entry is None:
             return None
@@ -51,13 +52,13 @@ class _Commands(typer.core.TyperGroup):
             return _unavailable(cmd_name, error)
 
 
-def _unavailable(name: str, error: ModuleNotFoundError) -> click.Command:
+def _unavailable(name: str, error: ModuleNotFoundError) -> TyperCommand:
     """A command in place of one that cannot be loaded: the others work, and this one says what it lacks."""
 
     def refuse() -> None:
         raise error
 
-    return click.Command(name, callback=refuse, help=f"Not available: {what_is_missing(error)}")
+    return TyperCommand(name, callback=refuse, help=f"Not available: {what_is_missing(error)}")
 
 
 def what_is_missing(error: ModuleNotFoundError) -> str:

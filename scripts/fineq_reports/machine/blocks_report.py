@@ -42,7 +42,7 @@ def as_markdown(report: BlocksReport) -> str:
         table(("block", "instances", "cells", "um2 each", "um2", "worst slack, ns"), rows, "lr"),
     ]
     if report.memories:
-        memories = [
+        memories: list[tuple[object, ...]] = [
             (each.name, f"`{each.block}`", each.words, each.bits, f"{each.words * each.bits / 1024:,.1f}")
             for each in report.memories
         ]
