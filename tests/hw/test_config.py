@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fineq.format import MAX_MAGNITUDE
+from fineq.format.temporal import ENCODINGS
 from fineq_hw.baseline.mac_array import partial_bits
-from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_hw.config import ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,18 @@ def test_line_order_keeps_clusters_together():
     five = ArrayConfig(columns=5, encoding="cluster", sign_handling="column").line_order
     assert sorted(five) == list(range(120)) and five[:5] == (0, 1, 2, 72, 73)
     assert ArrayConfig().line_order == tuple(range(192))
+
+
+def test_every_array_says_what_its_weights_are():
+    arrays = {**ARRAYS, **MACS}
+    said = {(c.weight_code, c.weight_bits, c.weight_limits, c.signed_weights) for c in arrays.values()}
+    assert said == {(encoding, 3, (-3, 3), False) for encoding in ENCODINGS} | {
+        ("mac3", 3, (-3, 3), False),
+        ("mac8", 8, (-128, 127), True),
+    }
+    mac = MacConfig(columns=7, weight_bits=3)
+    assert (mac.line_bytes, mac.line_slices) == (3, 1)
+    assert (AcceleratorConfig(mac).line_bytes, AcceleratorConfig(mac).line_slices) == (3, 1)
 
 
 def test_minimum_widths_hold_the_extremes():

@@ -43,8 +43,8 @@ class Accumulator(VerilogComponent):
     * `column`: correction = 2^(b-1) Z + (D C - N), constant -D C - K, where K is the largest sum of all slots. The
       processing elements have applied the sign.
 
-    An encoding may double the old sum in a later step (`Encoding.doubles_sum`); the partial sum is then an operand of
-    its own. docs/hardware/array.md derives all this.
+    An encoding may double the old sum in a later step (`Encoding.start_operands`); the partial sum is then an operand
+    of its own. docs/hardware/array.md derives all this.
 
     Ports:
         products_n: complemented products of the row's processing elements, one per slot (`registry.row_slots`).

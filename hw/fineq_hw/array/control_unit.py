@@ -33,8 +33,7 @@ class ControlUnit(VerilogComponent):
         load: to the array, one bit per row.
         load_weights: to the encoders.
         single_step: beside `load_weights`: the vector takes one step.
-        hold, take_partial: to the accumulators. Partial sums are taken in the first step, and with an encoding
-            whose second step doubles the sum so far in the last.
+        hold, take_partial: to the accumulators. Partial sums are taken in `Encoding.partial_step`.
         computing: high in each cycle that executes a step; also the encoders' and the accumulators' enable.
     """
 
@@ -92,7 +91,7 @@ class ControlUnit(VerilogComponent):
         finishing = Signal()
 
         stalled = self.results_valid & ~self.results_ready
-        takes_partial = accumulate & (count == final_count if encoding_of(self.config).doubles_sum else first)
+        takes_partial = accumulate & encoding_of(self.config).partial_step(first, count == final_count)
         lacks_partial = takes_partial & ~self.partials_valid
         m.d.comb += [
             self.computing.eq(busy & ~stalled & ~lacks_partial),

@@ -83,7 +83,7 @@ class ProcessingArray(VerilogComponent):
         activations, load: a row of activations and, per row, whether it takes them at this clock edge. Rows
             that do not load stay still, so that synthesis can gate their clocks.
         weights, load_weights, single_step: a weight vector for the encoders, taken when `load_weights` is high (see
-            `TemporalEncoder` and, for `single_step`, `Encoding.doubles_sum`).
+            `TemporalEncoder` and, for `single_step`, `Encoding.vector_ports`).
         hold, take_partial: see `Accumulator`.
         enable: execute a step at this clock edge.
         partials, sums: one per row.
@@ -149,8 +149,7 @@ class ProcessingArray(VerilogComponent):
                 encoder.update.eq(update),
                 lines[f"group_{group.first}"].eq(encoder.lines),
             ]
-            if group.encoding.doubles_sum:
-                m.d.comb += encoder.single_step.eq(self.single_step)
+            m.d.comb += [getattr(encoder, name).eq(getattr(self, name)) for name in group.encoding.vector_ports]
             for i in range(group.size):
                 m.d.comb += encoder.weights[i].eq(self.weights[group.first + i])
                 following.append(encoder.following[i])

@@ -33,7 +33,7 @@ class TemporalEncoder(VerilogComponent, ABC):
 
     Ports:
         weights, load: the weights to send, taken at the clock edge when `load` is high.
-        single_step (if `Encoding.doubles_sum`): with `load`: the whole vector takes one step.
+        single_step (if in `Encoding.vector_ports`): with `load`: the whole vector takes one step.
         update: at the clock edge, take the weights if `load` is high, else go on to the next step.
         lines: select lines of the current step, `Group.lines_layout`.
         following: digits of the step that begins at the next clock edge, if it begins there, by column.
@@ -48,7 +48,7 @@ class TemporalEncoder(VerilogComponent, ABC):
             {
                 "weights": In(data.ArrayLayout(weight_layout, group.size)),
                 "load": In(1),
-                **({"single_step": In(1)} if group.encoding.doubles_sum else {}),
+                **{name: In(1) for name in group.encoding.vector_ports},
                 "update": In(1),
                 "lines": Out(group.lines_layout),
                 "following": Out(data.ArrayLayout(digits_layout(group.encoding), group.size)),

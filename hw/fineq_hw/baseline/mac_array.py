@@ -274,7 +274,7 @@ class MacArray(VerilogComponent):
         m.d.comb += skew.enable.eq(self.enable)
         for column in range(config.columns):
             weight = self.weights[column]
-            if config.weight_bits == 3:
+            if not config.signed_weights:
                 weight = Mux(weight.sign, -weight.magnitude, weight.magnitude)
             m.d.comb += skew.lanes_in[column].eq(weight)
 

@@ -11,12 +11,12 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.lib.core_ports import activations_payload
-from fineq_hw.lib.hierarchy import VerilogComponent, place
-from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.job_block import JobBlock, fetch_ports
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class InputBuffer(VerilogComponent):
+class InputBuffer(JobBlock):
     """Fetches the activations of every inner tile of a job, in the order of `TileWalk`, and plays them to the core.
 
     Memory: two halves of `rows` words; a word is one row of the array, columns x 8 bits rounded up to bus words.
@@ -29,7 +29,7 @@ class InputBuffer(VerilogComponent):
         activations: payload of the core; one row a cycle, the last one of a filling marked.
 
     Other ports:
-        start, job: as for every block; busy: not all fillings of the job have been played.
+        start, job, busy: see `JobBlock`; busy until all fillings of the job have been played.
         hold: do not begin to fetch a filling while another one waits to be played; the bus is needed elsewhere.
     """
 
@@ -37,17 +37,13 @@ class InputBuffer(VerilogComponent):
     ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self.config = config
         super().__init__(
+            config,
             {
-                "start": In(1),
-                "job": In(job_layout(config)),
-                "busy": Out(1),
                 "hold": In(1),
-                "commands": Out(stream.Signature(transfer_layout(config))),
-                "words": In(stream.Signature(read_word_layout(config))),
+                **fetch_ports(config),
                 "activations": Out(stream.Signature(activations_payload(config.array))),
-            }
+            },
         )
 
     @property

@@ -12,12 +12,13 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.lib.core_ports import results_payload, sums_layout
-from fineq_hw.lib.hierarchy import VerilogComponent, place
-from fineq_hw.lib.machine_streams import job_layout, sums_group_layout
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.job_block import JobBlock
+from fineq_hw.lib.machine_streams import sums_group_layout
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class OutputBuffer(VerilogComponent):
+class OutputBuffer(JobBlock):
     """Accumulates the sums of one tile while those of the one before drain.
 
     Memory: two halves of `vector_lanes` banks; channel n of the tile is word n / lanes of bank n mod lanes, and a
@@ -31,23 +32,20 @@ class OutputBuffer(VerilogComponent):
         partials: to the core, for all inner tiles but the first; one a cycle once they are there.
         groups: a finished tile, token by token, `vector_lanes` channels a cycle.
 
-    Other ports: `start` and `job` as for every block; `busy`: not all sums of the job have been drained.
+    Other ports: `start`, `job` and `busy` of `JobBlock`; busy until all sums of the job have been drained.
     """
 
     KIND = "output_buffer"
     ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self.config = config
         super().__init__(
+            config,
             {
-                "start": In(1),
-                "job": In(job_layout(config)),
-                "busy": Out(1),
                 "results": In(stream.Signature(results_payload(config.array))),
                 "partials": Out(stream.Signature(sums_layout(config.array))),
                 "groups": Out(stream.Signature(sums_group_layout(config))),
-            }
+            },
         )
 
     @property

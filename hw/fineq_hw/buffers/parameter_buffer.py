@@ -12,15 +12,13 @@ from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.interface.jobs import OutputFormat
-from fineq_hw.lib.hierarchy import VerilogComponent, place
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.job_block import JobBlock, fetch_ports
 from fineq_hw.lib.machine_streams import (
     channel_parameters_layout,
-    job_layout,
-    read_word_layout,
     scaled_group_layout,
     sums_group_layout,
     token_parameters_layout,
-    transfer_layout,
 )
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
@@ -28,7 +26,7 @@ CHANNEL_BYTES = Shape.cast(channel_parameters_layout).width // 8
 TOKEN_BYTES = Shape.cast(token_parameters_layout).width // 8
 
 
-class ParameterBuffer(VerilogComponent):
+class ParameterBuffer(JobBlock):
     """Fetches the records of every tile's channels and tokens, and adds them to the drained sums.
 
     A group of sums is passed on in the cycle after it was taken. With `OutputFormat.SUMS` nothing is fetched and
@@ -44,24 +42,20 @@ class ParameterBuffer(VerilogComponent):
         groups: from the output buffer.
         scaled: to the vector unit.
 
-    Other ports: `start` and `job` as for every block; `busy`: not all groups of the job have been passed on.
+    Other ports: `start`, `job` and `busy` of `JobBlock`; busy until all groups of the job have been passed on.
     """
 
     KIND = "parameter_buffer"
     ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self.config = config
         super().__init__(
+            config,
             {
-                "start": In(1),
-                "job": In(job_layout(config)),
-                "busy": Out(1),
-                "commands": Out(stream.Signature(transfer_layout(config))),
-                "words": In(stream.Signature(read_word_layout(config))),
+                **fetch_ports(config),
                 "groups": In(stream.Signature(sums_group_layout(config))),
                 "scaled": Out(stream.Signature(scaled_group_layout(config))),
-            }
+            },
         )
 
     @property

@@ -5,16 +5,16 @@ from __future__ import annotations
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory, ReadPort
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from fineq_hw.buffers.double_buffer import DoubleBuffer, stream_reads
 from fineq_hw.buffers.gearbox import Gearbox
-from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
+from fineq_hw.config import ALIGNMENT, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.decode.line_decoder import LineDecoder
 from fineq_hw.lib.core_ports import weights_payload
-from fineq_hw.lib.hierarchy import VerilogComponent, place
-from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.job_block import JobBlock, fetch_ports
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
@@ -31,7 +31,7 @@ def decode_line(m: Module, config: AcceleratorConfig, line: Value) -> Value:
     return Cat(decoder.weights[position] for position in config.array.line_order)
 
 
-class WeightBuffer(VerilogComponent):
+class WeightBuffer(JobBlock):
     """Fetches the weight lines of every line group of a job, in the order of `TileWalk`, and plays their vectors.
 
     Memory: one for each vector of a line, two halves of `channels_per_tile` words of one decoded vector. One
@@ -43,7 +43,7 @@ class WeightBuffer(VerilogComponent):
         weights: payload of the core, one vector a cycle if the core takes them so fast.
 
     Other ports:
-        start, job: as for every block; busy: not all vectors of the job have been played.
+        start, job, busy: see `JobBlock`; busy until all vectors of the job have been played.
         line_written: a decoded line enters the buffer.
         decoding: lines of the job are still to be written.
         hungry: the array may have to wait for lines, because no half is full yet.
@@ -53,28 +53,22 @@ class WeightBuffer(VerilogComponent):
     ROLE = Role(MachineBlock.BUFFERS, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self.config = config
         super().__init__(
+            config,
             {
-                "start": In(1),
-                "job": In(job_layout(config)),
-                "busy": Out(1),
-                "commands": Out(stream.Signature(transfer_layout(config))),
-                "words": In(stream.Signature(read_word_layout(config))),
+                **fetch_ports(config),
                 "weights": Out(stream.Signature(weights_payload(config.array))),
                 "line_written": Out(1),
                 "decoding": Out(1),
                 "hungry": Out(1),
-            }
+            },
         )
 
     @property
     def module_parameters(self) -> tuple[object, ...]:
         config, array = self.config, self.config.array
-        if isinstance(array, MacConfig):
-            kind = f"mac{array.weight_bits}"
-        else:
-            kind = "fineq" if array.line_order == tuple(range(array.line_weights)) else array.encoding
+        in_order = isinstance(array, ArrayConfig) and array.line_order == tuple(range(array.line_weights))
+        kind = "fineq" if in_order else array.weight_code  # encodings that take a line in order share the buffer
         sizes = (f"{array.rows}x{array.columns}", config.channels_per_tile, config.final_channels)
         return (kind, *sizes, config.bus_bits, config.address_bits)
 

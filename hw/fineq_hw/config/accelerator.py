@@ -114,14 +114,12 @@ class AcceleratorConfig:
     @property
     def line_bytes(self) -> int:
         """Bytes in memory of one weight line: what one decoding step turns into `line_slices` weight vectors."""
-        if isinstance(self.array, MacConfig):
-            return -(-self.array.columns * self.array.weight_bits // 8)
         return self.array.line_bytes
 
     @property
     def line_slices(self) -> int:
         """Weight vectors in one line."""
-        return 1 if isinstance(self.array, MacConfig) else self.array.line_slices
+        return self.array.line_slices
 
     @property
     def token_tile_bytes(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import lcm
+from typing import ClassVar
 
-from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE
+from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
 from fineq.format.temporal import ENCODINGS, STEP_BITS, line_order
 from fineq_hw.config.checks import check_array, check_choice
 
@@ -56,6 +57,11 @@ class ArrayConfig:
     sign_handling: str = "row"
     adder_tree: str = "structural"
     activation_storage: str = "gated-flop"
+    weight_bits: ClassVar[int] = OUTLIER_BITS
+    signed_weights: ClassVar[bool] = False
+    """A weight in the array is a number in two's complement, else sign-magnitude."""
+    weight_limits: ClassVar[tuple[int, int]] = (-MAX_MAGNITUDE, MAX_MAGNITUDE)
+    """Smallest and largest weight."""
 
     def __post_init__(self) -> None:
         check_array(self)
@@ -72,6 +78,11 @@ class ArrayConfig:
                 f"accumulator_bits is {self.accumulator_bits}: a sum over {self.columns} columns can overflow it, "
                 f"use at least {self.minimum_accumulator_bits(self.columns)}"
             )
+
+    @property
+    def weight_code(self) -> str:
+        """What the weights are in the array, for names."""
+        return self.encoding
 
     @property
     def max_activation_magnitude(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config.checks import check_array, check_choice
@@ -33,6 +34,8 @@ class MacConfig:
     weight_bits: int = 8
     weight_path: str = "systolic"
     activation_storage: str = "gated-flop"
+    line_slices: ClassVar[int] = 1
+    """Weight vectors in one line."""
 
     def __post_init__(self) -> None:
         check_array(self)
@@ -46,10 +49,30 @@ class MacConfig:
             )
 
     @property
+    def weight_code(self) -> str:
+        """What the weights are in the array, for names."""
+        return f"mac{self.weight_bits}"
+
+    @property
+    def signed_weights(self) -> bool:
+        """A weight in the array is a number in two's complement, else sign-magnitude."""
+        return self.weight_bits == 8
+
+    @property
+    def weight_limits(self) -> tuple[int, int]:
+        """Smallest and largest weight."""
+        low = -1 << (self.weight_bits - 1)
+        return (low, -low - 1) if self.signed_weights else (-MAX_MAGNITUDE, MAX_MAGNITUDE)
+
+    @property
+    def line_bytes(self) -> int:
+        """Bytes in memory of one weight vector: plain weights, one after the other."""
+        return -(-self.columns * self.weight_bits // 8)
+
+    @property
     def max_product_magnitude(self) -> int:
         """Largest magnitude of one product."""
-        max_weight = MAX_MAGNITUDE if self.weight_bits == 3 else 1 << (self.weight_bits - 1)
-        return max_weight << (self.activation_bits - 1)
+        return -self.weight_limits[0] << (self.activation_bits - 1)
 
     @property
     def max_inner_dimension(self) -> int:

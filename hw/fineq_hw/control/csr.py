@@ -88,8 +88,7 @@ class ControlStatusRegisters(VerilogComponent):
     def module_parameters(self) -> tuple[object, ...]:
         """Identification registers hold the whole configuration, so the name is that of the array and the rest."""
         config, array = self.config, self.config.array
-        kind = f"mac{array.weight_bits}" if hasattr(array, "weight_bits") else array.encoding
-        sizes = (f"{array.rows}x{array.columns}", kind, array.accumulator_bits)
+        sizes = (f"{array.rows}x{array.columns}", array.weight_code, array.accumulator_bits)
         return (*sizes, config.bus_bits, config.address_bits, config.channels_per_tile)
 
     def elaborate(self, platform) -> Module:

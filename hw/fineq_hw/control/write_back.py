@@ -4,37 +4,30 @@ from __future__ import annotations
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.control.tile_walk import TileWalk
 from fineq_hw.interface.jobs import OutputFormat, result_bytes
-from fineq_hw.lib.hierarchy import VerilogComponent, place
-from fineq_hw.lib.machine_streams import job_layout, transfer_layout
+from fineq_hw.lib.hierarchy import place
+from fineq_hw.lib.job_block import JobBlock
+from fineq_hw.lib.machine_streams import transfer_layout
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis
 
 
-class WriteBack(VerilogComponent):
+class WriteBack(JobBlock):
     """One command for every token tile and channel tile of a job, in the order of `TileWalk`.
 
     Streams: `commands` of the write engine: as many rows as tokens in the tile, as long as its channels.
 
-    Other ports: `start` and `job` as for every block; `busy`: commands are still to be given.
+    Other ports: `start`, `job` and `busy` of `JobBlock`; busy until all commands have been given.
     """
 
     KIND = "write_back"
     ROLE = Role(MachineBlock.CONTROL, Synthesis.KEEP)
 
     def __init__(self, config: AcceleratorConfig) -> None:
-        self.config = config
-        super().__init__(
-            {
-                "start": In(1),
-                "job": In(job_layout(config)),
-                "busy": Out(1),
-                "commands": Out(stream.Signature(transfer_layout(config))),
-            }
-        )
+        super().__init__(config, {"commands": Out(stream.Signature(transfer_layout(config)))})
 
     @property
     def module_parameters(self) -> tuple[object, ...]:

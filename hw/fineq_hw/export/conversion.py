@@ -71,16 +71,16 @@ def describe(component: wiring.Component, children: Mapping[str, str]) -> Module
         ModulePort(name, "input" if flow == wiring.In else "output", len(value))
         for name, flow, value in flat_ports(component)
     ]
-    clocked = not isinstance(component, VerilogComponent) or component.clocked
-    if clocked:
+    declared = isinstance(component, VerilogComponent)
+    if not declared or component.clocked:
         ports += [ModulePort(name, "input", 1) for name in ("clk", "rst")]
     name, config = type(component).__name__, str(getattr(component, "config", ""))
-    kind, role = getattr(component, "KIND", name), getattr(component, "ROLE", None)
-    if role is None:
-        return ModuleEntry(name, kind, config, children=children, ports=tuple(ports))
+    if not declared:
+        return ModuleEntry(name, name, config, children=children, ports=tuple(ports))
+    role = component.ROLE
     return ModuleEntry(
         name,
-        kind,
+        component.KIND,
         config,
         True,
         role.block and role.block.value,
@@ -113,9 +113,8 @@ def collect(tops: Mapping[str, wiring.Component]) -> Converted:
             name, component = next(iter(waiting.items()))
             del waiting[name]
             found = Placed()
-            verilog = getattr(component, "VERILOG", None)
-            if verilog is not None:
-                texts[name] = verilog
+            if isinstance(component, VerilogComponent) and component.VERILOG is not None:
+                texts[name] = component.VERILOG
             else:
                 with collecting(found):
                     texts[name] = rtlil.convert(component, name=name, emit_src=False)

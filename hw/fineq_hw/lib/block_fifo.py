@@ -2,45 +2,20 @@
 
 from __future__ import annotations
 
-from amaranth.hdl import Module, Shape, ShapeLike
-from amaranth.lib import stream
+from amaranth.hdl import Module, Shape
 from amaranth.lib.fifo import SyncFIFOBuffered
-from amaranth.lib.wiring import In, Out
 
-from fineq_hw.lib.hierarchy import VerilogComponent
-from fineq_hw.lib.role import PART
+from fineq_hw.lib.queue import Queue
 
 
-class BlockFifo(VerilogComponent):
-    """First in, first out; one entry in and one out per cycle. Its memory can be a block RAM or an SRAM macro.
+class BlockFifo(Queue):
+    """A `Queue` whose memory can be a block RAM or an SRAM macro.
 
-    An entry accepted by an empty queue in cycle t is offered from cycle t + 2 on. `input.ready` and `output.valid`
-    are decided by registers alone.
-
-    Ports:
-        input, output: streams of `shape`.
-
-    Args:
-        shape: of the payload.
-        depth: entries, at least 2.
-
-    Raises:
-        ValueError: `depth` is below 2.
+    An entry accepted by an empty queue in cycle t is offered from cycle t + 2 on.
     """
 
     KIND = "block_fifo"
-    ROLE = PART
-
-    def __init__(self, shape: ShapeLike, depth: int) -> None:
-        if depth < 2:
-            raise ValueError(f"depth is {depth}: a queue with a synchronous memory holds at least two entries")
-        self.shape = shape
-        self.depth = depth
-        super().__init__({"input": In(stream.Signature(shape)), "output": Out(stream.Signature(shape))})
-
-    @property
-    def module_parameters(self) -> tuple[object, ...]:
-        return (f"{Shape.cast(self.shape).width}x{self.depth}",)
+    MINIMUM_DEPTH = 2
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -18,7 +18,7 @@ weight_layout = data.StructLayout({"magnitude": MAGNITUDE_BITS, "sign": 1})
 
 def weight_vector_layout(config: ArrayConfig | MacConfig) -> data.ArrayLayout:
     """One weight per column; an 8-bit MAC array takes two's complement instead of sign-magnitude."""
-    if isinstance(config, MacConfig) and config.weight_bits == 8:
+    if config.signed_weights:
         return data.ArrayLayout(signed(config.weight_bits), config.columns)
     return data.ArrayLayout(weight_layout, config.columns)
 

@@ -3,52 +3,25 @@
 from __future__ import annotations
 
 from amaranth.hdl import Module, Shape, ShapeLike, Signal
-from amaranth.lib import stream
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
-from fineq_hw.lib.hierarchy import VerilogComponent
-from fineq_hw.lib.role import PART
+from fineq_hw.lib.queue import Queue
 
 
-class StreamFifo(VerilogComponent):
-    """First in, first out; one entry in and one out per cycle, also when full entries wait.
+class StreamFifo(Queue):
+    """A `Queue` that offers an entry accepted in cycle t from cycle t + 1 on.
 
-    An entry accepted in cycle t is offered from cycle t + 1 on. `input.ready` and `output.valid` are decided by
-    registers alone, so no combinational path leads through. A full queue takes nothing in the cycle in which it
-    gives an entry away.
+    A full queue takes nothing in the cycle in which it gives an entry away.
 
-    Ports:
-        input, output: streams of `shape`.
-        level: entries held.
-
-    Args:
-        shape: of the payload.
-        depth: entries, at least 1.
-
-    Raises:
-        ValueError: `depth` is below 1.
+    Other ports: `level`, entries held.
     """
 
     KIND = "fifo"
-    ROLE = PART
+    MINIMUM_DEPTH = 1
 
     def __init__(self, shape: ShapeLike, depth: int) -> None:
-        if depth < 1:
-            raise ValueError(f"depth is {depth}: a queue holds at least one entry")
-        self.shape = shape
-        self.depth = depth
-        super().__init__(
-            {
-                "input": In(stream.Signature(shape)),
-                "output": Out(stream.Signature(shape)),
-                "level": Out(range(depth + 1)),
-            }
-        )
-
-    @property
-    def module_parameters(self) -> tuple[object, ...]:
-        return (f"{Shape.cast(self.shape).width}x{self.depth}",)
+        super().__init__(shape, depth, level=Out(range(depth + 1)))
 
     def elaborate(self, platform) -> Module:
         m = Module()

@@ -1,10 +1,9 @@
 """The base of every bench: a design with its configuration, its idle inputs, its clock and its streams.
 
-    class TB(Bench[ArrayConfig]):
+    class TemporalEncoderBench(Bench[ArrayConfig]):
         inputs = ("load", "weights")
 
-    tb = TB(dut, stall=0.4)
-    await tb.begin()
+    tb = await TemporalEncoderBench.begun(dut, stall=0.4)
 
 `stall` is the one way in which tests cross their payloads with the pace of the other side: every producer is idle in
 about that share of the cycles and every consumer pushes back in about that share, each by its own random source.
@@ -14,7 +13,7 @@ Tests take it from `@cocotb.parametrize(stall=[0.0, 0.4])`, beside whatever else
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
@@ -84,6 +83,13 @@ class Bench(Generic[Config]):
         assert_empty(*self.streams)
 
     # -- time ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def begun(cls, *args: Any, **options: Any) -> Self:
+        """A bench with these arguments that has begun."""
+        tb = cls(*args, **options)
+        await tb.begin()
+        return tb
 
     async def begin(self) -> None:
         """Clock, reset, streams."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
 from typing import Any, ClassVar
 
 import cocotb
@@ -29,12 +28,11 @@ class BlockBench(Bench[AcceleratorConfig]):
         super().__init__(dut, stall, "block ")
         self.rng = np.random.default_rng(self.source.getrandbits(32))
 
-    async def start(self, tokens: int, channels: int, inner: int, **fields: int | Enum) -> None:
+    async def start(self, tokens: int, channels: int, inner: int, **fields: int) -> None:
         """Start a job of M tokens, N channels and K inputs."""
         tiles = inner_tiles(inner, self.config)
         groups = -(-tiles // self.config.line_slices)
         values = {"tokens": tokens, "channels": channels, "inner_tiles": tiles, "line_groups": groups, **fields}
-        values = {name: getattr(value, "value", value) for name, value in values.items()}
         assert not self.read("busy"), "still busy with the job before"
         self.drive(job=job_layout(self.config).const(values).as_value().value)
         await self.pulse(start=1)
@@ -58,6 +56,18 @@ class BlockBench(Bench[AcceleratorConfig]):
             (source.randint(1, 2 * rows + 1), source.randint(1, 2 * channels + 3), source.randint(1, line + columns))
             for _ in range(4)
         ]
+
+
+class FetchingBlockBench(BlockBench):
+    """A block that fetches from memory.
+
+    Attributes:
+        reader: the read engine behind its streams.
+    """
+
+    def __init__(self, dut: Any, stall: float = 0.0) -> None:
+        super().__init__(dut, stall)
+        self.reader = ReadEngine(self)
 
 
 class ReadEngine:

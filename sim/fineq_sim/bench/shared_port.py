@@ -6,6 +6,9 @@ not: once they have taken the address of a burst, they serve nothing else until 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiSlaveRead, AxiSlaveWrite
@@ -35,10 +38,11 @@ class SharedPort:
         self.ahead = ahead
         self.line: list[object] = []
         """Bursts that were taken, the one that is served first."""
-        for slave, channel in ((read, read.ar_channel), (write, write.aw_channel)):
+        for channel in self.addresses:
             channel.queue_occupancy_limit = 2 if ahead else 1
             self._wait_for_turn(channel)
-            self._end_turn(slave)
+        self._end_turn(read.r_channel, lambda word: bool(word.rlast))
+        self._end_turn(write.b_channel, lambda answer: True)
 
     def forget(self) -> None:
         """After a reset."""
@@ -64,13 +68,13 @@ class SharedPort:
 
         channel.recv = receive_in_turn
 
-    def _end_turn(self, slave) -> None:
-        answers = slave.r_channel if isinstance(slave, AxiSlaveRead) else slave.b_channel
+    def _end_turn(self, answers, is_last: Callable[[Any], bool]) -> None:
+        """Pass the turn on behind the answer that ends a burst."""
         send = answers.send
 
         async def send_and_pass_on(answer) -> None:
             await send(answer)
-            if not getattr(answer, "rlast", True):
+            if not is_last(answer):
                 return
             while not answers.idle():
                 await RisingEdge(self.clock)

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fineq.format as block_format
-from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import MacConfig
 from fineq_hw.interface.jobs import FRACTION_BITS
 from fineq_sim.driver.chain import Chain, chain_limit
@@ -108,8 +107,7 @@ class Accelerator:
         codes = np.asarray(codes)
         if codes.ndim != 2 or not codes.size:
             raise AcceleratorError(f"{name} has weights of shape {list(codes.shape)}: they must be [N, K], not empty")
-        wide = isinstance(self.config.array, MacConfig) and self.config.array.weight_bits == 8
-        low, high = (-128, 127) if wide else (-MAX_MAGNITUDE, MAX_MAGNITUDE)
+        low, high = self.config.array.weight_limits
         if codes.min() < low or codes.max() > high:
             raise AcceleratorError(
                 f"{name} has weights from {codes.min()} to {codes.max()}: the array takes {low} to {high}"

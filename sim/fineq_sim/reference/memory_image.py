@@ -106,7 +106,7 @@ def _mac_lines(config: AcceleratorConfig, codes: np.ndarray) -> np.ndarray:
     tiles = inner_tiles(inner, config)
     padded = np.zeros((channels, tiles * array.columns), dtype=np.int16)
     padded[:, :inner] = codes
-    if array.weight_bits == 3:
+    if not array.signed_weights:
         padded = np.where(padded < 0, _SIGN - padded, padded)
     fields = padded.astype(np.uint8).reshape(channels, tiles, array.columns, 1)
     bits = np.unpackbits(fields, axis=-1, count=array.weight_bits, bitorder="little")
@@ -123,7 +123,7 @@ def read_weight_lines(config: AcceleratorConfig, lines: np.ndarray) -> np.ndarra
         return codes if order is None else codes.reshape(len(lines), -1, len(order))[:, :, order].reshape(codes.shape)
     bits = np.unpackbits(lines, axis=-1, count=array.columns * array.weight_bits, bitorder="little")
     fields = np.packbits(bits.reshape(-1, array.weight_bits), axis=-1, bitorder="little").astype(np.int16)[:, 0]
-    if array.weight_bits == 3:
+    if not array.signed_weights:
         fields = np.where(fields & _SIGN, -(fields & (_SIGN - 1)), fields)
     return fields.astype(np.int8).reshape(len(lines), -1)
 

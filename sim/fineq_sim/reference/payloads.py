@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from fineq.common.errors import FineqError
-from fineq.format import OUTLIER_BITS
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.reference.bits import join, pack, unpack
 from fineq_sim.reference.weights import to_weight_field
@@ -38,14 +37,6 @@ class Payloads:
     config: ArrayConfig | MacConfig
 
     @property
-    def weight_limits(self) -> tuple[int, int]:
-        """Smallest and largest weight that the core takes."""
-        if isinstance(self.config, MacConfig) and self.config.weight_bits == 8:
-            return -128, 127
-        largest = (1 << (OUTLIER_BITS - 1)) - 1
-        return -largest, largest
-
-    @property
     def slice_bits(self) -> int:
         assert isinstance(self.config, ArrayConfig), "a MAC array has no lines"
         return (self.config.line_slices - 1).bit_length()
@@ -57,10 +48,11 @@ class Payloads:
 
     def weights(self, vector: Sequence[int], accumulate: bool, last: bool) -> int:
         """One weight vector; missing columns are zero."""
-        if isinstance(self.config, MacConfig) and self.config.weight_bits == 8:
-            bits, fields = 8, list(vector)
+        if self.config.signed_weights:
+            fields = list(vector)
         else:
-            bits, fields = OUTLIER_BITS, [to_weight_field(weight) for weight in vector]
+            fields = [to_weight_field(weight) for weight in vector]
+        bits = self.config.weight_bits
         return join([(pack(fields, bits), bits * self.config.columns), (int(accumulate), 1), (int(last), 1)])
 
     def line(self, packed: bytes, slice_number: int, accumulate: bool, last: bool) -> int:

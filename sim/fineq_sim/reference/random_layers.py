@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fineq_hw.config import AcceleratorConfig, MacConfig
+from fineq_hw.config import AcceleratorConfig
 
 
 def random_codes(config: AcceleratorConfig, rng: np.random.Generator, channels: int, inner: int) -> np.ndarray:
     """Integers [N, K] that the accelerator's weight format can hold."""
-    if isinstance(config.array, MacConfig) and config.array.weight_bits == 8:
+    if config.array.signed_weights:
         return rng.integers(-128, 128, (channels, inner), dtype=np.int8)
     codes = rng.integers(-3, 4, (channels, inner), dtype=np.int8)
     small = rng.random((channels, 1)) < 0.5

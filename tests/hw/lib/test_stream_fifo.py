@@ -8,6 +8,7 @@ import random
 import pytest
 from hardware_simulation import simulate
 
+from fineq_hw.lib.block_fifo import BlockFifo
 from fineq_hw.lib.stream_fifo import StreamFifo
 
 
@@ -42,9 +43,16 @@ def test_queue_keeps_the_order(depth):
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
-def test_a_queue_has_an_entry():
+@pytest.mark.parametrize(
+    ("kind", "depth", "text"),
+    [
+        (StreamFifo, 0, "depth is 0: a StreamFifo needs at least 1"),
+        (BlockFifo, 1, "depth is 1: a BlockFifo needs at least 2"),
+    ],
+)
+def test_a_queue_has_entries(kind, depth, text):
     with pytest.raises(ValueError) as error:
-        StreamFifo(8, 0)
-    assert str(error.value) == "depth is 0: a queue holds at least one entry"
+        kind(8, depth)
+    assert str(error.value) == text
     del error
     gc.collect()

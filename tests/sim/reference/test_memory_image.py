@@ -15,7 +15,7 @@ NAMED = pytest.mark.parametrize("name", ACCELERATORS)
 
 def random_weights(config, rng, channels, inner):
     """Integers, and what `weight_image` takes for them: bytes of blocks for FineQ, the integers for a MAC array."""
-    if isinstance(config.array, MacConfig) and config.array.weight_bits == 8:
+    if config.array.signed_weights:
         codes = rng.integers(-128, 128, (channels, inner), dtype=np.int8)
     else:
         codes = rng.integers(-3, 4, (channels, inner), dtype=np.int8)

@@ -89,13 +89,12 @@ class Encoding(ABC):
 
     Attributes:
         name: its name in `fineq.format.temporal.ENCODINGS`, where its pace stands.
-        doubles_sum: the high digit is sent first, and the sum so far counts twice in a second step. Then a vector
-            takes its partial sums in its last step, and its encoders must know whether there is a second one: they
-            have the port `single_step`.
+        vector_ports: what its encoders must know of the whole vector beside their own weights: ports of the array
+            (`ProcessingArray`), one bit each, which they have too.
     """
 
     name: str
-    doubles_sum: bool = False
+    vector_ports: tuple[str, ...] = ()
 
     @property
     def name_part(self) -> str:
@@ -157,6 +156,10 @@ class Encoding(ABC):
     def start_operands(self, old: Value, partial: Value) -> list[Value]:
         """Complements of these operands, from the old sum and the partial sum; what does not count is 0."""
         return [~(old | partial)]
+
+    def partial_step(self, first: Value, last: Value) -> Value:
+        """The step in which a vector takes its partial sums: its `first` or its `last`, one bit each."""
+        return first
 
     # Steps of a vector.
 

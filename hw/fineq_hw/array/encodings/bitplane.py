@@ -11,11 +11,12 @@ from fineq_hw.array.encodings.one_digit import OneDigit, OneDigitEncoder
 class Bitplane(OneDigit):
     """Lines and elements of `unary`; the sum so far counts twice in a second step.
 
-    A vector that has a high bit anywhere takes two steps, and its weights without one wait for the second.
+    A vector that has a high bit anywhere takes two steps, and its weights without one wait for the second: the encoders
+    must know whether there is one.
     """
 
     name = "bitplane"
-    doubles_sum = True
+    vector_ports = ("single_step",)
 
     def make_encoder(self, group: Group) -> BitplaneEncoder:
         return BitplaneEncoder(group)
@@ -26,6 +27,9 @@ class Bitplane(OneDigit):
 
     def start_operands(self, old: Value, partial: Value) -> list[Value]:
         return [~(old[:-1]), ~partial]
+
+    def partial_step(self, first: Value, last: Value) -> Value:
+        return last  # what comes earlier is doubled
 
 
 class BitplaneEncoder(OneDigitEncoder):

@@ -13,10 +13,6 @@ VERSION = (1, 0)
 """Major and minor version of the register map and of the descriptor; a new major one is not compatible."""
 
 
-def _weight_bits(config: AcceleratorConfig) -> int:
-    return config.array.weight_bits if isinstance(config.array, MacConfig) else 3
-
-
 def _encoding(config: AcceleratorConfig) -> int:
     return ENCODINGS.index(config.array.encoding) if isinstance(config.array, ArrayConfig) else 0
 
@@ -60,7 +56,9 @@ IDENTIFICATION: tuple[Register, ...] = (
                 "Temporal code: " + ", ".join(f"{number} {name}" for number, name in enumerate(ENCODINGS)) + ".",
                 value=_encoding,
             ),
-            RegisterField("weight_bits", 8, 8, "Width of a weight in the array.", value=_weight_bits),
+            RegisterField(
+                "weight_bits", 8, 8, "Width of a weight in the array.", value=lambda config: config.array.weight_bits
+            ),
             RegisterField(
                 "accumulator_bits",
                 16,

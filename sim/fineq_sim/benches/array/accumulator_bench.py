@@ -11,7 +11,7 @@ from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import random_source, settle
 
 
-class TB(Bench[ArrayConfig]):
+class AccumulatorBench(Bench[ArrayConfig]):
     inputs = ("products_n", "correction", "partial", "hold", "take_partial", "enable")
 
     def __init__(self, dut):
@@ -19,7 +19,7 @@ class TB(Bench[ArrayConfig]):
         self.by_column = self.config.sign_handling == "column"
         self.doubles = self.config.encoding == "bitplane"
         self.slots = row_slots(self.config)
-        self.half = 1 << (self.config.activation_bits - 1)
+        self.half = self.config.max_activation_magnitude
 
     def send(self, activations: list[int], pulses: list[int]) -> None:
         """Inputs of one step: an activation and a pulse of -1, 0 or 1 for each slot (see the docstrings of the RTL)."""
@@ -58,9 +58,8 @@ class TB(Bench[ArrayConfig]):
 @cocotb.test()
 async def random_steps(dut):
     """Vectors of one to three steps from random partial sums, with idle cycles in between."""
-    tb = TB(dut)
+    tb = await AccumulatorBench.begun(dut)
     source = tb.source
-    await tb.begin()
     limit = (1 << (tb.config.accumulator_bits - 1)) - 1 - len(tb.slots) * tb.half * 4 * MAX_MAGNITUDE
     for _ in range(200):
         activations = [source.randrange(-tb.half, tb.half) for _ in tb.slots]
@@ -82,8 +81,7 @@ async def random_steps(dut):
 @cocotb.test()
 async def corners(dut):
     """Largest magnitudes in every slot at once, from the largest partial sums that cannot overflow."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await AccumulatorBench.begun(dut)
     steps = 1 if tb.doubles or encoding_of(tb.config).largest_step > 1 else MAX_MAGNITUDE
     room = sum(tb.half << slot.shift for slot in tb.slots) * steps
     limit = (1 << (tb.config.accumulator_bits - 1)) - 1 - room

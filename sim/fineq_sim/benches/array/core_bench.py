@@ -15,9 +15,8 @@ from fineq.format import CLUSTER_WEIGHTS, pack
 from fineq.format.temporal import MAX_CYCLES
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.latencies import result_latency, tile_cycles, weight_cycles
-from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.core_streams import CoreStreams
 from fineq_sim.bench.testbench import parameters
-from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.weights import make_storable, sums
 
 KINDS = ("uniform", "sparse", "mixed", "extreme")
@@ -34,18 +33,12 @@ class ArrayFilling:
     """Starting values of each vector, or None."""
 
 
-class TB(Bench[ArrayConfig | MacConfig]):
+class CoreBench(CoreStreams[ArrayConfig | MacConfig]):
     """A core with its streams and the reference model beside it."""
 
     def __init__(self, dut, stall: float = 0.0, salt: str = "", early: bool = True):
         super().__init__(dut, stall, f"stimuli {salt}")
-        self.core = str(self.settings["core"])
         self.count = int(self.settings.get("vectors", 40))
-        self.payloads = Payloads(self.config)
-        self.activations = self.producer("activations")
-        self.weights = self.producer("lines" if self.core == "packed" else "weights")
-        self.partials = self.producer("partials")
-        self.results = self.consumer("results")
         self.array: list[list[int] | None] = [None] * self.config.rows
         """What stands in each row of the array; None: unknown."""
         self.computing = 0
@@ -56,7 +49,7 @@ class TB(Bench[ArrayConfig | MacConfig]):
     # -- stimuli ---------------------------------------------------------------------------------------------
 
     def random_vector(self, kind: str) -> list[int]:
-        low, high = self.payloads.weight_limits
+        low, high = self.config.weight_limits
         columns, source = self.config.columns, self.source
         if kind == "extreme":
             return [source.choice((low, high)) for _ in range(columns)]
@@ -72,7 +65,7 @@ class TB(Bench[ArrayConfig | MacConfig]):
         values = (-half, half - 1) if kind == "extreme" else range(-half, half)
         # Room for one vector of the largest products on top.
         limit = (1 << (config.accumulator_bits - 1)) - 1
-        limit -= config.columns * half * max(map(abs, self.payloads.weight_limits))
+        limit -= config.columns * half * max(map(abs, self.config.weight_limits))
         return ArrayFilling(
             [[source.choice(values) for _ in range(config.columns)] for _ in range(rows)],
             [self.random_vector(kind) for _ in range(vectors)],
@@ -109,12 +102,12 @@ class TB(Bench[ArrayConfig | MacConfig]):
         if isinstance(self.config, MacConfig):
             return self.payloads.weights(vector, accumulate, last)
         config = self.config
-        number = self.source.randrange(config.line_slices) if self.core == "packed" else 0
+        number = self.source.randrange(config.line_slices) if self.packed else 0
         places = config.line_order[number * config.columns :][: config.columns]
-        if self.core == "packed" or config.encoding == "cluster":
+        if self.packed or config.encoding == "cluster":
             zeroed = [self.source.randrange(CLUSTER_WEIGHTS) for _ in range(config.line_weights)]
             vector[:] = make_storable(vector, places, zeroed)
-        if self.core != "packed":
+        if not self.packed:
             return self.payloads.weights(vector, accumulate, last)
         line = np.zeros((1, config.line_weights), dtype=np.int8)
         line[0, list(places)] = vector
@@ -155,8 +148,7 @@ class TB(Bench[ArrayConfig | MacConfig]):
 @cocotb.parametrize(stall=[0.0, 0.4], early=[True, False], kind=KINDS)
 async def random_tiles(dut, stall, early, kind):
     """Tiles of any height with random partial sums, every stream with its own random stalls."""
-    tb = TB(dut, stall, f"{stall} {early} {kind}", early)
-    await tb.begin()
+    tb = await CoreBench.begun(dut, stall, f"{stall} {early} {kind}", early)
     expected: list[tuple[list[int | None], bool]] = []
     left = tb.count
     while left:
@@ -172,11 +164,10 @@ async def random_tiles(dut, stall, early, kind):
 @cocotb.test()
 async def largest_sums(dut):
     """All activations most negative or most positive, all weights at their limits, large partial sums."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await CoreBench.begun(dut)
     config = tb.config
     half = 1 << (config.activation_bits - 1)
-    limits = tb.payloads.weight_limits
+    limits = tb.config.weight_limits
     limit = (1 << (config.accumulator_bits - 1)) - 1 - config.columns * half * max(map(abs, limits))
     for value in (-half, half - 1):
         vectors = [[weight] * config.columns for weight in (*limits, 0) for _ in range(3)]
@@ -190,7 +181,7 @@ async def largest_sums(dut):
 @cocotb.parametrize(early=[True, False])
 async def cycle_counts(dut, early):
     """Without stalls every transfer happens in the very cycle that `fineq_hw.latencies` names."""
-    tb = TB(dut, salt=f"cycles {early}", early=early)
+    tb = CoreBench(dut, salt=f"cycles {early}", early=early)
     tiles = [tb.random_tile(rows, 8, "mixed") for rows in (tb.config.rows, 1, max(1, tb.config.rows // 2), 1)]
     await tb.begin()
     expected = []
@@ -227,8 +218,7 @@ async def early_termination_changes_only_the_time(dut, stall):
         return
     seen, steps = [], []
     for early in (True, False):
-        tb = TB(dut, stall, "early", early)
-        await tb.begin()
+        tb = await CoreBench.begun(dut, stall, "early", early)
         tile = tb.random_tile(tb.config.rows, tb.count, "mixed")
         expected = tb.send(tile)
         payloads = await tb.results.receive(len(expected), within=100 * tb.count)
@@ -246,8 +236,7 @@ async def early_termination_changes_only_the_time(dut, stall):
 @cocotb.test()
 async def reset_in_the_middle(dut):
     """A reset at any moment forgets everything; the next tile is right from its first vector."""
-    tb = TB(dut, 0.2, "reset")
-    await tb.begin()
+    tb = await CoreBench.begun(dut, 0.2, "reset")
     for moment in range(12):
         tb.send(tb.random_tile(tb.config.rows, 6, "uniform"))
         await tb.clock(1 + tb.source.randrange(tb.config.rows + 16) + moment)

@@ -9,25 +9,18 @@ import cocotb
 import numpy as np
 
 from fineq_hw.config import ArrayConfig
-from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.core_streams import CoreStreams
 from fineq_sim.reference.core_cycles import layer_cycles
 from fineq_sim.reference.golden import Golden, read_golden
 from fineq_sim.reference.layer_partition import LayerTile, tile_inputs, tiles, weight_lines
-from fineq_sim.reference.payloads import Payloads
 
 
-class TB(Bench[ArrayConfig]):
+class LayerBench(CoreStreams[ArrayConfig]):
     def __init__(self, dut, stall: float = 0.0):
         super().__init__(dut, stall)
-        self.packed = self.settings["core"] == "packed"
         self.golden: Golden = read_golden(str(self.settings["golden"]))
-        self.payloads = Payloads(self.config)
         if self.packed:
             self.lines = weight_lines(self.golden.blocks, self.golden.codes.shape[1], self.config)
-        self.activations = self.producer("activations")
-        self.weights = self.producer("lines" if self.packed else "weights")
-        self.partials = self.producer("partials")
-        self.results = self.consumer("results")
 
     def beats(self, tile: LayerTile):
         """Weight beats of one tile, one per output channel."""
@@ -71,7 +64,7 @@ class TB(Bench[ArrayConfig]):
 @cocotb.parametrize(stall=[0.0, 0.3], early=[True, False])
 async def equals_the_integer_reference(dut, stall, early):
     """Bit for bit; without stalls also in exactly the predicted number of cycles."""
-    tb = TB(dut, stall)
+    tb = LayerBench(dut, stall)
     sums = await tb.run(early)
     wrong = np.argwhere(sums != tb.golden.expected_sums)
     assert not len(wrong), f"{len(wrong)} sums differ, first at token {wrong[0][0]}, channel {wrong[0][1]}"

@@ -14,7 +14,7 @@ from fineq_sim.reference.bits import pack, unpack
 from fineq_sim.reference.weights import make_storable, step_values, sums, to_weight_field
 
 
-class TB(Bench[ArrayConfig]):
+class ProcessingArrayBench(Bench[ArrayConfig]):
     inputs = (
         "activations",
         "load",
@@ -29,7 +29,7 @@ class TB(Bench[ArrayConfig]):
 
     def __init__(self, dut):
         super().__init__(dut)
-        self.half = 1 << (self.config.activation_bits - 1)
+        self.half = self.config.max_activation_magnitude
         self.rows = [[0] * self.config.columns for _ in range(self.config.rows)]
 
     async def load_row(self, row: int, values: list[int]) -> None:
@@ -78,9 +78,8 @@ class TB(Bench[ArrayConfig]):
 
 @cocotb.test()
 async def random_vectors(dut):
-    tb = TB(dut)
+    tb = await ProcessingArrayBench.begun(dut)
     source = random_source("array")
-    await tb.begin()
     for number in range(60):
         for row in range(tb.config.rows):
             if number == 0 or source.random() < 0.3:
@@ -95,9 +94,8 @@ async def random_vectors(dut):
 @cocotb.test()
 async def extremes(dut):
     """Every activation at its most negative or most positive, every weight at plus or minus the largest."""
-    tb = TB(dut)
+    tb = await ProcessingArrayBench.begun(dut)
     source = random_source("extremes")
-    await tb.begin()
     for value in (-tb.half, tb.half - 1):
         for row in range(tb.config.rows):
             await tb.load_row(row, [value] * tb.config.columns)
@@ -109,9 +107,8 @@ async def extremes(dut):
 @cocotb.test()
 async def steps_beyond_the_last_pulse_add_nothing(dut):
     """The encoders run empty: what follows the last step of a vector leaves the sums as they are."""
-    tb = TB(dut)
+    tb = await ProcessingArrayBench.begun(dut)
     source = random_source("empty")
-    await tb.begin()
     for row in range(tb.config.rows):
         await tb.load_row(row, [row - 3] * tb.config.columns)
     weights = tb.storable([MAX_MAGNITUDE] * tb.config.columns, source)

@@ -16,14 +16,14 @@ Choice = tuple[tuple[int, int], ...]
 """What a slot takes: nothing, or the activation of a column and a shift."""
 
 
-class TB(Bench[ArrayConfig]):
+class ProcessingElementBench(Bench[ArrayConfig]):
     inputs = ("load", "activations", "lines")
 
     def __init__(self, dut):
         super().__init__(dut)
         self.group = groups(self.config)[0]
         self.bits = self.config.activation_bits
-        self.half = 1 << (self.bits - 1)
+        self.half = self.config.max_activation_magnitude
         self.mask = (1 << self.bits) - 1
 
     @property
@@ -88,9 +88,8 @@ class TB(Bench[ArrayConfig]):
 
 @cocotb.test()
 async def every_activation_and_select(dut):
-    tb = TB(dut)
+    tb = await ProcessingElementBench.begun(dut)
     source = random_source("select")
-    await tb.begin()
     for activation in range(-tb.half, tb.half):
         others = [source.randrange(-tb.half, tb.half) for _ in range(tb.group.size - 1)]
         activations = [activation, *others]
@@ -105,9 +104,8 @@ async def every_activation_and_select(dut):
 @cocotb.test()
 async def keeps_its_activation(dut):
     """Only `load` changes what is stored, whatever stands on the activation port."""
-    tb = TB(dut)
+    tb = await ProcessingElementBench.begun(dut)
     source = random_source("keep")
-    await tb.begin()
     for _ in range(50):
         kept = [source.randrange(-tb.half, tb.half) for _ in range(tb.group.size)]
         await tb.load(kept)

@@ -17,7 +17,7 @@ from fineq_sim.reference.bits import pack
 from fineq_sim.reference.weights import from_sign_magnitude, step_values
 
 
-class TB(Bench[ArrayConfig]):
+class TemporalEncoderBench(Bench[ArrayConfig]):
     inputs = ("load", "update", "weights")
 
     def __init__(self, dut):
@@ -96,8 +96,7 @@ class TB(Bench[ArrayConfig]):
 @cocotb.test()
 @cocotb.parametrize(early=[True, False])
 async def every_weight(dut, early):
-    tb = TB(dut)
-    await tb.begin()
+    tb = await TemporalEncoderBench.begun(dut)
     for fields in tb.every_load:
         await tb.send(fields, early)
 
@@ -105,9 +104,8 @@ async def every_weight(dut, early):
 @cocotb.test()
 async def keeps_its_pulses(dut):
     """Only `update` changes anything, whatever stands on the weight port."""
-    tb = TB(dut)
+    tb = await TemporalEncoderBench.begun(dut)
     source = random_source("keep")
-    await tb.begin()
     for _ in range(50):
         fields = source.choice(tb.every_load)
         await tb.load(fields, False)
@@ -123,9 +121,8 @@ async def keeps_its_pulses(dut):
 
 @cocotb.test()
 async def a_new_weight_replaces_what_is_due(dut):
-    tb = TB(dut)
+    tb = await TemporalEncoderBench.begun(dut)
     source = random_source("replace")
-    await tb.begin()
     for _ in range(50):
         await tb.load(source.choice(tb.every_load), False)
         for _ in range(source.randrange(MAX_CYCLES[tb.config.encoding])):

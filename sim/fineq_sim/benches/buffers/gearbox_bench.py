@@ -8,7 +8,7 @@ from fineq_hw.config import ALIGNMENT, AcceleratorConfig
 from fineq_sim.bench.bench import Bench
 
 
-class TB(Bench[AcceleratorConfig]):
+class GearboxBench(Bench[AcceleratorConfig]):
     inputs = ("lines",)
 
     def __init__(self, dut, stall: float = 0.0):
@@ -51,8 +51,7 @@ class TB(Bench[AcceleratorConfig]):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def every_length(dut, stall):
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await GearboxBench.begun(dut, stall)
     for count in (*range(1, min(20, tb.config.channels_per_tile + 1)), tb.config.channels_per_tile, 1, 2):
         await tb.run(count)
 
@@ -60,8 +59,7 @@ async def every_length(dut, stall):
 @cocotb.test()
 async def no_cycle_is_lost(dut):
     """Either a word is taken in every cycle, or a line leaves in every cycle."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await GearboxBench.begun(dut)
     count = tb.config.channels_per_tile
     await tb.run(count)
     words = -(-count * tb.config.line_bytes // tb.config.bus_bytes)

@@ -7,7 +7,7 @@ import numpy as np
 
 from fineq_hw.config import ALIGNMENT
 from fineq_hw.interface.descriptors import inner_tiles
-from fineq_sim.bench.block_bench import BlockBench, ReadEngine
+from fineq_sim.bench.block_bench import FetchingBlockBench
 from fineq_sim.reference.memory_image import activation_image
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import nest_tiles
@@ -15,12 +15,11 @@ from fineq_sim.reference.tile_walk import nest_tiles
 BASE = 0x140
 
 
-class TB(BlockBench):
+class InputBufferBench(FetchingBlockBench):
     inputs = ("start", "job", "hold")
 
     def __init__(self, dut, stall: float = 0.0):
         super().__init__(dut, stall)
-        self.reader = ReadEngine(self)
         self.rows = self.consumer("activations")
 
     async def job(self, tokens: int, channels: int, inner: int) -> list[int]:
@@ -45,8 +44,7 @@ class TB(BlockBench):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.4], held=[False, True])
 async def plays_every_filling(dut, stall, held):
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await InputBufferBench.begun(dut, stall)
     if held:
         tb.every_cycle(lambda: tb.drive(hold=int(tb.source.random() < 0.3)))
     for tokens, channels, inner in tb.sizes():
@@ -60,8 +58,7 @@ async def plays_every_filling(dut, stall, held):
 @cocotb.test()
 async def one_row_a_cycle(dut):
     """A filling is played without gaps while the next one is loaded."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await InputBufferBench.begun(dut)
     rows = tb.config.array.rows
     expected = await tb.job(rows, 1, 4 * tb.config.array.columns)
     await tb.rows.receive(len(expected))
@@ -73,8 +70,7 @@ async def one_row_a_cycle(dut):
 @cocotb.test()
 async def hold_leaves_the_bus_alone(dut):
     """Held, the buffer fetches a filling only when it has none; free again, it fetches ahead."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await InputBufferBench.begun(dut)
     tb.rows.stop()
     tb.drive(hold=1)
     await tb.job(2, 1, 4 * tb.config.array.columns)
@@ -87,8 +83,7 @@ async def hold_leaves_the_bus_alone(dut):
 
 @cocotb.test()
 async def reset_in_the_middle(dut):
-    tb = TB(dut, 0.2)
-    await tb.begin()
+    tb = await InputBufferBench.begun(dut, 0.2)
     for moment in range(6):
         await tb.job(2 * tb.config.array.rows, 3, 5 * tb.config.array.columns)
         await tb.clock(10 + 17 * moment)

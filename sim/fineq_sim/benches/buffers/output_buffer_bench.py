@@ -12,7 +12,7 @@ from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import NestTile, nest_tiles
 
 
-class TB(BlockBench):
+class OutputBufferBench(BlockBench):
     def __init__(self, dut, stall: float = 0.0):
         super().__init__(dut, stall)
         self.payloads = Payloads(self.config.array)
@@ -56,8 +56,7 @@ class TB(BlockBench):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def accumulates_and_drains(dut, stall):
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await OutputBufferBench.begun(dut, stall)
     columns = tb.config.array.columns
     sizes = [(min(m, tb.config.array.rows + 1), n, min(k, 3 * columns)) for m, n, k in tb.sizes()]
     sizes += [(2, channels, 9 * columns) for channels in (1, 2, 3)]
@@ -77,8 +76,7 @@ async def accumulates_and_drains(dut, stall):
 
 @cocotb.test()
 async def partials_and_groups_come_every_cycle(dut):
-    tb = TB(dut)
-    await tb.begin()
+    tb = await OutputBufferBench.begun(dut)
     channels, rows = tb.config.final_channels, tb.config.array.rows
     await tb.start(rows, channels, 2 * tb.config.array.columns)
     bits = tb.config.array.accumulator_bits
@@ -95,8 +93,7 @@ async def partials_and_groups_come_every_cycle(dut):
 @cocotb.test()
 async def the_last_group_of_a_tile_may_wait(dut):
     """However long: the array works on in the other half, comes back to this one, and the group stays what it is."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await OutputBufferBench.begun(dut)
     tb.groups.stop()
     config, lanes = tb.config, tb.config.vector_lanes
     tokens, channels, inner = config.array.rows, 3 * config.channels_per_tile, 2 * config.array.columns
@@ -136,8 +133,7 @@ async def the_last_group_of_a_tile_may_wait(dut):
 @cocotb.test()
 async def both_halves_full(dut):
     """With two tiles undrained no result is taken, and none is lost."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await OutputBufferBench.begun(dut)
     tb.groups.stop()
     rows, channels = tb.config.array.rows, 2 * tb.config.channels_per_tile + 1
     bits = tb.config.array.accumulator_bits

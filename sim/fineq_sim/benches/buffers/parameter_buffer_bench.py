@@ -9,17 +9,16 @@ import numpy as np
 
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.lib.machine_streams import scaled_group_layout, sums_group_layout
-from fineq_sim.bench.block_bench import BlockBench, ReadEngine
+from fineq_sim.bench.block_bench import FetchingBlockBench
 from fineq_sim.reference.memory_image import channel_image, token_image
 from fineq_sim.reference.tile_walk import nest_tiles
 
 CHANNELS_BASE = 0x40
 
 
-class TB(BlockBench):
+class ParameterBufferBench(FetchingBlockBench):
     def __init__(self, dut, stall: float = 0.0):
         super().__init__(dut, stall)
-        self.reader = ReadEngine(self)
         self.groups = self.producer("groups")
         self.scaled = self.consumer("scaled")
 
@@ -74,8 +73,7 @@ class TB(BlockBench):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def joins_records_and_sums(dut, stall):
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await ParameterBufferBench.begun(dut, stall)
     for tokens, channels, _ in tb.sizes():
         await tb.run(tokens, channels, tb.source.choice(list(OutputFormat)))
     await tb.run(3, 5, OutputFormat.SUMS)

@@ -8,7 +8,7 @@ import numpy as np
 from fineq.format import pack
 from fineq_hw.config import MacConfig
 from fineq_hw.interface.descriptors import inner_tiles
-from fineq_sim.bench.block_bench import BlockBench, ReadEngine
+from fineq_sim.bench.block_bench import FetchingBlockBench
 from fineq_sim.reference.memory_image import weight_image
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.random_layers import random_codes
@@ -17,10 +17,9 @@ from fineq_sim.reference.tile_walk import nest_tiles
 BASE = 0x230
 
 
-class TB(BlockBench):
+class WeightBufferBench(FetchingBlockBench):
     def __init__(self, dut, stall: float = 0.0):
         super().__init__(dut, stall)
-        self.reader = ReadEngine(self)
         self.weights = self.consumer("weights")
 
     async def job(self, tokens: int, channels: int, inner: int) -> list[int]:
@@ -43,8 +42,7 @@ class TB(BlockBench):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def plays_every_vector(dut, stall):
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await WeightBufferBench.begun(dut, stall)
     for tokens, channels, inner in tb.sizes():
         tokens = min(tokens, tb.config.array.rows + 1)
         expected = await tb.job(tokens, channels, inner)
@@ -59,8 +57,7 @@ async def plays_every_vector(dut, stall):
 @cocotb.test()
 async def as_fast_as_memory_and_array_allow(dut):
     """From the second half on a vector comes every cycle, or words come every cycle."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await WeightBufferBench.begun(dut)
     config, channels = tb.config, tb.config.final_channels
     expected = await tb.job(1, channels, 6 * config.array.columns * config.line_slices)
     await tb.weights.receive(len(expected))

@@ -39,8 +39,7 @@ def by_address() -> dict[int, Register]:
 @cocotb.test()
 async def reset_values(dut):
     """Every address: the identification and zeros, or an error."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     known = by_address()
     unmapped = [address for address in range(0, LAST_WORD + 1, WORD_BYTES) if address not in known]
     for address, register in known.items():
@@ -59,8 +58,7 @@ async def reset_values(dut):
 @cocotb.parametrize(stall=[0.0, 0.5])
 async def writes_what_may_be_written(dut, stall):
     """Random bytes to random addresses; what is kept and what is refused follows from the register map."""
-    tb = RegisterBench(dut, stall)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut, stall)
     source = random_source(f"writes {stall}")
     known = by_address()
     stored = {name: register.reset(tb.config) for name, register in REGISTERS.items() if tb.kept_bits(register)}
@@ -99,8 +97,7 @@ async def writes_what_may_be_written(dut, stall):
 @cocotb.test()
 async def reads_and_writes_at_once(dut):
     """Both directions of the bus are independent of each other."""
-    tb = RegisterBench(dut, 0.3)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut, 0.3)
     source = random_source("both")
     values = [source.getrandbits(64) for _ in range(30)]
     magic = REGISTERS["MAGIC"]
@@ -119,8 +116,7 @@ async def reads_and_writes_at_once(dut):
 @cocotb.test()
 async def answers_in_order(dut):
     """Accesses that do not wait for the answer to the one before; each gets its own."""
-    tb = RegisterBench(dut, 0.6)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut, 0.6)
     source = random_source("order")
     legal, illegal = REGISTERS["DESCRIPTOR"].offset, REGISTERS["TAG"].offset
     identification = [REGISTERS[name].offset for name in ("MAGIC", "VERSION", "ARRAY_SIZE", "TILE")]
@@ -143,8 +139,7 @@ async def answers_in_order(dut):
 @cocotb.test()
 async def commands(dut):
     """Each command for one cycle; a start while busy is refused with everything else in the write."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     control = REGISTERS["CONTROL"]
     await tb.write_register("CONTROL", control.encode(start=1))
     assert tb.pulses == {"start": 1, "soft_reset": 0}
@@ -176,8 +171,7 @@ async def commands(dut):
 @cocotb.test()
 async def locked_while_busy(dut):
     """The memory window stays as it is while a chain runs; the other registers are free."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     source = random_source("locked")
     before = {name: await tb.read_register(name) for name in REGISTERS if REGISTERS[name].locked}
     assert before
@@ -202,8 +196,7 @@ def fault(code: ErrorCode, detail: int, address: int) -> int:
 @cocotb.test()
 async def flags_and_interrupt(dut):
     """Each flag is raised by its event, seen by its interrupt, and cleared by its bit alone."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     status = REGISTERS["STATUS"]
     enable = REGISTERS["INTERRUPT_ENABLE"]
     address = 0x123456789ABCDEF0
@@ -244,8 +237,7 @@ async def flags_and_interrupt(dut):
 @cocotb.test()
 async def raised_while_cleared(dut):
     """An event in the very cycle in which its flag is cleared is not lost."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     inputs = {"job_done": 1, "job_interrupt": 1, "chain_done": 1, "fault_valid": 1}
     await tb.pulse(**inputs, fault=fault(ErrorCode.ABORTED, 0, 5))
     writing = cocotb.start_soon(tb.write_register("CONTROL", REGISTERS["CONTROL"].encode(start=1)))

@@ -16,8 +16,7 @@ EVENTS = [counter.name for counter in COUNTERS if counter.name not in ("cycles",
 
 @cocotb.test()
 async def results_of_jobs(dut):
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     source = random_source("jobs")
     for number in range(1, 8):
         tag, address = source.getrandbits(32), source.getrandbits(64)
@@ -35,8 +34,7 @@ async def results_of_jobs(dut):
 @cocotb.test()
 async def counts_events(dut):
     """Every counter against an independent count."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     source = random_source("events")
     layout = counter_events_layout(tb.config)
     limits = {counter.name: (1 << counter.event_bits(tb.config)) - 1 for counter in COUNTERS}
@@ -63,8 +61,7 @@ async def counts_events(dut):
 @cocotb.test(skip=cocotb.SIM_NAME != "Icarus Verilog")  # Verilator shows the ports alone
 async def two_words_of_a_counter_belong_together(dut):
     """Read while the low word wraps around: one count after the other is seen, none is torn."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     offset = counter_offset("cycles")
     torn = set()
     for distance in range(1, 25):
@@ -86,8 +83,7 @@ async def two_words_of_a_counter_belong_together(dut):
 @cocotb.test(skip=cocotb.SIM_NAME != "Icarus Verilog")  # Verilator shows the ports alone
 async def a_counter_cleared_while_read_is_not_torn(dut):
     """Whenever the clear comes: what is read is the count before it or the one after it."""
-    tb = RegisterBench(dut)
-    await tb.begin()
+    tb = await RegisterBench.begun(dut)
     offset, count = counter_offset("cycles"), (7 << 32) + 5
     seen = set()
     for lead in range(-7, 8):  # cycles from the clear to the read

@@ -31,7 +31,7 @@ from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.descriptor_samples import Legal, illegal, legal
 
 
-class TB(Bench[AcceleratorConfig]):
+class DescriptorUnitBench(Bench[AcceleratorConfig]):
     """The device with a memory of descriptors behind its channel of the read engine."""
 
     inputs = ("start", "address", "memory_base", "memory_limit")
@@ -124,8 +124,7 @@ DESCRIPTOR_ERRORS = {code for code in ErrorCode if ErrorCode.NONE < code < READ_
 async def refuses_what_is_illegal(dut):
     """Illegal in every field; each answered with the code that belongs to it."""
     source = random_source("illegal")
-    tb = TB(dut)
-    await tb.begin()
+    tb = await DescriptorUnitBench.begun(dut)
     seen = set()
     for round_number in range(3):
         good = legal(tb.config, source, last=0, output_format=1 + round_number % 2)
@@ -140,8 +139,7 @@ async def refuses_what_is_illegal(dut):
 @cocotb.test()
 async def refuses_every_reserved_bit(dut):
     source = random_source("reserved")
-    tb = TB(dut)
-    await tb.begin()
+    tb = await DescriptorUnitBench.begun(dut)
     good = legal(tb.config, source)
     number = int.from_bytes(good.changed(), "little")
     for bit in range(8 * DESCRIPTOR_BYTES):
@@ -157,8 +155,7 @@ async def refuses_every_reserved_bit(dut):
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def accepts_what_is_legal(dut, stall):
     source = random_source(f"legal {stall}")
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await DescriptorUnitBench.begun(dut, stall)
     largest = dict(tokens=MAX_LAYER_SIZE, channels=MAX_LAYER_SIZE, inner=tb.config.max_inner_dimension)
     largest |= {"output_format": OutputFormat.FIXED.value, "last": 0}
     for number in range(60):
@@ -174,8 +171,7 @@ async def accepts_what_is_legal(dut, stall):
 async def agrees_with_the_reference_on_anything(dut):
     """Fields from a list of awkward values: legal and illegal mixed, sums that must not wrap around."""
     source = random_source("anything")
-    tb = TB(dut)
-    await tb.begin()
+    tb = await DescriptorUnitBench.begun(dut)
     verdicts = set()
     for _ in range(250):
         good = legal(tb.config, source)
@@ -203,8 +199,7 @@ async def agrees_with_the_reference_on_anything(dut):
 async def extents_do_not_wrap_around(dut):
     """Extents beyond the addresses are outside, however small their low bits are."""
     source = random_source("largest")
-    tb = TB(dut)
-    await tb.begin()
+    tb = await DescriptorUnitBench.begun(dut)
     bits = tb.config.address_bits
     good = legal(tb.config, source, tokens=1, channels=1, inner=1, last=1, output_format=1)
     everywhere = replace(good, base=0, limit=(1 << bits) - 1)
@@ -224,8 +219,7 @@ async def extents_do_not_wrap_around(dut):
 async def fetches_ahead(dut):
     """While a job is not done the next descriptor is fetched and checked, no further one; errors wait their turn."""
     source = random_source("chain")
-    tb = TB(dut)
-    await tb.begin()
+    tb = await DescriptorUnitBench.begun(dut)
     top = (1 << tb.config.address_bits) - 1
     places = []
     for _ in range(4):

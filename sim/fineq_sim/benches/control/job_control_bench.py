@@ -17,7 +17,7 @@ PULSES = ("job_start", "job_done", "chain_done", "fault_valid", "flush", "stop")
 QUIET = dict.fromkeys(PULSES, 0)
 
 
-class TB(Bench[AcceleratorConfig]):
+class JobControlBench(Bench[AcceleratorConfig]):
     """Inputs are set for one cycle at a time; `step` checks every output in it and then clocks."""
 
     inputs = (
@@ -113,8 +113,7 @@ class TB(Bench[AcceleratorConfig]):
 @cocotb.test()
 async def jobs_follow_one_another(dut):
     """Two cycles from the end of a job to the next start when it is already there."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await JobControlBench.begun(dut)
     for length in (1, 2, 5):
         await tb.start(0x100)
         for number in range(length):
@@ -136,8 +135,7 @@ async def jobs_follow_one_another(dut):
 @cocotb.test()
 async def a_job_waits_for_blocks_and_writes(dut):
     """It is not over while either is busy, however long."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await JobControlBench.begun(dut)
     await tb.start(0x40)
     await tb.begin_job(0x40, last=True)
     for working, write_idle in ((1, 1), (1, 0), (0, 0), (1, 0), (1, 1)):
@@ -152,8 +150,7 @@ async def a_job_waits_for_blocks_and_writes(dut):
 
 @cocotb.test()
 async def refused_descriptors_end_the_chain(dut):
-    tb = TB(dut)
-    await tb.begin()
+    tb = await JobControlBench.begun(dut)
     for code in (ErrorCode.RESERVED_BITS, ErrorCode.NEXT_OVERLAPPED):
         await tb.start(0x100)
         await tb.begin_job(0x100)
@@ -170,8 +167,7 @@ async def refused_descriptors_end_the_chain(dut):
 @cocotb.test()
 async def bus_errors_stop_the_chain(dut):
     """While a descriptor is fetched and while a job runs; a read error comes first when both are there."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await JobControlBench.begun(dut)
     address = (1 << tb.config.address_bits) - 16
     for response in (Response.SLVERR, Response.DECERR):
         for working in (False, True):
@@ -189,8 +185,7 @@ async def bus_errors_stop_the_chain(dut):
 
 @cocotb.test()
 async def an_error_is_seen_before_a_job_starts_or_ends(dut):
-    tb = TB(dut)
-    await tb.begin()
+    tb = await JobControlBench.begun(dut)
     await tb.start(0x300)
     tb.offer(0x300)
     tb.drive(read_error=tb.error(True, Response.SLVERR, 0x20))
@@ -206,8 +201,7 @@ async def an_error_is_seen_before_a_job_starts_or_ends(dut):
 @cocotb.test()
 async def soft_reset_ends_the_chain(dut):
     """At many moments; without effect on an idle machine; a bus error that comes later does not replace the reason."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await JobControlBench.begun(dut)
     tb.drive(soft_reset=1)
     await tb.step(busy=0)
     tb.drive(soft_reset=0)

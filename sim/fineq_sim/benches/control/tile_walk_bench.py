@@ -10,7 +10,7 @@ from fineq_sim.bench.testbench import settle
 from fineq_sim.reference.tile_walk import nest_tiles
 
 
-class TB(Bench[AcceleratorConfig]):
+class TileWalkBench(Bench[AcceleratorConfig]):
     inputs = ("start", "advance")
 
     async def start(self, tokens: int, channels: int, inner: int) -> None:
@@ -20,10 +20,9 @@ class TB(Bench[AcceleratorConfig]):
 
 @cocotb.test()
 async def visits_every_position(dut):
-    tb = TB(dut, salt="walk")
+    tb = await TileWalkBench.begun(dut, salt="walk")
     config, source = tb.config, tb.source
     rows, whole, portion = config.array.rows, config.channels_per_tile, config.final_channels
-    await tb.begin()
     assert dut.active.value == 0
     for tokens in (1, rows, rows + 1, 3 * rows - 1):
         for channels in (1, portion, portion + 1, 2 * portion, whole - 1, whole, whole + 1, 2 * whole + portion + 3):

@@ -16,7 +16,7 @@ CHANNELS = 4
 MEMORY_BYTES = 1 << 16
 
 
-class TB(DmaBench):
+class ReadDmaBench(DmaBench):
     """The engine between a memory and its clients."""
 
     def __init__(self, dut, stall: float = 0.0, response: Response = Response.SLVERR) -> None:
@@ -83,9 +83,8 @@ class TB(DmaBench):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.3, 0.7])
 async def every_client_gets_its_words(dut, stall):
-    tb = TB(dut, stall)
+    tb = await ReadDmaBench.begun(dut, stall)
     source = random_source(f"transfers {stall}")
-    await tb.begin()
     transfers = []
     for channel in range(CHANNELS):
         # The first one crosses a page in the middle of each row.
@@ -106,8 +105,7 @@ async def every_client_gets_its_words(dut, stall):
 @cocotb.test()
 async def low_channels_come_first(dut):
     """From the moment when all wait, the bursts of a channel come before those of all higher ones."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await ReadDmaBench.begun(dut)
     rows = 24
     for channel in range(CHANNELS):
         base = channel * MEMORY_BYTES // CHANNELS
@@ -122,9 +120,8 @@ async def low_channels_come_first(dut):
 @cocotb.test()
 async def one_word_a_cycle(dut):
     """From the first word to the last, over bursts, rows, commands and clients, if enough may be under way."""
-    tb = TB(dut)
+    tb = await ReadDmaBench.begun(dut)
     config = tb.config
-    await tb.begin()
     row = 3 * config.max_burst_beats * config.bus_bytes
     row = min(row, MEMORY_BYTES // 16)
     for channel in range(CHANNELS):
@@ -144,7 +141,7 @@ async def one_word_a_cycle(dut):
 @cocotb.test()
 async def as_many_bursts_under_way_as_allowed(dut):
     """A memory that takes every address and answers late."""
-    tb = TB(dut)
+    tb = ReadDmaBench(dut)
     tb.slave.ar_channel.queue_occupancy_limit = -1
     tb.slave.r_channel.pause = True
     await tb.begin()
@@ -161,8 +158,7 @@ async def as_many_bursts_under_way_as_allowed(dut):
 
 @cocotb.test()
 async def first_address_after_three_cycles(dut):
-    tb = TB(dut)
-    await tb.begin()
+    tb = await ReadDmaBench.begun(dut)
     tb.send(2, Transfer(64, 16, 1, 0))
     await tb.words[2].receive(16 // tb.config.bus_bytes)
     accepted, word = tb.commands[2].cycles[0], tb.words[2].cycles[0]
@@ -174,9 +170,8 @@ async def first_address_after_three_cycles(dut):
 @cocotb.test()
 @cocotb.parametrize(response=[Response.SLVERR, Response.DECERR], stall=[0.0, 0.4], trial=[0, 1])
 async def a_bus_error_stops_the_engine(dut, response, stall, trial):
-    tb = TB(dut, stall, response)
+    tb = await ReadDmaBench.begun(dut, stall, response)
     source = random_source(f"error {response.name} {stall} {trial}")
-    await tb.begin()
     transfer = Transfer(0x1000 - 96, 300, 7, 512)
     others = Transfer(0x4000, 300, 12, 512)
     addresses = [address for address, _, _ in transfer.words(tb.config)]
@@ -203,9 +198,8 @@ async def a_bus_error_stops_the_engine(dut, response, stall, trial):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.5], moment=[2, 4, 9, 30, 61])
 async def stop_in_the_middle(dut, stall, moment):
-    tb = TB(dut, stall)
+    tb = await ReadDmaBench.begun(dut, stall)
     source = random_source(f"stop {stall} {moment}")
-    await tb.begin()
     for channel in range(CHANNELS):
         tb.send(channel, Transfer(channel * 0x4000 + 0xF80, 700, 9, 1024))
     await tb.clock(moment + source.randrange(4))
@@ -227,7 +221,7 @@ async def stop_in_the_middle(dut, stall, moment):
 
 @cocotb.test()
 async def a_client_that_takes_nothing_does_not_hold_up_a_stop(dut):
-    tb = TB(dut)
+    tb = ReadDmaBench(dut)
     tb.slave.ar_channel.queue_occupancy_limit = -1
     await tb.begin()
     for stream in tb.words:
@@ -242,7 +236,7 @@ async def a_client_that_takes_nothing_does_not_hold_up_a_stop(dut):
     await works_after_reset(tb)
 
 
-async def works_after_reset(tb: TB) -> None:
+async def works_after_reset(tb: ReadDmaBench) -> None:
     await tb.restart()
     transfer = Transfer(0x2FF0, 80, 3, 96)
     tb.send(3, transfer)

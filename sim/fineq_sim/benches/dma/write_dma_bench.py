@@ -16,7 +16,7 @@ from fineq_sim.reference.bits import join
 MEMORY_BYTES = 1 << 15
 
 
-class TB(DmaBench):
+class WriteDmaBench(DmaBench):
     """The engine between a producer and a memory."""
 
     def __init__(self, dut, stall: float = 0.0, response: Response = Response.SLVERR) -> None:
@@ -124,8 +124,7 @@ class TB(DmaBench):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.3, 0.7])
 async def every_byte_arrives_and_no_other(dut, stall):
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await WriteDmaBench.begun(dut, stall)
     # The first one crosses a page in the middle of each row.
     transfers = [Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES)]
     transfers += [tb.transfer(tb.source.randrange(MEMORY_BYTES // PAGE_BYTES - 1)) for _ in range(24)]
@@ -144,9 +143,8 @@ async def every_byte_arrives_and_no_other(dut, stall):
 @cocotb.test()
 async def one_word_a_cycle(dut):
     """Over bursts, rows and commands."""
-    tb = TB(dut)
+    tb = await WriteDmaBench.begun(dut)
     config = tb.config
-    await tb.begin()
     row = min(3 * config.max_burst_beats, 150) * config.bus_bytes
     tb.send(Transfer(0x0FC0, row, 2, row), sparse=False)
     tb.send(Transfer(0x5000, row, 1, row))
@@ -171,8 +169,7 @@ async def one_word_a_cycle(dut):
 @cocotb.test()
 async def addresses_and_data(dut):
     """Addresses run ahead of their data, or wait for all of it, as the configuration says."""
-    tb = TB(dut)
-    await tb.begin()
+    tb = await WriteDmaBench.begun(dut)
     tb.words.stop()
     tb.send(Transfer(0, tb.config.max_burst_beats * tb.config.bus_bytes, 3, PAGE_BYTES))
     await tb.clock(40)
@@ -188,7 +185,7 @@ async def addresses_and_data(dut):
 @cocotb.test()
 @cocotb.parametrize(response=[Response.SLVERR, Response.DECERR], stall=[0.0, 0.4], trial=[0, 1])
 async def a_bus_error_stops_the_engine(dut, response, stall, trial):
-    tb = TB(dut, stall, response)
+    tb = WriteDmaBench(dut, stall, response)
     tb.source.seed(f"error {trial}")
     await tb.begin()
     transfer = Transfer(0x1000 - 96, 300, 7, 512)
@@ -220,7 +217,7 @@ async def a_bus_error_stops_the_engine(dut, response, stall, trial):
 @cocotb.test()
 @cocotb.parametrize(stall=[0.0, 0.5], moment=[3, 5, 12, 33, 64, 97])
 async def stop_in_the_middle(dut, stall, moment):
-    tb = TB(dut, stall)
+    tb = WriteDmaBench(dut, stall)
     tb.source.seed(f"stop {moment}")
     await tb.begin()
     tb.send(Transfer(0x0F80, 700, 9, 1024))
@@ -241,7 +238,7 @@ async def stop_in_the_middle(dut, stall, moment):
     await works_after_reset(tb)
 
 
-async def works_after_reset(tb: TB) -> None:
+async def works_after_reset(tb: WriteDmaBench) -> None:
     await tb.restart()
     tb.gathers = False
     tb.writes.clear()

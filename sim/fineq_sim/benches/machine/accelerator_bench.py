@@ -22,7 +22,7 @@ from fineq_sim.reference.random_layers import random_activations, random_codes
 MEMORY = 1 << 18
 
 
-class TB(Bench[AcceleratorConfig]):
+class AcceleratorBench(Bench[AcceleratorConfig]):
     """The machine, its driver, and monitors on every channel of its memory port."""
 
     def __init__(self, dut, stall: float = 0.0) -> None:
@@ -67,8 +67,7 @@ class TB(Bench[AcceleratorConfig]):
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def random_chains(dut, stall):
     """Jobs of all formats and sizes behind each other; no burst breaks a rule of AXI4."""
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await AcceleratorBench.begun(dut, stall)
     for length in (1, 4, 2):
         await bridge(lambda length=length: tb.run_chain(length))()
     for name, beats in (("ar", tb.words_read.beats), ("aw", tb.words_written.beats)):
@@ -79,8 +78,7 @@ async def random_chains(dut, stall):
 @cocotb.parametrize(stall=[0.0, 0.4])
 async def counters_equal_the_pins(dut, stall):
     """What moved on the memory port, and how long the machine was busy, counted independently."""
-    tb = TB(dut, stall)
-    await tb.begin()
+    tb = await AcceleratorBench.begun(dut, stall)
     stalled = 0
 
     def count() -> None:

@@ -33,7 +33,7 @@ class Channel:
     bias: int
 
 
-class TB(Bench[AcceleratorConfig]):
+class VectorUnitBench(Bench[AcceleratorConfig]):
     """A row is a list of `Channel` with the token's multiplier and shift; each row ends a word."""
 
     def __init__(self, dut, settings: VectorSettings, stall: float = 0.0) -> None:
@@ -138,15 +138,14 @@ async def random_rows(dut, case, stall):
     """Rows of every length up to some words, with random and extreme parameters."""
     output_format, function = FORMATS[case]
     source = random_source(f"settings {case} {stall}")
-    tb = TB(dut, random_settings(source, output_format, function), stall)
-    await tb.begin()
+    tb = await VectorUnitBench.begun(dut, random_settings(source, output_format, function), stall)
     for _ in range(3):
         for length in [*range(1, 2 * tb.config.bus_bytes + 2), 40]:
             tb.send([tb.random_channel() for _ in range(length)], *tb.random_token())
     await tb.check()
 
 
-def row_of(values: list[int], tb: TB) -> list[Channel]:
+def row_of(values: list[int], tb: VectorUnitBench) -> list[Channel]:
     """Channels whose biased results are the values: they come from the bias alone."""
     return [Channel(0, tb.source.getrandbits(16), tb.source.randrange(64), value) for value in values]
 
@@ -155,8 +154,7 @@ def row_of(values: list[int], tb: TB) -> list[Channel]:
 @cocotb.parametrize(function=list(TABLE_FUNCTIONS))
 async def function_at_many_arguments(dut, function):
     """Every segment of the tables at its ends and between, both signs, and all powers of two."""
-    tb = TB(dut, VectorSettings(OutputFormat.FIXED, function))
-    await tb.begin()
+    tb = await VectorUnitBench.begun(dut, VectorSettings(OutputFormat.FIXED, function))
     step = 1 << (FRACTION_BITS - 6)
     values = [multiple * step + offset for multiple in range(17 << 6) for offset in (-1, 0, tb.source.randrange(step))]
     values += [(1 << bit) + offset for bit in range(31) for offset in (-1, 0, 1)] + [(1 << 31) - 1]
@@ -171,8 +169,7 @@ async def ties_go_to_even(dut, output_format):
     """Products that lie exactly between two results, and next to it, of both signs."""
     shift = 5
     settings = VectorSettings(output_format, ActivationFunction.NONE, 1, shift)
-    tb = TB(dut, settings)
-    await tb.begin()
+    tb = await VectorUnitBench.begun(dut, settings)
     sums = [(whole << shift) + (1 << (shift - 1)) + near for whole in range(-9, 10) for near in (-1, 0, 1)]
     if output_format is OutputFormat.FIXED:
         for token_shift in (0, 3, 16):
@@ -186,8 +183,7 @@ async def ties_go_to_even(dut, output_format):
 @cocotb.test()
 async def saturation(dut):
     """Before and after the bias, at both ends, by one and by far."""
-    tb = TB(dut, VectorSettings())
-    await tb.begin()
+    tb = await VectorUnitBench.begun(dut, VectorSettings())
     limit = 1 << (tb.config.array.accumulator_bits - 1)
     low, high = -(1 << 31), (1 << 31) - 1
     for shift in (FRACTION_BITS, FRACTION_BITS + 1, FRACTION_BITS + 8, 40, 63):
@@ -203,8 +199,7 @@ async def saturation(dut):
 @cocotb.test()
 @cocotb.parametrize(output_format=list(OutputFormat))
 async def one_group_a_cycle(dut, output_format):
-    tb = TB(dut, VectorSettings(output_format, ActivationFunction.NONE, 1, 0))
-    await tb.begin()
+    tb = await VectorUnitBench.begun(dut, VectorSettings(output_format, ActivationFunction.NONE, 1, 0))
     assert not tb.read("busy")
     groups = 64
     tb.send([tb.random_channel() for _ in range(groups * tb.config.vector_lanes)], *tb.random_token())
@@ -227,8 +222,7 @@ async def one_group_a_cycle(dut, output_format):
 @cocotb.test()
 async def reset_forgets_everything(dut):
     """Half a word of a row must not come up in the next job."""
-    tb = TB(dut, VectorSettings(OutputFormat.INT8, ActivationFunction.NONE, 1, 0))
-    await tb.begin()
+    tb = await VectorUnitBench.begun(dut, VectorSettings(OutputFormat.INT8, ActivationFunction.NONE, 1, 0))
     row = [tb.random_channel() for _ in range(tb.config.bus_bytes)]
     tb.send(row, 1, 0)
     tb.scaled.queue.pop()  # the last group of the word never comes

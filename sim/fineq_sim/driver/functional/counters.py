@@ -11,13 +11,11 @@ from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.config import AcceleratorConfig, MacConfig
 from fineq_hw.interface.descriptors import inner_tiles, line_groups
 from fineq_hw.interface.jobs import OutputFormat, result_bytes
-from fineq_hw.interface.registers import COUNTERS
+from fineq_hw.interface.registers import STAGES
 from fineq_sim.reference import memory_image
 from fineq_sim.reference.tile_walk import nest_tiles
 
-TIMELESS: frozenset[str] = frozenset(
-    {"cycles"} | {counter.name for counter in COUNTERS if counter.name.endswith("_stall")}
-)
+TIMELESS: frozenset[str] = frozenset({"cycles"} | {f"{stage}_stall" for stage in STAGES})
 """Counters that this model cannot know."""
 
 

@@ -14,6 +14,7 @@ from fineq.format import temporal
 from fineq_hw.array.core import TemporalCore
 from fineq_hw.array.encodings.registry import ENCODINGS, groups
 from fineq_hw.array.encodings.two_s_unary import TwosUnary
+from fineq_hw.array.processing_array import ProcessingArray
 from fineq_hw.array.processing_element import ProcessingElement
 from fineq_hw.config import ArrayConfig
 from fineq_hw.config import array as array_config
@@ -75,6 +76,14 @@ def test_a_new_encoding_needs_a_class_a_pace_and_a_line(double_last):
     bench.run(work.beats, len(work.expected), early_termination=1)
     work.check(bench.results)
     assert bench.computing_cycles == sum(sum(weight_cycles(double_last, weights)) for weights in work.weights)
+
+
+def test_encoders_are_told_what_their_encoding_asks_for(double_last, monkeypatch):
+    """An encoding declares what its encoders must know of the whole vector; the array hands it to them."""
+    monkeypatch.setattr(DoubleLast, "vector_ports", ("single_step",))
+    _, manifest = convert({"dut": ProcessingArray(double_last)})
+    encoder = manifest.entry(manifest.entry("dut").children["encoder_0"])
+    assert "single_step" in [port.name for port in encoder.ports]
 
 
 def test_modules_of_a_new_encoding_have_names_of_their_own(double_last):

@@ -11,7 +11,7 @@ from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.bits import join
 
 
-class TB(Bench[None]):
+class AdderTreeBench(Bench[None]):
     def __init__(self, dut):
         super().__init__(dut)
         self.widths: list[int] = self.settings["operand_bits"]
@@ -30,7 +30,7 @@ class TB(Bench[None]):
 @cocotb.test()
 async def corners(dut):
     """All operands at zero, at their maximum, at their sign bit; one operand alone, one operand missing."""
-    tb = TB(dut)
+    tb = AdderTreeBench(dut)
     maxima = tb.maxima()
     await tb.check([0] * len(maxima))
     await tb.check(maxima)
@@ -43,7 +43,7 @@ async def corners(dut):
 
 @cocotb.test()
 async def random_operands(dut):
-    tb = TB(dut)
+    tb = AdderTreeBench(dut)
     source = random_source("operands")
     if sum(tb.widths) <= 10:
         for operands in product(*(range(1 << width) for width in tb.widths)):

@@ -1,0 +1,1 @@
+"""Benches of `fineq_hw.cells`."""
