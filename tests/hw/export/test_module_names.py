@@ -12,22 +12,25 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from fineq_hw.accelerator import make_accelerator
-from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.export.conversion import collect
 from fineq_hw.lib.hierarchy import CombinationalComponent, place, verilog_name
 from fineq_hw.lib.role import PART, Role, Synthesis
 
+ARRAYS_BY_SIZE: dict[str, dict[str, ArrayConfig | MacConfig]] = {}
+for _name, _array in {**ARRAYS, **MACS}.items():
+    ARRAYS_BY_SIZE.setdefault(f"{_array.rows}x{_array.columns}", {})[_name] = _array
+
+SIZES = [pytest.param(size, marks=[pytest.mark.regress] if size == "64x64" else []) for size in ARRAYS_BY_SIZE]
+
 
 def machines(size: str) -> dict[str, AcceleratorConfig]:
-    """Accelerators around every array of a size."""
-    fineq = ACCELERATORS[f"accelerator_{size}"]
-    mac = ACCELERATORS[f"mac8x{3 if size == '16x16' else 8}_accelerator_{size}"]
-    configs = {name: replace(fineq, array=config) for name, config in ARRAYS.items()}
-    configs |= {name: replace(mac, array=config) for name, config in MACS.items()}
-    return {name: c for name, c in configs.items() if f"{c.array.rows}x{c.array.columns}" == size}
+    """Accelerators around every named array of a size."""
+    around = ACCELERATORS["accelerator_8x24"]
+    return {name: replace(around, array=array) for name, array in ARRAYS_BY_SIZE[size].items()}
 
 
-@pytest.mark.parametrize("size", ["5x7", pytest.param("16x16", marks=pytest.mark.regress)])
+@pytest.mark.parametrize("size", SIZES)
 def test_every_array_fits_into_an_accelerator_with_valid_names(size):
     configs = machines(size)
     texts, manifest = collect({f"machine_{name}": make_accelerator(config) for name, config in configs.items()})
@@ -46,9 +49,9 @@ def test_equal_names_are_equal_circuits_in_all_these_machines():
 
 
 def test_all_sizes_have_arrays_of_both_kinds():
-    for size in ("5x7", "16x16"):
-        names = machines(size)
-        assert {f"fineq_{size}_2s_unary", f"mac8x8_{size}"} <= names.keys()
+    assert ARRAYS_BY_SIZE.keys() >= {"5x7", "8x24", "16x16", "64x64"}
+    for size in ("5x7", "16x16", "64x64"):
+        assert {f"fineq_{size}_2s_unary", f"mac8x8_{size}"} <= machines(size).keys()
 
 
 def test_a_name_is_made_of_kind_and_parameters():
