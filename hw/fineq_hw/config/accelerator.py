@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 
 from fineq_hw.config.array import ArrayConfig
 from fineq_hw.config.checks import check_choice, check_integer
@@ -19,6 +20,13 @@ ALIGNMENT = 16
 
 TRANSFER_ROW_BITS = 24
 """Bits of the size of one contiguous piece that a DMA engine moves."""
+
+MAX_LINE_SELECTION_BITS = 1 << 20
+"""Largest selection in front of the store of the weight buffer's gearbox (`AcceleratorConfig.line_places`), whose area
+and whose time to be written as Verilog grow with its bits: about a minute and a half for so many. Lines are long where
+columns and the format's 24 weights of a block have no factors in common, and that counts twice: 64 columns take 3,584
+bits, 33 take 56,672, 130 take 1,710,800. What stays below has lines that fit a transfer (`TRANSFER_ROW_BITS`).
+"""
 
 MAX_LAYER_SIZE = 0xFFFF
 """Largest number of tokens, of output channels and of inputs of one descriptor."""
@@ -85,12 +93,12 @@ class AcceleratorConfig:
                 f"final_channels is {self.final_channels}: it must be a power of two that divides channels_per_tile, "
                 f"{self.channels_per_tile}"
             )
-        chunk = aligned(self.channels_per_tile * self.line_bytes)
-        if chunk >> TRANSFER_ROW_BITS:
+        places, bits = self.line_places
+        if bits > MAX_LINE_SELECTION_BITS:
             raise ValueError(
-                f"channels_per_tile is {self.channels_per_tile}: lines of {self.line_bytes} bytes for all of them are "
-                f"{chunk} bytes, more than the {(1 << TRANSFER_ROW_BITS) - 1} of one transfer; use fewer channels, or "
-                "another number of columns"
+                f"columns is {self.array.columns}: weight lines of {self.line_bytes} bytes begin at {places} places of "
+                f"a {self.bus_bits}-bit word, which takes a selection of {bits} bits, more than "
+                f"{MAX_LINE_SELECTION_BITS}; use another number of columns, such as a multiple of 48"
             )
         check_choice(self, "vector_words", VECTOR_WORDS)
         check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
@@ -120,6 +128,13 @@ class AcceleratorConfig:
     def line_slices(self) -> int:
         """Weight vectors in one line."""
         return self.array.line_slices
+
+    @property
+    def line_places(self) -> tuple[int, int]:
+        """Places in a bus word where lines can begin, and bits of the selection that the gearbox needs for them."""
+        unit = gcd(self.bus_bytes, self.line_bytes)
+        places = self.line_bytes // unit
+        return places, places * 8 * (self.line_bytes + self.bus_bytes - unit)
 
     @property
     def token_tile_bytes(self) -> int:
