@@ -6,7 +6,7 @@ import pytest
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import ENCODINGS
-from fineq_hw.baseline.mac_array import partial_bits
+from fineq_hw.baseline.mac_row import partial_bits
 from fineq_hw.config import ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from pathlib import Path
 
 from fineq_sim.runs import simulators
-from fineq_sim.runs.catalog import BenchRun
+from fineq_sim.runs.bench_run import BenchRun
 from fineq_sim.runs.runner import RunResult, default_cache, run
 
 

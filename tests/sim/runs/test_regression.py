@@ -6,8 +6,9 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from fineq.common.cache_keys import deciding_files
-from fineq_sim.runs import catalog, simulators
-from fineq_sim.runs.catalog import GoldenShape, all_runs, select
+from fineq_sim.runs import bench_run, simulators
+from fineq_sim.runs.bench_run import GoldenShape
+from fineq_sim.runs.catalog import all_runs, select
 from fineq_sim.runs.regression_report import failures, junit, markdown
 from fineq_sim.runs.runner import CaseOutcome, RunResult, VerilogDesign, build, run
 
@@ -105,6 +106,6 @@ def test_golden_vectors_follow_the_quantizer(tmp_path, monkeypatch):
     first = shape.make(tmp_path)
     assert shape.make(tmp_path) == first
     named = []
-    monkeypatch.setattr(catalog, "cache_key", lambda *modules, inputs: named.extend(modules) or "another")
+    monkeypatch.setattr(bench_run, "cache_key", lambda *modules, inputs: named.extend(modules) or "another")
     assert shape.make(tmp_path) != first
     assert any("quantizer/vectorised.py" in str(file) for file in deciding_files(*named))
