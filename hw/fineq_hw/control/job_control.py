@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import enum, stream
+from amaranth.lib import stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
@@ -75,35 +75,24 @@ class JobControl(VerilogComponent):
 
     def elaborate(self, platform) -> Module:
         m = Module()
-
-        class State(enum.Enum, shape=3):  # type: ignore[call-arg]  # Amaranth reads the shape
-            IDLE = 0
-            NEXT = 1
-            WORK = 2
-            STOP = 3
-            FLUSH = 4
-
-        state = Signal(State)
         checked = self.jobs.payload
         broken = Signal()
         interrupted = Signal()
         reason = Signal(fault_layout)  # why the chain is being stopped
         m.d.comb += [
-            self.busy.eq(state != State.IDLE),
-            self.stop.eq(state == State.STOP),
-            self.flush.eq(state == State.FLUSH),
             broken.eq(self.read_error.valid | self.write_error.valid),
             interrupted.eq(broken | self.soft_reset),
         ]
-        with m.Switch(state):
-            with m.Case(State.IDLE):
+        with m.FSM() as state:
+            with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [state.eq(State.NEXT), self.current_descriptor.eq(self.descriptor)]
-            with m.Case(State.NEXT):
+                    m.d.sync += self.current_descriptor.eq(self.descriptor)
+                    m.next = "NEXT"
+            with m.State("NEXT"):
                 with m.If(self.jobs.valid & ~interrupted):
                     m.d.sync += self.current_descriptor.eq(checked.address)
                 with m.If(interrupted):
-                    m.d.sync += state.eq(State.STOP)
+                    m.next = "STOP"
                 with m.Elif(self.jobs.valid & (checked.error != ErrorCode.NONE)):
                     m.d.comb += [
                         self.jobs.ready.eq(1),
@@ -112,30 +101,37 @@ class JobControl(VerilogComponent):
                         self.fault.detail.eq(checked.detail),
                         self.fault.address.eq(checked.address),
                     ]
-                    m.d.sync += state.eq(State.IDLE)
+                    m.next = "IDLE"
                 with m.Elif(self.jobs.valid):
                     m.d.comb += self.job_start.eq(1)
-                    m.d.sync += state.eq(State.WORK)
-            with m.Case(State.WORK):
+                    m.next = "WORK"
+            with m.State("WORK"):
                 with m.If(interrupted):
-                    m.d.sync += state.eq(State.STOP)
+                    m.next = "STOP"
                 with m.Elif(~self.working & self.write_idle):
                     m.d.comb += [
                         self.jobs.ready.eq(1),
                         self.job_done.eq(1),
                         self.chain_done.eq(checked.job.last),
                     ]
-                    m.d.sync += state.eq(Mux(checked.job.last, State.IDLE, State.NEXT))
-            with m.Case(State.STOP):
+                    m.next = "NEXT"
+                    with m.If(checked.job.last):
+                        m.next = "IDLE"
+            with m.State("STOP"):
                 with m.If(self.read_idle & self.write_idle):
-                    m.d.sync += state.eq(State.FLUSH)
-            with m.Case(State.FLUSH):
+                    m.next = "FLUSH"
+            with m.State("FLUSH"):
                 m.d.comb += [self.fault_valid.eq(1), self.fault.eq(reason)]
-                m.d.sync += state.eq(State.IDLE)
+                m.next = "IDLE"
 
+        m.d.comb += [
+            self.busy.eq(~state.ongoing("IDLE")),
+            self.stop.eq(state.ongoing("STOP")),
+            self.flush.eq(state.ongoing("FLUSH")),
+        ]
         error = Signal(bus_error_layout(self.config))
         m.d.comb += error.eq(Mux(self.read_error.valid, self.read_error, self.write_error))
-        with m.If((state == State.NEXT) | (state == State.WORK)):
+        with m.If(state.ongoing("NEXT") | state.ongoing("WORK")):
             with m.If(broken):
                 m.d.sync += [
                     reason.code.eq(Cat(error.response, ~self.read_error.valid, Const(_BUS_ERRORS))),
