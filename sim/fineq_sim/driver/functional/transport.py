@@ -21,6 +21,7 @@ from fineq_hw.interface.descriptors import (
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_hw.interface.jobs import ActivationFunction, OutputFormat, result_bytes
 from fineq_hw.interface.registers import ADDRESS_BITS, COUNTERS, REGISTERS, WORD_BYTES, Access
+from fineq_hw.interface.registers.counters import COUNTER_REGISTERS
 from fineq_sim.driver.functional.counters import job_counters, read_counters
 from fineq_sim.driver.functional.memory import FunctionalMemory, Stop
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
@@ -117,7 +118,7 @@ class FunctionalTransport:
             self._refuse(ErrorCode.UNMAPPED_READ, address)
             return None
         value = self._values[register.name]
-        if register.name.startswith("COUNTER_"):
+        if register in COUNTER_REGISTERS:
             if not shift:
                 self._high = value >> 32
             return self._high if shift else value & 0xFFFFFFFF
