@@ -92,6 +92,16 @@ def make_storable(vector: Sequence[int], places: Sequence[int], zeroed: Sequence
     ]
 
 
+def carried(encoding: str) -> int:
+    """How often the sum so far counts in the next step of a vector."""
+    return 2 if encoding == "bitplane" else 1
+
+
+def partial_step(encoding: str, steps: int) -> int:
+    """Number of the step, of `steps`, in which a vector takes its partial sums: what is doubled takes them last."""
+    return steps - 1 if carried(encoding) > 1 else 0
+
+
 def step_values(weight: int, encoding: str, steps: int) -> list[int]:
     """What a weight adds in each step of a vector that takes `steps` of them, as a multiple of the activation.
 

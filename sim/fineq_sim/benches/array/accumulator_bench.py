@@ -9,6 +9,7 @@ from fineq_hw.array.encodings.registry import encoding_of, row_slots
 from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import random_source, settle
+from fineq_sim.reference.weights import carried, partial_step
 
 
 class AccumulatorBench(Bench[ArrayConfig]):
@@ -17,7 +18,7 @@ class AccumulatorBench(Bench[ArrayConfig]):
     def __init__(self, dut):
         super().__init__(dut, salt="steps")
         self.by_column = self.config.sign_handling == "column"
-        self.doubles = self.config.encoding == "bitplane"
+        self.carried = carried(self.config.encoding)
         self.slots = row_slots(self.config)
         self.half = self.config.max_activation_magnitude
 
@@ -64,12 +65,12 @@ async def random_steps(dut):
     for _ in range(200):
         activations = [source.randrange(-tb.half, tb.half) for _ in tb.slots]
         partial = source.choice([None, 0, source.randrange(-limit, limit)])
-        steps = source.randint(1, 2 if tb.doubles else MAX_MAGNITUDE)
+        steps = source.randint(1, 2 if tb.carried > 1 else MAX_MAGNITUDE)
         expected = 0
         for number in range(steps):
-            taken = partial if number == (steps - 1 if tb.doubles else 0) else None
+            taken = partial if number == partial_step(tb.config.encoding, steps) else None
             pulses = [source.choice((-1, 0, 1)) for _ in activations]
-            expected = (2 if tb.doubles else 1) * expected + (taken or 0) + tb.value(activations, pulses)
+            expected = tb.carried * expected + (taken or 0) + tb.value(activations, pulses)
             assert await tb.step(activations, pulses, number > 0, taken) == expected
             for _ in range(source.randrange(2)):  # not enabled: the sum stays
                 tb.send(activations, [-1] * len(activations))
@@ -82,7 +83,7 @@ async def random_steps(dut):
 async def corners(dut):
     """Largest magnitudes in every slot at once, from the largest partial sums that cannot overflow."""
     tb = await AccumulatorBench.begun(dut)
-    steps = 1 if tb.doubles or encoding_of(tb.config).largest_step > 1 else MAX_MAGNITUDE
+    steps = 1 if tb.carried > 1 or encoding_of(tb.config).largest_step > 1 else MAX_MAGNITUDE
     room = sum(tb.half << slot.shift for slot in tb.slots) * steps
     limit = (1 << (tb.config.accumulator_bits - 1)) - 1 - room
     for value in (-tb.half, tb.half - 1, 0, -1):

@@ -13,6 +13,7 @@ from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import settle
 from fineq_sim.reference.bits import pack
+from fineq_sim.reference.weights import partial_step
 
 
 @dataclass
@@ -30,7 +31,6 @@ class Model:
 
     def __init__(self, config: ArrayConfig):
         self.config = config
-        self.late_partials = config.encoding == "bitplane"
         self.row: int | None = 0  # next row to preload; None while computing
         self.vector: Vector | None = None
         self.result: bool | None = None  # `last` of the result on offer
@@ -39,7 +39,7 @@ class Model:
         vector = self.vector
         blocked = self.result is not None and not inputs["results_ready"]
         # The second plane doubles the sum so far, so a partial sum has to wait for the last step.
-        taking = vector is not None and vector.done == (vector.cycles - 1 if self.late_partials else 0)
+        taking = vector is not None and vector.done == partial_step(self.config.encoding, vector.cycles)
         wants_partial = vector is not None and taking and vector.accumulate
         computing = vector is not None and not blocked and not (wants_partial and not inputs["partials_valid"])
         finishing = vector is not None and computing and vector.done == vector.cycles - 1

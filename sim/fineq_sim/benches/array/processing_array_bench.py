@@ -11,7 +11,7 @@ from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.bits import pack, unpack
-from fineq_sim.reference.weights import make_storable, step_values, sums, to_weight_field
+from fineq_sim.reference.weights import carried, make_storable, partial_step, step_values, sums, to_weight_field
 
 
 class ProcessingArrayBench(Bench[ArrayConfig]):
@@ -51,8 +51,8 @@ class ProcessingArrayBench(Bench[ArrayConfig]):
         await self.pulse(weights=pack([to_weight_field(weight) for weight in weights], OUTLIER_BITS), load_weights=1)
 
     async def step(self, number: int, steps: int, partials: list[int] | None = None) -> list[int]:
-        """Step `number` of `steps`; encoding `bitplane` takes the partial sums in the last, the others in the first."""
-        taking = number == (steps - 1 if self.config.encoding == "bitplane" else 0)
+        """Step `number` of `steps`."""
+        taking = number == partial_step(self.config.encoding, steps)
         bits, rows = self.config.accumulator_bits, self.config.rows
         self.drive(hold=int(number > 0), take_partial=int(taking and partials is not None))
         self.drive(partials=pack(partials or [0] * rows, bits))
@@ -69,9 +69,10 @@ class ProcessingArrayBench(Bench[ArrayConfig]):
         for number in range(steps):
             got = await self.step(number, steps, partials)
             if sent is not None:
-                doubled = 2 if encoding == "bitplane" else 1
-                so_far = [doubled * before + values[number] for before, values in zip(so_far, sent, strict=True)]
-                taken = partials if encoding != "bitplane" or number == steps - 1 else None
+                so_far = [
+                    carried(encoding) * before + values[number] for before, values in zip(so_far, sent, strict=True)
+                ]
+                taken = partials if number >= partial_step(encoding, steps) else None
                 assert got == sums(so_far, self.rows, taken), f"weights {weights}, step {number} of {steps}"
         return got
 
@@ -113,5 +114,5 @@ async def steps_beyond_the_last_pulse_add_nothing(dut):
         await tb.load_row(row, [row - 3] * tb.config.columns)
     weights = tb.storable([MAX_MAGNITUDE] * tb.config.columns, source)
     before = await tb.vector(weights)
-    doubled = 2 if tb.config.encoding == "bitplane" else 1
+    doubled = carried(tb.config.encoding)
     assert await tb.step(1, 3) == [doubled * value for value in before]

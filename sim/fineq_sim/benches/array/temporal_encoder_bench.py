@@ -14,7 +14,7 @@ from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import random_source, settle
 from fineq_sim.reference.bits import pack
-from fineq_sim.reference.weights import from_sign_magnitude, step_values
+from fineq_sim.reference.weights import carried, from_sign_magnitude, step_values
 
 
 class TemporalEncoderBench(Bench[ArrayConfig]):
@@ -34,7 +34,7 @@ class TemporalEncoderBench(Bench[ArrayConfig]):
         return [f for f, three in zip(fields, values, strict=True) if max(map(abs, three)) <= MAX_NORMAL or 0 in three]
 
     async def load(self, fields: tuple[int, ...], single_step: bool) -> None:
-        if self.config.encoding == "bitplane":
+        if self.group.encoding.vector_ports:
             self.drive(single_step=int(single_step))
         self.drive(weights=pack(list(fields), OUTLIER_BITS), load=1)
         await self.advance()
@@ -86,7 +86,7 @@ class TemporalEncoderBench(Bench[ArrayConfig]):
             if not self.group.is_cluster:
                 expected = [step_values(weight, encoding, steps)[step : step + 1] or [0] for weight in weights]
                 assert got == [value for (value,) in expected], f"weights {weights}, step {step}: {got}"
-            doubled = 2 if encoding == "bitplane" else 1
+            doubled = carried(encoding)
             total = [doubled * before + now for before, now in zip(total, got, strict=True)]
             await self.advance()
         assert total == weights, f"the pulses of {weights} add up to {total}"
