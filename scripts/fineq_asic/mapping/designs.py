@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.mapping.placed_cells import check_placed
 from fineq_asic.mapping.yosys import MappingOptions
 from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
 from fineq_hw.export.manifest import Manifest, ModuleEntry
@@ -58,6 +59,7 @@ class Design:
         entries = {name: manifest.entry(name) for name in manifest.tops[self.top]}
         for name, entry in entries.items():
             check_declared(name, entry)
+        check_placed(manifest, entries)
         return MappingOptions(
             clock_ns,
             tuple(name for name, entry in entries.items() if entry.synthesis == Synthesis.KEEP),

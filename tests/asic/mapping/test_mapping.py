@@ -55,9 +55,12 @@ OPTIONS = MappingOptions(keep_modules=("row",))
 
 def map_text(text, top, work, library, options=OPTIONS):
     work.mkdir(exist_ok=True)
-    (work / "design.v").write_text(text, encoding="utf-8")
-    (work / "adder.v").write_text(ADDER, encoding="utf-8")
-    return map_design([work / "design.v", work / "adder.v"], top, options, find_pdk(), library, work)
+    modules = {
+        part.split("(")[0].strip(): f"module {part}" for part in (ADDER + text).split("module ")[1:] if "(" in part
+    }
+    for name, part in modules.items():
+        (work / f"{name}.v").write_text(part.rpartition("endmodule")[0] + "endmodule\n", encoding="utf-8")
+    return map_design([work / f"{name}.v" for name in modules], top, options, find_pdk(), library, work)
 
 
 @pytest.fixture()
@@ -90,9 +93,9 @@ INFERRED_LATCH = "module top(e, d, q); input e, d; output reg q; always @* if (e
 def test_latches_are_mapped(tmp_path, library):
     top = "module top(e, d, q); input e, d; output q; fineq_latch cell_ (.enable(e), .d(d), .q(q)); endmodule\n"
     latch = INFERRED_LATCH.replace("top(e,", "fineq_latch(enable,").replace("input e,", "input enable,")
-    (tmp_path / "latch.v").write_text(latch.replace("if (e)", "if (enable)"), encoding="utf-8")
+    (tmp_path / "fineq_latch.v").write_text(latch.replace("if (e)", "if (enable)"), encoding="utf-8")
     (tmp_path / "top.v").write_text(top, encoding="utf-8")
-    files = [tmp_path / "top.v", tmp_path / "latch.v"]
+    files = [tmp_path / "top.v", tmp_path / "fineq_latch.v"]
     netlist = map_design(files, "top", OPTIONS, find_pdk(), library, tmp_path / "latch")
     assert netlist.cell_counts()["DLH_X1"] == 1
 
