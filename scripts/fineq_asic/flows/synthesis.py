@@ -9,7 +9,7 @@ from pathlib import Path
 from fineq_asic.activity.netlist_run import CoreRun, Trace, run_core
 from fineq_asic.activity.workload import DataSet, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.results import GlitchShare, Result, SynthesisRun
+from fineq_asic.flows.results import DataCycles, GlitchShare, Result, SynthesisRun
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
 from fineq_asic.mapping.designs import Design, designs_of
@@ -188,8 +188,10 @@ def synthesise_size(
     columns = designs[0].config.columns
     encodings = sorted({d.config.encoding for d in designs if isinstance(d.config, ArrayConfig)})
     cycles = {
-        source.source: {encoding: mean_vector_cycles(source, columns, encoding) for encoding in encodings}
-        for source in (data, *(other for other in sets if other.source != data.source))
+        each.source: DataCycles(
+            each.model, each.recipe, {name: mean_vector_cycles(each, columns, name) for name in encodings}
+        )
+        for each in (data, *(other for other in sets if other.source != data.source))
     }
     versions = tools.versions() | {"python": platform.python_version()}
     command = command or f"fineq synth --size {size}"

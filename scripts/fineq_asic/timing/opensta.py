@@ -23,7 +23,8 @@ from fineq_asic.errors import SynthesisError
 from fineq_asic.library.chosen_cells import INVERTER
 from fineq_asic.library.liberty import Library, read_liberty
 from fineq_asic.library.pdk import Pdk
-from fineq_asic.netlist.flat import instance_paths
+from fineq_asic.library.recognition import enable_pin
+from fineq_asic.netlist.flat import named_instances
 from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 
 STA_VARIABLE = "OPENSTA_EXE"
@@ -234,11 +235,13 @@ def analyse_timing(
 def _latches_and_gate_enables(netlist: Netlist, library: Library) -> tuple[int, list[str]]:
     """Number of latches, and the enable pins of all clock gates with their instance paths."""
     latches, pins = 0, []
-    for path, kind in instance_paths(netlist):
+    for path, kind in named_instances(netlist):
+        if kind in netlist.modules:
+            continue
         cell = library.cell(kind)
         latches += cell.register is not None and cell.register.kind == "latch"
         if cell.clock_gate:
-            pins += ["/".join((*path, pin.name)) for pin in cell.inputs if not pin.is_clock]
+            pins.append("/".join((*path, enable_pin(cell))))
     return latches, pins
 
 
