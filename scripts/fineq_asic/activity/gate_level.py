@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fineq_asic.activity.lanes import ALL_LANES, LANES
 from fineq_asic.activity.switching import Activity
 from fineq_asic.activity.ternary import Ternary
 from fineq_asic.errors import SynthesisError
@@ -20,11 +21,6 @@ from fineq_asic.library.boolean import BooleanFunction
 from fineq_asic.library.liberty import Register
 from fineq_asic.library.recognition import clock_pin, enable_pin, repeated_input
 from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist, logic_levels
-
-LANES = 64
-"""Independent runs, one per bit of a word."""
-
-ALL_LANES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 _LATCH_ROUNDS = 8
 """Open latches may feed one another; deeper chains than this do not occur in a sane design."""
@@ -292,17 +288,3 @@ def _any(words: Words) -> bool:
 def _write(values: Words, nets: np.ndarray, words: Words) -> None:
     connected = nets != NO_NET
     values[nets[connected]] = words[connected]
-
-
-def pack_lanes(bits: np.ndarray) -> np.ndarray:
-    """Bits by run to words: bool or 0/1 array [64, width] to uint64 [width], bit l of a word from row l."""
-    if bits.shape[0] != LANES:
-        raise ValueError(f"need {LANES} rows, got {bits.shape[0]}")
-    packed = np.packbits(np.ascontiguousarray(bits.T).astype(np.uint8), axis=1, bitorder="little")
-    return packed.view("<u8").reshape(-1)
-
-
-def unpack_lanes(words: np.ndarray) -> np.ndarray:
-    """Words to bits by run: uint64 [width] to uint8 [64, width]."""
-    octets = np.ascontiguousarray(words).astype("<u8").view(np.uint8).reshape(len(words), 8)
-    return np.unpackbits(octets, axis=1, bitorder="little").T

@@ -13,8 +13,8 @@ from fineq.format.temporal import array_cycles
 from fineq.models.locations import further_models
 from fineq.quantizer.activations import quantize_activations
 from fineq.quantizer.vectorised import quantize
-from fineq_asic.activity.gate_level import LANES
-from fineq_asic.activity.netlist_run import Tile
+from fineq_asic.activity.core_driver import Tile
+from fineq_asic.activity.lanes import LANES
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_sim.reference.core_cycles import weight_vectors
 from fineq_sim.reference.layer_partition import tile_inputs, weight_lines

@@ -17,7 +17,7 @@ from fineq_asic.equivalence.modules import Verdict, prove_module
 from fineq_asic.equivalence.multipliers import prove_with_multipliers
 from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
-from fineq_asic.mapping.designs import Design
+from fineq_asic.mapping.designs import CoreDesign
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.timing.opensta import Constraints
 from fineq_hw.export.manifest import ModuleEntry
@@ -148,7 +148,7 @@ class _Obligation:
 
 
 def prove_all(
-    designs: Sequence[Design],
+    designs: Sequence[CoreDesign],
     tools: Tools,
     work: Path,
     progress: Progress,

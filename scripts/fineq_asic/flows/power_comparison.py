@@ -16,7 +16,7 @@ from fineq_asic.flows.synthesis import power_options, record
 from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
-from fineq_asic.mapping.designs import Design, designs_of
+from fineq_asic.mapping.designs import CoreDesign, designs_of
 from fineq_asic.netlist.flat import flatten, named_cells
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.netlist.parts import find_module, nets_in_whole
@@ -107,10 +107,10 @@ def cut_out(netlist: Netlist, activity: Activity, library: Library, module: str)
     return part, Activity(activity.toggles[outer], activity.high[outer], activity.cycles, activity.source)
 
 
-def chosen_designs() -> list[tuple[Design, bool]]:
+def chosen_designs() -> list[tuple[CoreDesign, bool]]:
     """Designs to compare, and whether only their first row: smallest storage and flip-flops, FineQ and 3-bit MAC."""
 
-    def first(size: str, fineq: bool, storage: str) -> Design | None:
+    def first(size: str, fineq: bool, storage: str) -> CoreDesign | None:
         for design in designs_of(size):
             config = design.config
             wanted = isinstance(config, ArrayConfig) if fineq else getattr(config, "weight_bits", None) == 3
@@ -125,7 +125,7 @@ def chosen_designs() -> list[tuple[Design, bool]]:
 
 
 def compare_all(
-    chosen: Sequence[tuple[Design, bool]],
+    chosen: Sequence[tuple[CoreDesign, bool]],
     data: DataSet,
     tools: Tools,
     work: Path,

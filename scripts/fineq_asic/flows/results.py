@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fineq_asic.mapping.designs import BLOCKS, OUTSIDE_ARRAY, Design
+from fineq_asic.mapping.designs import BLOCKS, OUTSIDE_ARRAY, CoreDesign
 from fineq_asic.power.liberty_power import Power, total_power
 from fineq_asic.timing.opensta import TimingReport
 from fineq_hw.config import ArrayConfig, MacConfig
@@ -62,7 +62,7 @@ class Result:
         known: results of a run with unknown initial values; all of them came out known and right. 0: not run.
     """
 
-    design: Design
+    design: CoreDesign
     cells: int
     registers: int
     area: dict[str, float]
