@@ -39,7 +39,7 @@ END VIAS
 COMPONENTS 4 ;
     - and2_x1_0 AND2_X1 + PLACED ( 2000 2800 ) N ;
     - dff_x1_1 DFF_X1 + PLACED ( 2000 5600 ) FS ;
-    - clkbuf_0_clk BUF_X4 + SOURCE TIMING + PLACED ( 8000 2800 ) S ;
+    - u_7 BUF_X4 + SOURCE TIMING + PLACED ( 8000 2800 ) S ;
     - FILLER_0_1 FILLCELL_X4 + SOURCE DIST + PLACED ( 8400 5600 ) FN ;
 END COMPONENTS
 PINS 2 ;
@@ -57,13 +57,15 @@ SPECIALNETS 1 ;
       + ROUTED metal1 340 + SHAPE FOLLOWPIN ( 2000 2800 ) ( 9600 2800 )
       NEW metal1 0 + SHAPE STRIPE ( 4000 2800 ) pdn_via ;
 END SPECIALNETS
-NETS 2 ;
+NETS 3 ;
     - a ( PIN a ) ( and2_x1_0 A1 ) + USE SIGNAL
       + ROUTED metal3 ( 70 3000 ) ( 4070 * )
       NEW metal2 ( 4070 3000 ) ( * 3600 0 ) via1_4
       NEW metal2 ( 4070 3000 ) RECT ( -70 -100 70 100 ) ;
-    - clk ( PIN clk ) ( dff_x1_1 CK ) + USE CLOCK
+    - clk ( PIN clk ) ( u_7 A ) + USE CLOCK
       + ROUTED metal4 TAPER ( 6000 3000 ) ( * 7000 ) ;
+    - behind ( u_7 Z )
+      ( dff_x1_1 CK ) + USE CLOCK ;
 END NETS
 END DESIGN
 """

@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.lib.core_ports import activation_vector_layout
 from fineq_hw.lib.hierarchy import CombinationalComponent, VerilogComponent, place
-from fineq_hw.lib.role import PART, CoreBlock, Role, Synthesis
+from fineq_hw.lib.role import CELL, CoreBlock, Role, Synthesis
 
 
 class Latch(CombinationalComponent):
@@ -25,7 +25,7 @@ class Latch(CombinationalComponent):
     """
 
     KIND = "latch"
-    ROLE = PART
+    ROLE = CELL
 
     enable: In(1)
     d: In(1)
@@ -54,7 +54,7 @@ class ClockGate(CombinationalComponent):
     """The high phases of the clock before which `enable` was high; free of glitches, as `enable` is latched."""
 
     KIND = "clock_gate"
-    ROLE = PART
+    ROLE = CELL
 
     clk: In(1)
     enable: In(1)

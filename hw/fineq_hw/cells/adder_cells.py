@@ -4,14 +4,14 @@ from amaranth.hdl import Module
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.lib.hierarchy import CombinationalComponent
-from fineq_hw.lib.role import PART
+from fineq_hw.lib.role import CELL
 
 
 class FullAdder(CombinationalComponent):
     """a + b + c = 2 carry + sum."""
 
     KIND = "full_adder"
-    ROLE = PART
+    ROLE = CELL
 
     a: In(1)
     b: In(1)
@@ -32,7 +32,7 @@ class HalfAdder(CombinationalComponent):
     """a + b = 2 carry + sum."""
 
     KIND = "half_adder"
-    ROLE = PART
+    ROLE = CELL
 
     a: In(1)
     b: In(1)

@@ -8,7 +8,7 @@ from amaranth.hdl import Cat, Module, Value
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.lib.hierarchy import CombinationalComponent, place, verilog_name
-from fineq_hw.lib.role import PART
+from fineq_hw.lib.role import CELL
 
 Choice = tuple[Value | list[Value], Value, int]
 """What a slot can take: the bits of a value, the select line that asks for it, and how far it is shifted left."""
@@ -22,7 +22,7 @@ class Select(CombinationalComponent):
     """
 
     KIND = "select"
-    ROLE = PART
+    ROLE = CELL
 
     def __init__(self, choices: int) -> None:
         if not 1 <= choices <= 3:
@@ -45,7 +45,7 @@ class ConditionalInverter(CombinationalComponent):
     """q = d, or not d if `invert`; with `negated` the other way round."""
 
     KIND = "conditional_inverter"
-    ROLE = PART
+    ROLE = CELL
 
     def __init__(self, negated: bool = False) -> None:
         self.negated = negated

@@ -36,7 +36,7 @@ class ModuleEntry:
         declared: the component says what it is to the reports; if not, the next five fields mean nothing.
         block: block of a report that its cells belong to; None: the block of what holds it.
         buffers: block of buffers that synthesis adds to drive the modules below.
-        synthesis: `keep`, `unit` or `dissolve` (`fineq_hw.lib.role.Synthesis`).
+        synthesis: `keep`, `unit`, `dissolve` or `cell` (`fineq_hw.lib.role.Synthesis`).
         both_polarities, by_sweeping, repeated: as `fineq_hw.lib.role.Role`.
         children: module name by instance name, sorted by instance name.
         ports: all of them, `clk` and `rst` included.

@@ -44,6 +44,8 @@ class Synthesis(StrEnum):
     """It is optimised once and then dissolved into what holds it."""
     DISSOLVE = "dissolve"
     """It is dissolved at once."""
+    CELL = "cell"
+    """It stands for one library cell, which takes its place."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +79,6 @@ class Role:
 
 PART = Role(None)
 """A component that is part of what holds it, in the reports too."""
+
+CELL = Role(None, Synthesis.CELL)
+"""A component that stands for one library cell; its area is that of what holds it."""

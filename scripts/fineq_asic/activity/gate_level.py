@@ -13,17 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fineq_asic.activity.lanes import ALL_LANES, LANES
 from fineq_asic.activity.switching import Activity
 from fineq_asic.activity.ternary import Ternary
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import BooleanFunction
-from fineq_asic.library.liberty import Cell, Register
+from fineq_asic.library.liberty import Register
+from fineq_asic.library.recognition import clock_pin, enable_pin, repeated_input
 from fineq_asic.netlist.flat import NO_NET, CellGroup, FlatNetlist, logic_levels
-
-LANES = 64
-"""Independent runs, one per bit of a word."""
-
-ALL_LANES = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 _LATCH_ROUNDS = 8
 """Open latches may feed one another; deeper chains than this do not occur in a sane design."""
@@ -215,9 +212,8 @@ class GateLevelSimulator:
                 cell = group.cell
                 if cell.register is not None:
                     continue
-                clock_pin = next((pin.name for pin in cell.inputs if pin.is_clock), None)
-                pin = clock_pin or (cell.inputs[0].name if len(cell.inputs) == 1 else None)
-                if pin is None or not (cell.clock_gate or _is_buffer(cell)):
+                pin = clock_pin(cell) if cell.clock_gate else repeated_input(cell)
+                if pin is None:
                     continue
                 sources = group.nets[pin]
                 for index in np.flatnonzero(np.isin(sources, list(carried))):
@@ -227,7 +223,7 @@ class GateLevelSimulator:
                     outer = carried[int(sources[index])]
                     if cell.clock_gate and outer != NO_NET:
                         raise SynthesisError("a clock gate behind another clock gate is not supported")
-                    carried[output] = int(group.nets["E"][index]) if cell.clock_gate else outer
+                    carried[output] = int(group.nets[enable_pin(cell)][index]) if cell.clock_gate else outer
                     pending = True
         nets = np.array(sorted(carried), dtype=np.int32)
         self._clock_nets = (nets, np.array([carried[int(net)] for net in nets], dtype=np.int32))
@@ -292,22 +288,3 @@ def _any(words: Words) -> bool:
 def _write(values: Words, nets: np.ndarray, words: Words) -> None:
     connected = nets != NO_NET
     values[nets[connected]] = words[connected]
-
-
-def _is_buffer(cell: Cell) -> bool:
-    function = cell.outputs[0].function if len(cell.outputs) == 1 else None
-    return function is not None and len(cell.inputs) == 1 and function.text.strip("() ") == cell.inputs[0].name
-
-
-def pack_lanes(bits: np.ndarray) -> np.ndarray:
-    """Bits by run to words: bool or 0/1 array [64, width] to uint64 [width], bit l of a word from row l."""
-    if bits.shape[0] != LANES:
-        raise ValueError(f"need {LANES} rows, got {bits.shape[0]}")
-    packed = np.packbits(np.ascontiguousarray(bits.T).astype(np.uint8), axis=1, bitorder="little")
-    return packed.view("<u8").reshape(-1)
-
-
-def unpack_lanes(words: np.ndarray) -> np.ndarray:
-    """Words to bits by run: uint64 [width] to uint8 [64, width]."""
-    octets = np.ascontiguousarray(words).astype("<u8").view(np.uint8).reshape(len(words), 8)
-    return np.unpackbits(octets, axis=1, bitorder="little").T

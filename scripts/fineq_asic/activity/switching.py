@@ -10,6 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.netlist.flat import NamedCell
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Activity:
 
 def write_saif(
     activity: Activity,
-    cells: Iterable[tuple[tuple[str, ...], dict[str, int]]],
+    cells: Iterable[NamedCell],
     top: str,
     clock_ns: float,
     path: Path,
@@ -46,14 +47,14 @@ def write_saif(
 
     Args:
         activity: counts to write.
-        cells: instance path and net number by pin of every cell (`netlist.named_cells`).
+        cells: every cell (`netlist.flat.named_cells`).
         top: name of the top instance.
         clock_ns: clock period; times are in ps.
         path: file to write.
     """
     duration = round(activity.cycles * clock_ns * 1000)
     tree: dict = {}
-    for scope, pins in cells:
+    for scope, _, pins in cells:
         node = tree
         for part in scope[:-1]:
             node = node.setdefault(part, {})

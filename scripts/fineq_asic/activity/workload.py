@@ -13,8 +13,8 @@ from fineq.format.temporal import array_cycles
 from fineq.models.locations import further_models
 from fineq.quantizer.activations import quantize_activations
 from fineq.quantizer.vectorised import quantize
-from fineq_asic.activity.gate_level import LANES
-from fineq_asic.activity.netlist_run import Tile
+from fineq_asic.activity.core_driver import Tile
+from fineq_asic.activity.lanes import LANES
 from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_sim.reference.core_cycles import weight_vectors
 from fineq_sim.reference.layer_partition import tile_inputs, weight_lines
@@ -45,10 +45,19 @@ class Matrix:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Matrices and where they come from."""
+    """Matrices and where they come from.
+
+    Attributes:
+        source: in words, for the report.
+        matrices: quantized.
+        model: directory name of the model that they are of; empty: they are drawn at random.
+        recipe: that they were quantized with.
+    """
 
     source: str
     matrices: tuple[Matrix, ...]
+    model: str = ""
+    recipe: str = ""
 
 
 def quantize_matrix(name: str, weight: torch.Tensor, activations: torch.Tensor, recipe: str = "paper") -> Matrix:
@@ -65,7 +74,7 @@ def gaussian_data(recipe: str = "paper", seed: int = 0) -> DataSet:
     weight = torch.randn(_GAUSSIAN_CHANNELS, GAUSSIAN_COLUMNS, generator=generator)
     activations = torch.randn(_TOKENS, GAUSSIAN_COLUMNS, generator=generator)
     matrix = quantize_matrix("gaussian", weight, activations, recipe)
-    return DataSet(f"seeded Gaussian rows of {GAUSSIAN_COLUMNS} columns, recipe {recipe}", (matrix,))
+    return DataSet(f"seeded Gaussian rows of {GAUSSIAN_COLUMNS} columns, recipe {recipe}", (matrix,), recipe=recipe)
 
 
 def model_data(directory: Path, text: Path | None = None, recipe: str = "paper") -> DataSet:
@@ -91,7 +100,8 @@ def model_data(directory: Path, text: Path | None = None, recipe: str = "paper")
         quantize_matrix(name, get_weight(model, name), inputs[name].reshape(-1, inputs[name].shape[-1]), recipe)
         for name in names
     )
-    return DataSet(f"model {directory.name}, {tokens.shape[1]} tokens of text, recipe {recipe}", matrices)
+    source = f"model {directory.name}, {tokens.shape[1]} tokens of text, recipe {recipe}"
+    return DataSet(source, matrices, directory.name, recipe)
 
 
 def default_data(model: Path | None = None, recipe: str = "paper") -> DataSet:

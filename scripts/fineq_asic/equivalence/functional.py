@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import BooleanFunction
 from fineq_asic.library.liberty import Library, Pin, Register
-from fineq_asic.mapping.yosys import CLOCK_GATE_MODULE, LATCH_MODULE
+from fineq_asic.library.recognition import clock_pin, enable_pin, repeated_input
+from fineq_asic.mapping.placed_cells import GATED_CLOCK, LATCH
+from fineq_asic.mapping.yosys import instance_path
 from fineq_asic.netlist.netlist import Instance, Module, Netlist
 
-BLACK_BOXES = f"""(* blackbox *) module {LATCH_MODULE}(input enable, d, output q); endmodule
-(* blackbox *) module {CLOCK_GATE_MODULE}(input clk, enable, output gated_clk); endmodule
-"""
+BLACK_BOXES = LATCH.black_box() + GATED_CLOCK.black_box()
 """Cells that both sides of a comparison hold."""
 
 _CLOCK = "clk"
@@ -35,9 +35,7 @@ class _Functional:
         cells = [(i, library.cell(i.kind)) for i in module.instances if i.kind in library.cells]
         self.gates = {i.pins[cell.outputs[0].name][0]: i for i, cell in cells if cell.clock_gate}
         self.buffered = {  # by output net: what a buffer repeats
-            i.pins[cell.outputs[0].name][0]: i.pins[cell.inputs[0].name][0]
-            for i, cell in cells
-            if i.kind.startswith("BUF_")
+            i.pins[cell.outputs[0].name][0]: i.pins[pin][0] for i, cell in cells if (pin := repeated_input(cell))
         }
         self.count = 0
 
@@ -85,20 +83,17 @@ class _Functional:
         nets = {pin: f"n{bits[0]}" for pin, bits in instance.pins.items()}
         if cell.clock_gate:
             if self._drives_latches(instance):
-                clock = next(pin.name for pin in cell.inputs if pin.is_clock)
-                enable = next(pin.name for pin in cell.inputs if not pin.is_clock)
-                name = _escape(_without_cell(instance.name))
                 yield (
-                    f"  {CLOCK_GATE_MODULE} {name} (.clk({nets[clock]}), .enable({nets[enable]}), "
-                    f".gated_clk({nets[cell.outputs[0].name]}));\n"
+                    f"  {GATED_CLOCK.module} {self._placed(instance)} (.clk({nets[clock_pin(cell)]}), "
+                    f".enable({nets[enable_pin(cell)]}), .gated_clk({nets[cell.outputs[0].name]}));\n"
                 )
             return
         if cell.register is not None and cell.register.kind == "latch":
             data, gate = cell.register.data.inputs[0], cell.register.clock.inputs[0]
-            name = _escape(_without_cell(instance.name))
             if cell.register.clock.text != gate:
-                raise SynthesisError(f"{cell.name} is open while its enable is low: {LATCH_MODULE} is not")
-            yield f"  {LATCH_MODULE} {name} (.enable({nets[gate]}), .d({nets[data]}), .q({nets['Q']}));\n"
+                raise SynthesisError(f"{cell.name} is open while its enable is low: {LATCH.module} is not")
+            state = nets[cell.outputs[0].name]
+            yield f"  {LATCH.module} {self._placed(instance)} (.enable({nets[gate]}), .d({nets[data]}), .q({state}));\n"
             return
         if cell.register is not None:
             yield from self._flop(cell.register, cell.outputs, nets, instance)
@@ -119,10 +114,9 @@ class _Functional:
         enable = ""
         if gate is not None:
             cell = self.library.cell(gate.kind)
-            pins = {pin.is_clock: gate.pins[pin.name][0] for pin in cell.inputs}
-            if pins[True] != self.clock:
+            if gate.pins[clock_pin(cell)][0] != self.clock:
                 raise SynthesisError(f"a clock gate in {self.module.name} is not clocked by the clock port")
-            enable = f"if (n{pins[False]}) "
+            enable = f"if (n{gate.pins[enable_pin(cell)][0]}) "
         self.count += 1
         state = f"state_{self.count}"
         yield f"  reg {state}; always @(posedge n{self.clock}) {enable}{state} <= {_expression(register.data, nets)};\n"
@@ -138,19 +132,27 @@ class _Functional:
             if instance is gate or not any(nets.intersection(bits) for bits in instance.pins.values()):
                 continue
             cell = self.library.cells.get(instance.kind)
-            if instance.kind.startswith("BUF_"):
+            if cell is not None and repeated_input(cell):
                 continue
             return cell is None or cell.register is None or cell.register.kind == "latch"
         return True
 
+    def _placed(self, instance: Instance) -> str:
+        """Name of the RTL instance whose place a cell took.
+
+        Raises:
+            SynthesisError: the cell was not placed by the RTL.
+        """
+        path = instance_path(instance.name)
+        if not path:
+            raise SynthesisError(
+                f"{instance.kind} {instance.name} of {self.module.name} is no cell that the RTL placed"
+            )
+        return _escape(".".join(path))
+
     @staticmethod
     def _vector(bits: Sequence[int | str]) -> str:
         return "{" + ", ".join(f"n{bit}" if isinstance(bit, int) else f"1'b{bit}" for bit in reversed(bits)) + "}"
-
-
-def _without_cell(name: str) -> str:
-    """Name of an RTL instance whose place a library cell took (`mapping` calls the cell in it `cell_`)."""
-    return name.removesuffix(".cell_")
 
 
 def _expression(function: BooleanFunction, nets: dict[str, str]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from fineq_asic.equivalence.functional import BLACK_BOXES, mapped_text
 from fineq_asic.library.liberty import Library
-from fineq_asic.mapping.yosys import CLOCK_GATE_MODULE, LATCH_MODULE, run_yosys
+from fineq_asic.mapping.placed_cells import GATED_CLOCK, LATCH
+from fineq_asic.mapping.yosys import run_yosys
 from fineq_asic.netlist.netlist import Netlist
 
 YosysModule = dict[str, Any]
@@ -60,7 +61,7 @@ def prepare_sides(
         for side in (*rtl_passes, "gate")
     }
     for side in ("gold", "gate"):
-        turn_out(sides[side], {*kept, LATCH_MODULE, CLOCK_GATE_MODULE})
+        turn_out(sides[side], {*kept, LATCH.module, GATED_CLOCK.module})
     pair_names(sides["gold"], sides["gate"])
     return sides
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
+from fineq.common.markdown import table
 from fineq_asic.equivalence.functional import mapped_text
 from fineq_asic.equivalence.modules import Verdict, prove_module
 from fineq_asic.equivalence.multipliers import prove_with_multipliers
 from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
-from fineq_asic.mapping.designs import Design
+from fineq_asic.mapping.designs import CoreDesign
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.timing.opensta import Constraints
 from fineq_hw.export.manifest import ModuleEntry
@@ -147,7 +148,7 @@ class _Obligation:
 
 
 def prove_all(
-    designs: Sequence[Design],
+    designs: Sequence[CoreDesign],
     tools: Tools,
     work: Path,
     progress: Progress,
@@ -173,19 +174,24 @@ def markdown(proofs: Sequence[Proof], versions: dict[str, str], command: str, li
     """The log of all proofs."""
     decided = [proof.verdict for proof in proofs if proof.verdict is not None]
     equal = sum(verdict.proven for verdict in decided)
-    lines = [
-        "# Equivalence of netlists and RTL\n",
-        f"Made by `{command}`. docs/flows/equivalence.md says what a proof says. "
-        f"Proofs are given up after {limit_s:g} s.\n",
-        f"{len(proofs)} modules and cores: {equal} equal, {len(decided) - equal} with unproven pairs, "
-        + ", ".join(f"{sum(proof.outcome == text for proof in proofs)} {text}" for text in (UNDECIDED, LEFT))
-        + ".\n",
-        "| design | module | pairs of nets | verdict |\n|---|---|---:|---|",
+    rows = [
+        [
+            f"`{proof.design}`",
+            "the whole core" if proof.whole else f"`{proof.module}`",
+            proof.verdict.pairs if proof.verdict else "",
+            proof.outcome,
+        ]
+        for proof in proofs
     ]
-    for proof in proofs:
-        name = "the whole core" if proof.whole else f"`{proof.module}`"
-        pairs = str(proof.verdict.pairs) if proof.verdict else ""
-        lines.append(f"| `{proof.design}` | {name} | {pairs} | {proof.outcome} |")
-    rows = [f"| {name} | {version} |" for name, version in versions.items()]
-    lines += ["", "| tool | version |\n|---|---:|", *rows, ""]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            "# Equivalence of netlists and RTL\n",
+            f"Made by `{command}`. docs/flows/equivalence.md says what a proof says. "
+            f"Proofs are given up after {limit_s:g} s.\n",
+            f"{len(proofs)} modules and cores: {equal} equal, {len(decided) - equal} with unproven pairs, "
+            + ", ".join(f"{sum(proof.outcome == text for proof in proofs)} {text}" for text in (UNDECIDED, LEFT))
+            + ".\n",
+            table(["design", "module", "pairs of nets", "verdict"], rows, "llrl"),
+            table(["tool", "version"], versions.items(), "lr"),
+        ]
+    )

@@ -46,8 +46,8 @@ def bars(run: SynthesisRun) -> list[Bar]:
             _bar("area of a unary array per processing element", 85, unary, lambda r: r.area_per_element, "um2", 1),
             _bar(text, 65, unary, lambda r: _less(r, small), "%", 1, True),
         ]
-    wide = [name for name in run.cycles if "Gaussian" in name and "recipe paper" in name]
-    models = [name for name in run.cycles if name.startswith("model ")]
+    wide = [name for name, data in run.cycles.items() if not data.model and data.recipe == "paper"]
+    models = [name for name, data in run.cycles.items() if data.model]
     text = "area x cycles per MAC, best encoding, rows of 4096 columns, recipe paper"
     found.append(_area_cycles(run, text, 105, wide))
     found.append(_area_cycles(run, "the same on every model and recipe", 135, models))

@@ -9,23 +9,24 @@ outputs of a memory's stand-in come `MEMORY_ACCESS_NS` after the clock edge and 
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.library.liberty import Library, read_liberty
-from fineq_asic.library.pdk import Pdk, find_pdk
-from fineq_asic.mapping.yosys import MappingOptions, map_design, run_yosys
+from fineq_asic.flows.stand_ins import LogicVerilog, MemoryArray, is_array, with_stand_ins
+from fineq_asic.library.liberty import Library
+from fineq_asic.library.pdk import Pdk
+from fineq_asic.mapping.closure import Tools, find_tools
+from fineq_asic.mapping.placed_cells import check_placed
+from fineq_asic.mapping.yosys import MappingOptions, map_design
 from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
+from fineq_asic.netlist.flat import named_instances
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.netlist.verilog import write_verilog
-from fineq_asic.timing.opensta import WIRE_LOAD, Constraints, TimingReport, analyse_timing, find_sta, run_sta, thin
+from fineq_asic.timing.opensta import Constraints, TimingReport, analyse_timing, run_sta, thin
 from fineq_hw.accelerator import make_accelerator
-from fineq_hw.array.processing_array import ProcessingArray
-from fineq_hw.baseline.mac_array import MacArray
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.export.conversion import convert
 from fineq_hw.export.manifest import Manifest
@@ -35,10 +36,6 @@ MEMORY_ACCESS_NS = 1.0
 MEMORY_SETUP_NS = 0.2
 """Assumed of memory macros of up to 100 kbit in 45 nm; no macro was compiled."""
 
-MACRO_WORDS = 16
-"""Memories with fewer words (queues) and those that are never written (tables) are logic."""
-
-STAND_IN = "stand_in"
 EFFORT = "speed"
 """Mapping effort; with less, the comparisons of 40-bit addresses ripple and miss 400 MHz."""
 
@@ -50,17 +47,7 @@ _MACHINE_BLOCKS = tuple(block.value for block in MachineBlock)
 
 
 @dataclass(frozen=True)
-class MemoryArray:
-    """A memory that is not mapped: where it is, and its size."""
-
-    block: str
-    name: str
-    words: int
-    bits: int
-
-
-@dataclass(frozen=True)
-class Block:
+class BlockFigures:
     """One kind of block.
 
     Attributes:
@@ -85,7 +72,7 @@ class BlocksReport:
     block: str | None
     clock_ns: float
     timing: TimingReport
-    blocks: tuple[Block, ...]
+    blocks: tuple[BlockFigures, ...]
     memories: tuple[MemoryArray, ...]
 
 
@@ -107,82 +94,25 @@ class _MacroConstraints(Constraints):
         return "\n".join([*lines, ""])
 
 
-def stand_in(name: str, ports: list[tuple[str, str, int]]) -> str:
-    """Verilog of a module with a register behind every input and before every output, all of them needed.
+@dataclass(frozen=True)
+class _Machine:
+    """What is mapped of an accelerator.
 
-    Args:
-        name: of the module.
-        ports: direction, name and width.
+    Attributes:
+        top: the accelerator or the block.
+        names: name in the report by module; the accelerator's own blocks come in its order.
+        manifest: of all modules.
+        logic: Verilog with stand-ins.
+        kept: what stays a module.
+        stand_in_paths: instance paths of all stand-ins for memories.
     """
-    ports = [(direction, port if port == "clk" else f"\\{port} ", width) for direction, port, width in ports]
-    inputs = [
-        (port, width) for direction, port, width in ports if direction == "input" and port not in ("clk", "\\rst ")
-    ]
-    outputs = [(port, width) for direction, port, width in ports if direction == "output"]
-    into, out = (max(1, sum(width for _, width in group)) for group in (inputs, outputs))
-    # A ring of registers that all inputs turn: none is a copy of another.
-    sources = [f"read[{(bit + 1) % out}]" for bit in range(out)]
-    for bit in range(into):
-        sources[bit % out] += f" ^ held[{bit}]"
-    body = [f"    read[{bit}] <= {source};" for bit, source in enumerate(sources)]
-    names = ", ".join(port for _, port, _ in ports)
-    return "\n".join(
-        [
-            f"module {name}({names});",
-            *(f"  {direction} [{width - 1}:0] {port};" for direction, port, width in ports),
-            f"  reg [{into - 1}:0] held;",
-            f"  reg [{out - 1}:0] read;",
-            "  always @(posedge clk) begin",
-            f"    held <= {{{', '.join(port for port, _ in inputs)}}};",
-            *body,
-            "  end",
-            f"  assign {{{', '.join(port for port, _ in outputs)}}} = read;",
-            "endmodule",
-            "",
-        ]
-    )
 
-
-def _without_memories(module: str, text: str, work: Path) -> tuple[str, str, list[tuple[str, int, int]]]:
-    """Move the large memories of a module into a stand-in.
-
-    Returns:
-        Verilog of the module, of the stand-in, and name, words and width of each memory. Without large memories
-        the text stays as it is.
-    """
-    declared = re.findall(r"^  reg \[(\d+):0\] (\S+)\s+\[(\d+):0\];", text, re.MULTILINE)
-    if not any(int(depth) + 1 >= MACRO_WORDS for _, _, depth in declared):
-        return text, "", []
-    source, moved, listing = (work / f"{module}.{end}" for end in ("source.v", "moved.v", "json"))
-    source.write_text(text, encoding="utf-8")
-    name = f"{STAND_IN}_{module}"
-    run_yosys(
-        [
-            f"read_verilog {source}",
-            "proc",
-            "opt_clean",
-            "memory -nomap",
-            "opt_clean",
-            f"select -set macros t:$mem_v2 r:SIZE>={MACRO_WORDS} %i r:WR_PORTS>0 %i",
-            f"submod -name {name} @macros",
-            "opt_clean",
-            f"write_json {listing}",
-            f"select {module}",
-            f"write_verilog -noattr -selected {moved}",
-        ],
-        work,
-    )
-    modules = json.loads(listing.read_text(encoding="utf-8"))["modules"]
-    if name not in modules:
-        return text, "", []
-    cells = [cell["parameters"] for cell in modules[name]["cells"].values() if cell["type"] == "$mem_v2"]
-    memories = [
-        (re.sub(r"\$\d+$", "", cell["MEMID"].lstrip("\\")), int(cell["SIZE"], 2), int(cell["WIDTH"], 2))
-        for cell in cells
-    ]
-    ports = [(port["direction"], key.lstrip("\\"), len(port["bits"])) for key, port in modules[name]["ports"].items()]
-    moved_text = moved.read_text(encoding="utf-8")
-    return moved_text[moved_text.index("module ") :], stand_in(name, ports), sorted(memories)
+    top: str
+    names: dict[str, str]
+    manifest: Manifest
+    logic: LogicVerilog
+    kept: tuple[str, ...]
+    stand_in_paths: tuple[str, ...]
 
 
 def measure(
@@ -206,85 +136,68 @@ def measure(
     """
     if accelerator not in ACCELERATORS:
         raise SynthesisError(f"unknown accelerator {accelerator!r}: choose one of {', '.join(ACCELERATORS)}")
-    pdk, sta = find_pdk(), find_sta()
+    tools = find_tools()
     work.mkdir(parents=True, exist_ok=True)
     work = work.resolve()
+    machine = _prepare(accelerator, block, work)
+    files = machine.logic.write(work)
+    memories = [replace(each, block=machine.names[each.block]) for each in machine.logic.memories]
+    bits = sum(each.words * each.bits for each in memories)
+    progress(f"{machine.top}: {len(files)} modules; {bits:,} bits of memory are left out")
+    options = MappingOptions(clock_ns, machine.kept, effort=EFFORT)
+    mapped = map_design(files, machine.top, options, tools.pdk, tools.library, work)
+    progress(f"{machine.top}: mapped for {EFFORT}")
+    constraints = _MacroConstraints(clock_ns, macros=machine.stand_in_paths)
+    timing, netlist, slacks = _close_timing(mapped, constraints, tools, work, progress)
+    rows = _rows(netlist, tools.library, machine, slacks)
+    return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))
+
+
+def _prepare(accelerator: str, block: str | None, work: Path) -> _Machine:
+    """Verilog of what is to be mapped, and what its modules are."""
     texts, manifest = convert({accelerator: make_accelerator(ACCELERATORS[accelerator])})
     blocks = manifest.entry(accelerator).children
     if block is not None and block not in blocks:
         raise SynthesisError(f"{accelerator} has no block {block!r}: choose one of {', '.join(sorted(blocks))}")
     top = accelerator if block is None else blocks[block]
-    used, memories = _with_stand_ins(texts, manifest, top, work)
-    files = []
-    for name, text in used.items():
-        files.append(work / f"{name}.v")
-        files[-1].write_text(text, encoding="utf-8")
-    bits = sum(each.words * each.bits for each in memories)
-    progress(f"{top}: {len(files)} modules; {bits:,} bits of memory are left out")
-    kept = (*blocks.values(), *(name for name in used if _stays(manifest, name)))
-    names = {kind: name for name, kind in blocks.items()}
-    memories = [replace(each, block=names[each.block]) for each in memories]
-    macros = sorted({f"{names[kind]}/{STAND_IN}_{kind}" for kind in used if f"{STAND_IN}_{kind}" in used})
-    if block is not None:
-        macros = [path.split("/")[1] for path in macros]
-    constraints = _MacroConstraints(clock_ns, macros=tuple(macros))
-    library = read_liberty(pdk.liberty)
-    mapped = map_design(files, top, MappingOptions(clock_ns, kept, effort=EFFORT), pdk, library, work)
-    progress(f"{top}: mapped for {EFFORT}")
-    best: tuple[TimingReport, Netlist] | None = None
-    slacks: dict[str, float] = {}
+    logic = with_stand_ins(texts, manifest, top, work)
+    check_placed(manifest, logic.texts)
+    names = {top: GLUE if block is None else block} | {kind: name for name, kind in blocks.items()}
+    inner = {kind: box if kind == top else f"{names[kind]}/{box}" for kind, box in logic.memory_stand_ins.items()}
+    kept = (*blocks.values(), *(name for name in logic.texts if _stays(manifest, name)))
+    return _Machine(top, names, manifest, logic, kept, tuple(sorted(inner.values())))
+
+
+def _close_timing(
+    mapped: Netlist, constraints: Constraints, tools: Tools, work: Path, progress: Callable[[str], None]
+) -> tuple[TimingReport, Netlist, dict[str, float]]:
+    """Timing, buffered netlist and slacks by place of the first buffer utilisation that meets the clock, or the best.
+
+    Raises:
+        SynthesisError: OpenSTA fails.
+    """
+    best: tuple[TimingReport, Netlist, dict[str, float]] | None = None
     for utilisation in _UTILISATIONS:
         netlist = copy.deepcopy(mapped)
-        loads = insert_buffers(netlist, library, library.wire_loads[WIRE_LOAD], BufferOptions(utilisation))
-        thinned = thin(netlist, loads, library)
+        loads = insert_buffers(netlist, tools.library, tools.wire_load, BufferOptions(utilisation))
+        thinned = thin(netlist, loads, tools.library)
         write_verilog(thinned, work / "timing.v")
-        timing = analyse_timing(thinned, work / "timing.v", constraints, pdk, sta, work)
-        progress(f"{top}: {timing.verdict()}")
+        timing = analyse_timing(thinned, work / "timing.v", constraints, tools.pdk, tools.sta, work)
+        progress(f"{mapped.top}: {timing.verdict()}")
         if best is None or timing.worst_slack_ns > best[0].worst_slack_ns:
-            best = timing, netlist
-            slacks = _slack_by_place(thinned, pdk, sta, work)
+            best = timing, netlist, _slack_by_place(thinned, tools.pdk, tools.sta, work)
         if timing.met:
             break
     assert best is not None  # there is at least one utilisation
-    timing, netlist = best
-    rows = _rows(netlist, library, manifest, slacks, {top: GLUE if block is None else block} | names)
-    return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))
-
-
-def _is_array(manifest: Manifest, module: str) -> bool:
-    return module in manifest.modules and manifest.modules[module].kind in (ProcessingArray.KIND, MacArray.KIND)
+    return best
 
 
 def _stays(manifest: Manifest, module: str) -> bool:
     """Whether a module below the blocks stays one: stand-ins, and what says so and belongs to the machine."""
-    if module not in manifest.modules or _is_array(manifest, module):
+    if module not in manifest.modules or is_array(manifest, module):
         return True
     entry = manifest.modules[module]
     return entry.synthesis == Synthesis.KEEP and entry.block in _MACHINE_BLOCKS
-
-
-def _with_stand_ins(
-    texts: dict[str, str], manifest: Manifest, top: str, work: Path
-) -> tuple[dict[str, str], list[MemoryArray]]:
-    """Verilog by module of `top` and everything under it but memories and array."""
-    used: dict[str, str] = {}
-    memories: list[MemoryArray] = []
-    waiting = [top]
-    while waiting:
-        name = waiting.pop(0)
-        if name in used:
-            continue
-        entry = manifest.entry(name)
-        if _is_array(manifest, name):
-            used[name] = stand_in(name, [(port.direction, port.name, port.bits) for port in entry.ports])
-            continue
-        text, macro, found = _without_memories(name, texts[name], work)
-        used[name] = text
-        if macro:
-            used[f"{STAND_IN}_{name}"] = macro
-        memories += [MemoryArray(name, *each) for each in found]
-        waiting += entry.children.values()
-    return used, memories
 
 
 def _slack_by_place(netlist: Netlist, pdk: Pdk, sta: Path, work: Path) -> dict[str, float]:
@@ -307,42 +220,27 @@ def _slack_by_place(netlist: Netlist, pdk: Pdk, sta: Path, work: Path) -> dict[s
     return slacks
 
 
-def _rows(
-    netlist: Netlist, library: Library, manifest: Manifest, slacks: dict[str, float], names: dict[str, str]
-) -> tuple[Block, ...]:
+def _rows(netlist: Netlist, library: Library, machine: _Machine, slacks: dict[str, float]) -> tuple[BlockFigures, ...]:
     """One line for every kind of module that was mapped; memories' pins count for the block that holds them."""
-    paths = _paths(netlist)
+    paths: dict[str, list[str]] = {netlist.top: [""]}
+    for path, kind in named_instances(netlist):
+        if kind in netlist.modules:
+            paths.setdefault(kind, []).append("/".join(path))
     rows = []
     for kind, times in netlist.multiplicity.items():
-        if kind not in manifest.modules or _is_array(manifest, kind):
+        if kind not in machine.manifest.modules or is_array(machine.manifest, kind):
             continue
         cells = [each for each in netlist.modules[kind].instances if each.kind not in netlist.modules]
-        ends = [slack for path in paths[kind] for place, slack in slacks.items() if _ends_in(place, path)]
+        box = machine.logic.memory_stand_ins.get(kind)
+        places = [*paths[kind], *(f"{path}/{box}".lstrip("/") for path in paths[kind] if box)]
         rows.append(
-            Block(
-                names.get(kind, manifest.modules[kind].kind),
+            BlockFigures(
+                machine.names.get(kind, machine.manifest.modules[kind].kind),
                 times,
                 len(cells),
                 sum(library.cell(each.kind).area for each in cells),
-                min(ends, default=float("nan")),
+                min((slacks[place] for place in places if place in slacks), default=float("nan")),
             )
         )
-    order = list(names.values())
+    order = list(machine.names.values())
     return tuple(sorted(rows, key=lambda row: (row.name == GLUE, order.index(row.name) if row.name in order else -1)))
-
-
-def _ends_in(place: str, path: str) -> bool:
-    head, _, last = place.rpartition("/")
-    return place == path or (head == path and last.startswith(STAND_IN))
-
-
-def _paths(netlist: Netlist) -> dict[str, list[str]]:
-    """Paths of all instances of every module."""
-    paths: dict[str, list[str]] = {netlist.top: [""]}
-    for kind in reversed(netlist.bottom_up):
-        for each in netlist.modules[kind].instances:
-            if each.kind in netlist.modules:
-                paths.setdefault(each.kind, []).extend(
-                    f"{above}/{each.name}" if above else each.name for above in paths[kind]
-                )
-    return paths

@@ -8,20 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
+from fineq.common.markdown import table
 from fineq_asic.activity.switching import Activity, write_saif
 from fineq_asic.activity.workload import DataSet
-from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.other_power_tools import find_power_tools, report_power
 from fineq_asic.flows.synthesis import power_options, record
 from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
-from fineq_asic.mapping.designs import Design, designs_of
+from fineq_asic.mapping.designs import CoreDesign, designs_of
 from fineq_asic.netlist.flat import flatten, named_cells
 from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.parts import find_module, nets_in_whole
 from fineq_asic.netlist.verilog import write_verilog
 from fineq_asic.power.liberty_power import PowerEngine, total_power
 from fineq_asic.timing.opensta import Constraints, sta_version
+from fineq_hw.array.processing_array import ArrayRow
+from fineq_hw.baseline.mac_array import MacRow
 from fineq_hw.config import ArrayConfig
 
 LIMIT = 0.03
@@ -72,7 +75,8 @@ def compare(
     flat = flatten(netlist, library, attribute_blocks(netlist, library, mapped.manifest))
     activity = record(design, flat, data, rows=[0] if row_only else None).recorded
     if row_only:
-        netlist, activity = cut_out(netlist, activity, library, "row_0")
+        row = ArrayRow.KIND if isinstance(design.config, ArrayConfig) else MacRow.KIND
+        netlist, activity = cut_out(netlist, activity, library, find_module(netlist, mapped.manifest, row))
         flat = flatten(netlist, library)
     verilog, saif = work / "power.v", work / "power.saif"
     write_verilog(netlist, verilog)
@@ -91,31 +95,22 @@ def compare(
     return Comparison(title, sum(len(group) for group in flat.groups.values()), theirs, same, ours)
 
 
-def cut_out(netlist: Netlist, activity: Activity, library: Library, instance: str) -> tuple[Netlist, Activity]:
-    """A module instance as a netlist of its own, with the activity that it has in its place.
+def cut_out(netlist: Netlist, activity: Activity, library: Library, module: str) -> tuple[Netlist, Activity]:
+    """The first copy of a module as a netlist of its own, with the activity that it has in its place.
 
     Raises:
-        SynthesisError: there is no instance whose name ends so.
+        SynthesisError: the netlist has no such module.
     """
-    instances = (each for module in netlist.modules.values() for each in module.instances)
-    kind = next((each.kind for each in instances if each.name.endswith(instance)), None)
-    if kind is None:
-        raise SynthesisError(f"{netlist.top} has no instance {instance}")
-    part = Netlist(kind, netlist.modules)
-    nets = {path: pins for path, pins in named_cells(part, library)}
-    outer = np.zeros(flatten(part, library).nets, dtype=np.int64)
-    for path, pins in named_cells(netlist, library):
-        start = next((i + 1 for i, name in enumerate(path) if name.endswith(instance)), None)
-        if start is not None and path[start:] in nets:
-            for pin, net in nets[path[start:]].items():
-                outer[net] = pins[pin]
+    nets = nets_in_whole(module, netlist, library)
+    part = Netlist(module, netlist.modules)
+    outer = np.array([nets.get(net, 0) for net in range(flatten(part, library).nets)])
     return part, Activity(activity.toggles[outer], activity.high[outer], activity.cycles, activity.source)
 
 
-def chosen_designs() -> list[tuple[Design, bool]]:
+def chosen_designs() -> list[tuple[CoreDesign, bool]]:
     """Designs to compare, and whether only their first row: smallest storage and flip-flops, FineQ and 3-bit MAC."""
 
-    def first(size: str, fineq: bool, storage: str) -> Design | None:
+    def first(size: str, fineq: bool, storage: str) -> CoreDesign | None:
         for design in designs_of(size):
             config = design.config
             wanted = isinstance(config, ArrayConfig) if fineq else getattr(config, "weight_bits", None) == 3
@@ -130,7 +125,7 @@ def chosen_designs() -> list[tuple[Design, bool]]:
 
 
 def compare_all(
-    chosen: Sequence[tuple[Design, bool]],
+    chosen: Sequence[tuple[CoreDesign, bool]],
     data: DataSet,
     tools: Tools,
     work: Path,
@@ -153,11 +148,10 @@ def markdown(comparisons: Sequence[Comparison], data: DataSet, versions: dict[st
     tool_names = sorted({name for comparison in comparisons for name in comparison.theirs})
     header = ["netlist", "cells", *(f"{n}, mW" for n in tool_names), "ours, its states, mW"]
     header += [*(f"difference from {n}" for n in tool_names), "ours, exact states, mW"]
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    rows = []
     for c in comparisons:
         row = [c.title, str(c.cells), *(f"{c.theirs[n] * 1e3:.3f}" for n in tool_names), f"{c.same_states * 1e3:.3f}"]
-        row += [*(f"{100 * c.difference(n):+.2f} %" for n in tool_names), f"{c.ours * 1e3:.3f}"]
-        lines.append("| " + " | ".join(row) + " |")
+        rows.append(row + [*(f"{100 * c.difference(n):+.2f} %" for n in tool_names), f"{c.ours * 1e3:.3f}"])
     worst = max(abs(c.difference(n)) for c in comparisons for n in tool_names)
     verdict = "met" if worst <= LIMIT else "**not met**"
     return "\n".join(
@@ -165,11 +159,9 @@ def markdown(comparisons: Sequence[Comparison], data: DataSet, versions: dict[st
             "# Power engine beside another tool\n",
             f"Made by `{command}`. Same netlist, same activity (SAIF), same clock. Activity: {data.source}. "
             "docs/flows/synthesis.md says what the two columns of ours differ in.\n",
-            *lines,
-            f"\nLargest difference {100 * worst:.2f} %; asked for: at most {100 * LIMIT:g} %, {verdict}.\n",
-            "| tool | version |\n|---|---:|",
-            *(f"| {name} | {version} |" for name, version in versions.items()),
-            "",
+            table(header, rows, "lr"),
+            f"Largest difference {100 * worst:.2f} %; asked for: at most {100 * LIMIT:g} %, {verdict}.\n",
+            table(["tool", "version"], versions.items(), "lr"),
         ]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fineq_asic.mapping.designs import BLOCKS, OUTSIDE_ARRAY, Design
+from fineq_asic.mapping.designs import BLOCKS, OUTSIDE_ARRAY, CoreDesign
 from fineq_asic.power.liberty_power import Power, total_power
 from fineq_asic.timing.opensta import TimingReport
 from fineq_hw.config import ArrayConfig, MacConfig
@@ -62,7 +62,7 @@ class Result:
         known: results of a run with unknown initial values; all of them came out known and right. 0: not run.
     """
 
-    design: Design
+    design: CoreDesign
     cells: int
     registers: int
     area: dict[str, float]
@@ -169,6 +169,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class DataCycles:
+    """Mean cycles per weight vector on a data set by encoding; `model` and `recipe` as `DataSet` has them."""
+
+    model: str
+    recipe: str
+    by_encoding: dict[str, float]
+
+
+@dataclass(frozen=True)
 class SynthesisRun:
     """A whole run.
 
@@ -178,7 +187,7 @@ class SynthesisRun:
         results: one per design.
         tools: versions and checksums by name.
         activity: what data the activity comes from.
-        cycles: mean cycles per vector by description of the data and encoding.
+        cycles: of every data set, by its description.
         command: what makes the same report again.
     """
 
@@ -187,7 +196,7 @@ class SynthesisRun:
     results: Sequence[Result]
     tools: dict[str, str]
     activity: str
-    cycles: dict[str, dict[str, float]]
+    cycles: dict[str, DataCycles]
     command: str
 
     @property
@@ -210,7 +219,7 @@ class SynthesisRun:
         """Mean cycles per weight vector of a design on a data set; a MAC array always takes one."""
         if isinstance(result.design.config, MacConfig):
             return 1.0
-        return self.cycles[data][result.design.config.encoding]
+        return self.cycles[data].by_encoding[result.design.config.encoding]
 
 
 def ordered(blocks: dict) -> dict:

@@ -6,13 +6,14 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
-from fineq_asic.activity.netlist_run import CoreRun, Trace, run_core
+from fineq_asic.activity.core_driver import CoreWork
+from fineq_asic.activity.netlist_run import CoreRun, RunOptions, Trace, run_core
 from fineq_asic.activity.workload import DataSet, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.results import GlitchShare, Result, SynthesisRun
+from fineq_asic.flows.results import DataCycles, GlitchShare, Result, SynthesisRun
 from fineq_asic.mapping.blocks import attribute_blocks
 from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
-from fineq_asic.mapping.designs import Design, designs_of
+from fineq_asic.mapping.designs import CoreDesign, designs_of
 from fineq_asic.netlist.flat import FlatNetlist, flatten
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import Power, PowerEngine, PowerOptions, total_power
@@ -31,14 +32,14 @@ _LARGE_NETLIST = 400_000
 _TERNARY_CYCLES = 8
 
 
-def warm_up_cycles(design: Design) -> int:
+def warm_up_cycles(design: CoreDesign) -> int:
     """Cycles of streaming after which a core is in its steady state."""
     latency = result_latency(design.config)
     return latency + 8 if isinstance(design.config, ArrayConfig) else 2 * latency
 
 
 def record(
-    design: Design,
+    design: CoreDesign,
     flat: FlatNetlist,
     data: DataSet,
     cycles: int = RECORDED_CYCLES,
@@ -47,21 +48,10 @@ def record(
     rows: Sequence[int] | None = None,
     trace: bool = False,
 ) -> CoreRun:
-    """Gate-level run of a design on quantized data; the options are those of `run_core`."""
+    """Gate-level run of a design on quantized data; the options are those of `CoreWork` and `RunOptions`."""
     warm_up = warm_up_cycles(design)
-    tiles = make_tiles(data, design.config, warm_up + cycles)
-    return run_core(
-        flat,
-        design.config,
-        tiles,
-        packed=design.packed,
-        warm_up=warm_up,
-        cycles=cycles,
-        source=data.source,
-        ternary=ternary,
-        rows=rows,
-        trace=trace,
-    )
+    work = CoreWork(design.config, make_tiles(data, design.config, warm_up + cycles), design.packed, rows)
+    return run_core(flat, work, RunOptions(warm_up, cycles, data.source, ternary=ternary, trace=trace))
 
 
 def power_options(constraints: Constraints, independent_outputs: bool = False) -> PowerOptions:
@@ -188,8 +178,10 @@ def synthesise_size(
     columns = designs[0].config.columns
     encodings = sorted({d.config.encoding for d in designs if isinstance(d.config, ArrayConfig)})
     cycles = {
-        source.source: {encoding: mean_vector_cycles(source, columns, encoding) for encoding in encodings}
-        for source in (data, *(other for other in sets if other.source != data.source))
+        each.source: DataCycles(
+            each.model, each.recipe, {name: mean_vector_cycles(each, columns, name) for name in encodings}
+        )
+        for each in (data, *(other for other in sets if other.source != data.source))
     }
     versions = tools.versions() | {"python": platform.python_version()}
     command = command or f"fineq synth --size {size}"

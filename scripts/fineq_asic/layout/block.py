@@ -10,9 +10,9 @@ import numpy as np
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library
-from fineq_asic.netlist.flat import flatten, instance_paths, named_cells
+from fineq_asic.library.recognition import enable_pin
+from fineq_asic.netlist.flat import flatten, named_cells
 from fineq_asic.netlist.netlist import Netlist
-from fineq_hw.export.manifest import Manifest
 
 SEPARATOR = "__"
 """Between the instance names of a path in a flat name."""
@@ -78,8 +78,7 @@ def make_block(netlist: Netlist, library: Library, module: str | None = None, cl
     if top not in netlist.modules:
         raise SynthesisError(f"{netlist.top} has no module {top}: its modules are {', '.join(netlist.modules)}")
     part = Netlist(top, netlist.modules)
-    kinds = dict(instance_paths(part))
-    cells = [FlatCell(flat_name(path), kinds[path], pins) for path, pins in named_cells(part, library)]
+    cells = [FlatCell(flat_name(path), kind, pins) for path, kind, pins in named_cells(part, library)]
     names = [cell.name for cell in cells]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -94,42 +93,9 @@ def make_block(netlist: Netlist, library: Library, module: str | None = None, cl
         clock if clocked else None,
         latches=sum(register is not None and register.kind == "latch" for register in registers),
         gate_enables=tuple(
-            f"{cell.name}/{pin.name}"
-            for cell in cells
-            if library.cell(cell.kind).clock_gate
-            for pin in library.cell(cell.kind).inputs
-            if not pin.is_clock
+            f"{cell.name}/{enable_pin(library.cell(cell.kind))}" for cell in cells if library.cell(cell.kind).clock_gate
         ),
     )
-
-
-def find_module(netlist: Netlist, manifest: Manifest, kind: str) -> str:
-    """Name of the first module of the design that is of a kind, such as `row`.
-
-    Raises:
-        SynthesisError: none is.
-    """
-    kinds = {name: manifest.modules[name].kind for name in netlist.bottom_up if name in manifest.modules}
-    found = next((name for name, known in kinds.items() if known == kind), None)
-    if found is None:
-        raise SynthesisError(f"{netlist.top} has no module of the kind {kind}: it has {', '.join(kinds.values())}")
-    return found
-
-
-def module_path(netlist: Netlist, module: str) -> tuple[str, ...]:
-    """Instance path, below the top, of the first copy of a module; empty for the top itself.
-
-    Raises:
-        SynthesisError: the module occurs nowhere below the top.
-    """
-    kinds = dict(instance_paths(netlist))
-    leaves = dict(instance_paths(Netlist(module, netlist.modules)))
-    first = next(iter(leaves))
-    for path in kinds:
-        prefix = path[: len(path) - len(first)]
-        if (*prefix, *first) == path and all(kinds.get((*prefix, *leaf)) == kind for leaf, kind in leaves.items()):
-            return prefix
-    raise SynthesisError(f"{netlist.top} has no instance of {module}")
 
 
 def write_flat_verilog(block: Block, path: Path) -> None:

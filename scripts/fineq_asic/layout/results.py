@@ -8,9 +8,10 @@ from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.block import Block
-from fineq_asic.layout.routed import RoutedBlock
-from fineq_asic.layout.script import FILLERS, MARK, TIE_CELLS
-from fineq_asic.library.liberty import Library
+from fineq_asic.layout.routed import PIN, RoutedBlock
+from fineq_asic.layout.script import MARK
+from fineq_asic.library.liberty import Cell, Library
+from fineq_asic.library.recognition import carries_clock, is_adder, is_tie
 
 CATEGORIES = (
     "full and half adders",
@@ -101,24 +102,59 @@ def sections(output: str) -> dict[str, str]:
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
-def category(name: str, kind: str, original: set[str], library: Library) -> str:
-    """Category of a placed cell.
+def categories(block: Block, layout: RoutedBlock, library: Library) -> dict[str, str]:
+    """Category of every placed cell by its name.
 
     Args:
-        name, kind: its instance name and cell.
-        original: names of the cells of the mapped netlist.
+        block: what was laid out: cells that are not in it came with the layout.
+        layout: the routed DEF.
         library: the cells.
+
+    Raises:
+        SynthesisError: a cell came with the layout and is none of what a layout adds.
     """
-    if kind in FILLERS:
+    original = {cell.name for cell in block.cells}
+    in_clock_tree = _clock_tree(block, layout, library)
+    by_function = {kind: _by_function(library.cell(kind)) for kind in {cell.kind for cell in layout.cells}}
+    result = {}
+    for cell in layout.cells:
+        found = by_function[cell.kind]
+        if cell.name not in original and found not in ("fillers", "tie cells"):
+            if cell.name in in_clock_tree:
+                found = "clock tree"
+            elif found == "other logic":  # also copies of gates, which repair the timing as buffers do
+                found = "added buffers"
+            else:
+                raise SynthesisError(f"routed.def has a {cell.kind} {cell.name} that the netlist has not")
+        result[cell.name] = found
+    return result
+
+
+def _by_function(cell: Cell) -> str:
+    """Category of a cell of the mapped netlist."""
+    if not cell.pins:
         return "fillers"
-    cell = library.cell(kind)
-    if kind in {pin.partition("/")[0] for pin in TIE_CELLS}:
+    if is_tie(cell):
         return "tie cells"
-    if name not in original:
-        return "clock tree" if name.startswith(("clkbuf", "clkload", "delaybuf")) else "added buffers"
     if cell.register is not None or cell.clock_gate:
         return "registers and clock gates"
-    return "full and half adders" if kind.startswith(("FA_", "HA_")) else "other logic"
+    return "full and half adders" if is_adder(cell) else "other logic"
+
+
+def _clock_tree(block: Block, layout: RoutedBlock, library: Library) -> set[str]:
+    """Names of the cells that the clock of the block passes on its way to the registers, or that only load it."""
+    kinds = {cell.name: library.cell(cell.kind) for cell in layout.cells}
+    nets: dict[tuple[str, str | None], str] = {pin: net for net, pins in layout.nets.items() for pin in pins}
+    found: set[str] = set()
+    source = nets.get((PIN, block.clock))
+    waiting = [] if source is None else [source]
+    while waiting:
+        for name, pin in layout.nets[waiting.pop()]:
+            if name in kinds and name not in found and carries_clock(kinds[name], pin):
+                found.add(name)
+                driven = nets.get((name, kinds[name].outputs[0].name))
+                waiting += [driven] if driven is not None else []
+    return found
 
 
 def read_result(
@@ -149,11 +185,11 @@ def read_result(
     """
     parts = sections(output)
     _compare_wires(layout.wire_length, parts["routing"])
-    original = {cell.name for cell in block.cells}
+    category = categories(block, layout, library)
     cells = dict.fromkeys(CATEGORIES, 0)
     areas = dict.fromkeys(CATEGORIES, 0.0)
     for cell in layout.cells:
-        kind = category(cell.name, cell.kind, original, library)
+        kind = category[cell.name]
         cells[kind] += 1
         areas[kind] += library.cell(cell.kind).area
     slack = _slack(parts["worst slack"])

@@ -26,6 +26,9 @@ Rectangle = tuple[float, float, float, float]
 DATABASE_UNIT_UM = 1e-4
 """Of the library's GDS, and finer than any DEF grid."""
 
+PIN = "PIN"
+"""Stands in a DEF for the block itself, in the place of a cell."""
+
 LABEL_TEXTTYPE = 0
 _SUPPLY_DATATYPE = 1  # only while a layout is read: keeps the supplies apart
 _OUTLINE = kdb.LayerInfo(0, 0)
@@ -62,6 +65,7 @@ class RoutedBlock:
         signal_wires, supply_wires: outlines in um by routing layer; signals include the clock.
         wire_length: length of signal wires in um by layer.
         signal_vias: vias of signals.
+        nets: what every signal net and the clock connect: cells with their pins, `PIN` with the block's own.
         database: all its polygons, as they go into the GDS.
     """
 
@@ -73,6 +77,7 @@ class RoutedBlock:
     supply_wires: dict[str, list[Rectangle]]
     wire_length: dict[str, float]
     signal_vias: int
+    nets: dict[str, tuple[tuple[str, str], ...]]
     database: kdb.Layout
 
     def write_gds(self, path: Path) -> None:
@@ -83,12 +88,6 @@ class RoutedBlock:
         options.gds2_write_file_properties = False
         with replacing(path) as part:
             self.database.write(str(part), options)
-
-
-def gds_layer(name: str) -> int:
-    """Layer number in FreePDK45: metal1 is 11, via1 12, metal2 13 and so on."""
-    number = int(name.removeprefix("metal").removeprefix("via"))
-    return 2 * number + (9 if name.startswith("metal") else 10)
 
 
 def read_routed(path: Path, technology: Technology) -> RoutedBlock:
@@ -113,13 +112,14 @@ def read_routed(path: Path, technology: Technology) -> RoutedBlock:
         missing = int(announced.group(1)) - len(cells)
         raise SynthesisError(f"{path.name}: {missing} of its cells are not placed: the layout run did not finish")
     layers = [layer.name for layer in technology.lef.routing_layers]
+    numbers = {name: technology.gds_layers[name] for name in layers}
     signals, supplies = (
-        {name: list(_wires(database, top, gds_layer(name), datatype)) for name in layers}
+        {name: list(_wires(database, top, number, datatype)) for name, number in numbers.items()}
         for datatype in (0, _SUPPLY_DATATYPE)
     )
-    pins = tuple(_pins(database, top, layers))
-    for name in layers:  # read apart, drawn together
-        wires, supply = (database.layer(gds_layer(name), datatype) for datatype in (0, _SUPPLY_DATATYPE))
+    pins = tuple(_pins(database, top, numbers))
+    for number in numbers.values():  # read apart, drawn together
+        wires, supply = (database.layer(number, datatype) for datatype in (0, _SUPPLY_DATATYPE))
         database.move_layer(supply, wires)
         database.delete_layer(supply)
     (die,) = top.each_shape(database.layer(_OUTLINE))
@@ -134,6 +134,7 @@ def read_routed(path: Path, technology: Technology) -> RoutedBlock:
         supply_wires={name: [area for area, _ in wires] for name, wires in supplies.items() if wires},
         wire_length={name: total for name in sorted(signals) if (total := sum(length for _, length in signals[name]))},
         signal_vias=_signal_vias(text, technology),
+        nets=_nets(text),
         database=database,
     )
 
@@ -173,9 +174,9 @@ def _layer_map(technology: Technology) -> kdb.LayerMap:
     targets: list[tuple[str, kdb.LayerInfo]] = [("OUTLINE", _OUTLINE)]
     for layer in technology.lef.layers.values():
         if layer.kind == "CUT":
-            targets.append((layer.name, kdb.LayerInfo(gds_layer(layer.name), 0)))
+            targets.append((layer.name, kdb.LayerInfo(technology.gds_layers[layer.name], 0)))
         elif layer.kind == "ROUTING":
-            number = gds_layer(layer.name)
+            number = technology.gds_layers[layer.name]
             targets += [
                 (layer.name, kdb.LayerInfo(number, 0)),
                 (f"{layer.name}.LABEL", kdb.LayerInfo(number, LABEL_TEXTTYPE)),
@@ -214,15 +215,15 @@ def _wires(database: kdb.Layout, top: kdb.Cell, number: int, datatype: int) -> I
         yield _box(shape.dbbox()), length
 
 
-def _pins(database: kdb.Layout, top: kdb.Cell, layers: list[str]) -> Iterator[BorderPin]:
+def _pins(database: kdb.Layout, top: kdb.Cell, layers: dict[str, int]) -> Iterator[BorderPin]:
     """Pins of signals and the clock: all that do not carry the name of a special net."""
     supplies = {
         shape.property(_NET_NAME)
-        for name in layers
-        for shape in top.each_shape(database.layer(gds_layer(name), _SUPPLY_DATATYPE))
+        for number in layers.values()
+        for shape in top.each_shape(database.layer(number, _SUPPLY_DATATYPE))
     }
-    for name in layers:
-        for shape in top.each_shape(database.layer(gds_layer(name), LABEL_TEXTTYPE)):
+    for name, number in layers.items():
+        for shape in top.each_shape(database.layer(number, LABEL_TEXTTYPE)):
             if shape.is_text() and shape.text_string not in supplies:
                 at = shape.dtext.trans.disp
                 yield BorderPin(shape.text_string, name, round(at.x, 6), round(at.y, 6))
@@ -236,6 +237,13 @@ def _signal_vias(text: str, technology: Technology) -> int:
         path.write_text(signals, encoding="utf-8")
         _, top = _read(path, technology)
         return sum(instance.property(_INSTANCE_NAME) is None for instance in top.each_inst())
+
+
+def _nets(text: str) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Cells and pins of every net, which KLayout does not read."""
+    section = re.search(r"^NETS \d+ ;(.*?)^END NETS$", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^\s*- (\S+)((?:\s+\( \S+ \S+ \))*)", section.group(1) if section else "", re.MULTILINE)
+    return {name: tuple(re.findall(r"\( (\S+) (\S+) \)", pins)) for name, pins in found}
 
 
 def _core(text: str, technology: Technology, unit: int) -> Rectangle:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
-from fineq_asic.layout.block import Block, flat_name, module_path
+from fineq_asic.layout.block import Block, flat_name
 from fineq_asic.library.liberty import Library
 from fineq_asic.netlist.flat import named_cells
 from fineq_asic.netlist.netlist import Netlist
+from fineq_asic.netlist.parts import nets_in_whole
 
 
 def nets_in_core(block: Block, core: Netlist, library: Library) -> dict[int, int]:
@@ -23,12 +24,10 @@ def nets_in_core(block: Block, core: Netlist, library: Library) -> dict[int, int
     Raises:
         SynthesisError: the core has not the cells of the block.
     """
-    prefix = module_path(core, block.top)
-    depth = len(prefix)
-    pins = {flat_name(path[depth:]): pins for path, pins in named_cells(core, library) if path[:depth] == prefix}
-    if pins.keys() != {cell.name for cell in block.cells}:
+    part = named_cells(Netlist(block.top, core.modules), library) if block.top in core.modules else ()
+    if {flat_name(path) for path, _, _ in part} != {cell.name for cell in block.cells}:
         raise SynthesisError(f"{block.top} is not a module of {core.top}: its cells differ")
-    return {net: pins[cell.name][pin] for cell in block.cells for pin, net in cell.pins.items()}
+    return nets_in_whole(block.top, core, library)
 
 
 def write_block_saif(block: Block, nets: dict[int, int], activity: Activity, clock_ns: float, path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fineq_asic.layout.block import Block
 from fineq_asic.layout.technology import Technology
+from fineq_asic.library.chosen_cells import BUFFERS, DONT_USE, FILLERS, TIES
 from fineq_asic.timing.opensta import Constraints
 
 POWER_NETS = {"power": "VDD", "ground": "VSS"}
@@ -17,11 +18,9 @@ POWER_NETS = {"power": "VDD", "ground": "VSS"}
 BOUNDARY_CLOCK = "boundary"
 """Virtual clock of what surrounds the block: same period, and the same latency as the block's own clock tree."""
 
-TIE_CELLS = ("LOGIC0_X1/Z", "LOGIC1_X1/Z")
-FILLERS = ("FILLCELL_X32", "FILLCELL_X16", "FILLCELL_X8", "FILLCELL_X4", "FILLCELL_X2", "FILLCELL_X1")
-CLOCK_BUFFERS = ("BUF_X4", "BUF_X8")
-CLOCK_ROOT = "BUF_X8"
-DONT_USE = ("*_X16", "*_X32", "TBUF*", "TINV*", "TLAT*", "SDFF*", "OAI33*", "CLKGATETST*", "ANTENNA*", "WELLTAP*")
+CLOCK_BUFFERS = BUFFERS[-2:]
+NO_LOGIC = ("CLKGATETST*", "ANTENNA*", "WELLTAP*")
+"""Cells that the layout tool may not choose beside those of `DONT_USE`."""
 
 OUTPUTS = ("routed.def", "routed.v", "routed.spef", "drc.rpt")
 """Files that a finished run has written."""
@@ -120,7 +119,7 @@ def _read(block: Block, technology: Technology, work: Path) -> list[str]:
         f"read_verilog {work / 'netlist.v'}",
         f"link_design {block.top}",
         f"read_sdc {work / 'constraints.sdc'}",
-        f"set_dont_use {{{' '.join(DONT_USE)}}}",
+        f"set_dont_use {{{' '.join([*DONT_USE, *NO_LOGIC])}}}",
     ]
 
 
@@ -184,7 +183,7 @@ def _placement(options: LayoutOptions) -> list[str]:
         f"global_placement -routability_driven -density {density:g}",
         "estimate_parasitics -placement",
         "repair_design",
-        *(f"repair_tie_fanout {pin} -separation 2" for pin in TIE_CELLS),
+        *(f"repair_tie_fanout {cell}/Z -separation 2" for cell in TIES.values()),
         "detailed_placement",
     ]
 
@@ -193,7 +192,8 @@ def _clock_tree(block: Block) -> list[str]:
     return [
         section("clock tree"),
         "estimate_parasitics -placement",
-        f"clock_tree_synthesis -root_buf {CLOCK_ROOT} -buf_list {{{' '.join(CLOCK_BUFFERS)}}} -sink_clustering_enable",
+        f"clock_tree_synthesis -root_buf {CLOCK_BUFFERS[-1]} -buf_list {{{' '.join(CLOCK_BUFFERS)}}} "
+        "-sink_clustering_enable",
         f"set_propagated_clock [get_clocks {block.clock}]",
         "estimate_parasitics -placement",
         "repair_clock_nets",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.mapping.designs import Design, designs_of
+from fineq_asic.mapping.designs import CoreDesign, designs_of
 from fineq_hw.array.processing_array import ArrayRow
 from fineq_hw.decode.line_decoder import LineDecoder
 
@@ -27,7 +27,7 @@ class Target:
     part: str | None = None
     published: bool = True
 
-    def design(self) -> Design:
+    def design(self) -> CoreDesign:
         """The core.
 
         Raises:

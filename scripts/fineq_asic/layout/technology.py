@@ -20,6 +20,9 @@ RELATIVE_PERMITTIVITY = 2.5
 NEIGHBOUR_SHARE = 0.5
 """Share of its length that a wire is taken to have neighbours on both sides at the least spacing."""
 
+FIRST_GDS_LAYER = 11
+"""Of the lowest wires in FreePDK45."""
+
 _MISPRINT_SHARE = 0.25
 """An edge capacitance below this share of those of both neighbouring layers is taken as a misprint."""
 
@@ -77,6 +80,13 @@ class Technology:
         """Width and height in um of every cell."""
         self.check()
         return read_cell_sizes(self.technology_lef, self.cell_lef)
+
+    @cached_property
+    def gds_layers(self) -> dict[str, int]:
+        """Layer number in the library's GDS of every wire and via layer: they count up from the lowest wires."""
+        stack = [layer for layer in self.lef.layers.values() if layer.kind in ("ROUTING", "CUT")]
+        stack = stack[stack.index(self.lef.routing_layers[0]) :]
+        return {layer.name: number for number, layer in enumerate(stack, start=FIRST_GDS_LAYER)}
 
     @property
     def site(self) -> str:

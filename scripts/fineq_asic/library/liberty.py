@@ -171,6 +171,10 @@ class Library:
         return self.cells[name]
 
 
+_AXES = {"input_net_transition": "slew", "input_transition_time": "slew", "total_output_net_capacitance": "load"}
+"""What the variables of tables stand for."""
+
+
 class _Tables:
     """Table templates of the library: which index is the slew and which the load."""
 
@@ -187,7 +191,9 @@ class _Tables:
         axes = {"slew": np.zeros(0), "load": np.zeros(0)}
         order = []
         for i, variable in enumerate(self.variables[group.arguments[0]], start=1):
-            axis = "load" if "capacitance" in variable else "slew"
+            if variable not in _AXES:
+                raise SynthesisError(f"a table over {variable} is not supported: {', '.join(_AXES)} are")
+            axis = _AXES[variable]
             order.append(axis)
             axes[axis] = np.array(numbers(group.argument(f"index_{i}")))
         values = np.array(numbers(group.argument("values")))

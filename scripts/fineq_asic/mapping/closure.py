@@ -15,7 +15,7 @@ from fineq.common.files import write_bytes
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library, WireLoad, read_liberty
 from fineq_asic.library.pdk import Pdk, find_pdk
-from fineq_asic.mapping.designs import Design
+from fineq_asic.mapping.designs import CoreDesign
 from fineq_asic.mapping.yosys import map_design
 from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
 from fineq_asic.netlist.netlist import Netlist
@@ -96,7 +96,7 @@ class Mapped:
         manifest: what the modules of its Verilog are.
     """
 
-    design: Design
+    design: CoreDesign
     netlist: Netlist
     timing: TimingReport
     port_loads: dict[tuple[str, int], float]
@@ -119,7 +119,12 @@ class Mapped:
 
 
 def map_and_close(
-    design: Design, tools: Tools, constraints: Constraints, work: Path, progress: Progress, cache: Path | None = None
+    design: CoreDesign,
+    tools: Tools,
+    constraints: Constraints,
+    work: Path,
+    progress: Progress,
+    cache: Path | None = None,
 ) -> Mapped:
     """The smallest netlist on `LADDER` that meets the clock, or the fastest if none does.
 
@@ -154,12 +159,12 @@ def map_and_close(
     return mapped
 
 
-def _key(design: Design, files: Sequence[Path], tools: Tools, constraints: Constraints) -> str:
+def _key(design: CoreDesign, files: Sequence[Path], tools: Tools, constraints: Constraints) -> str:
     return cache_key(__name__, inputs=[design, constraints, sorted(tools.versions().items())], files=files)
 
 
 def _close_timing(
-    design: Design,
+    design: CoreDesign,
     files: Sequence[Path],
     manifest: Manifest,
     tools: Tools,

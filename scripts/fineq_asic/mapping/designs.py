@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.mapping.placed_cells import check_placed
 from fineq_asic.mapping.yosys import MappingOptions
 from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
 from fineq_hw.export.manifest import Manifest, ModuleEntry
@@ -18,7 +19,7 @@ OUTSIDE_ARRAY = (CoreBlock.DECODERS.value, CoreBlock.SLICE_MULTIPLEXER.value)
 
 
 @dataclass(frozen=True)
-class Design:
+class CoreDesign:
     """One core to synthesise.
 
     Attributes:
@@ -58,6 +59,7 @@ class Design:
         entries = {name: manifest.entry(name) for name in manifest.tops[self.top]}
         for name, entry in entries.items():
             check_declared(name, entry)
+        check_placed(manifest, entries)
         return MappingOptions(
             clock_ns,
             tuple(name for name, entry in entries.items() if entry.synthesis == Synthesis.KEEP),
@@ -88,7 +90,7 @@ def sizes() -> list[str]:
     return sorted(arrays & macs, key=lambda size: [-int(part) for part in size.split("x")])
 
 
-def designs_of(size: str) -> list[Design]:
+def designs_of(size: str) -> list[CoreDesign]:
     """The cores of one size, FineQ first: every configuration that `fineq_hw.config` names.
 
     MAC arrays of more than `MANY_ELEMENTS` elements come with latches only, the storage that is smaller.
@@ -103,8 +105,8 @@ def designs_of(size: str) -> list[Design]:
     if any(c.rows * c.columns > MANY_ELEMENTS for c in macs.values()):
         macs = {name: c for name, c in macs.items() if c.activation_storage == "latch"}
     order = sorted(macs, key=lambda name: (-macs[name].weight_bits, macs[name].activation_storage))
-    result = [Design(f"{name}_packed", array_title(c), c, True) for name, c in arrays.items()]
-    return result + [Design(name, mac_title(macs[name]), macs[name], False) for name in order]
+    result = [CoreDesign(f"{name}_packed", array_title(c), c, True) for name, c in arrays.items()]
+    return result + [CoreDesign(name, mac_title(macs[name]), macs[name], False) for name in order]
 
 
 MANY_ELEMENTS = 1024

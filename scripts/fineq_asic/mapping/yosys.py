@@ -17,50 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.library.chosen_cells import DONT_USE, TIES
 from fineq_asic.library.liberty import Library
 from fineq_asic.library.pdk import Pdk
+from fineq_asic.mapping.placed_cells import CELL_INSTANCE, FULL_ADDER, GATED_CLOCK, LATCH, cell_map, placed_modules
 from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.netlist.yosys_reader import INVERTED_OUTPUT, read_json, use_inverted_outputs
-from fineq_hw.cells.activation_storage import ClockGate, Latch
-from fineq_hw.cells.adder_cells import FullAdder, HalfAdder
-from fineq_hw.lib.hierarchy import verilog_name
 
-FULL_ADDER_MODULE = verilog_name(FullAdder.KIND)
-HALF_ADDER_MODULE = verilog_name(HalfAdder.KIND)
-LATCH_MODULE = verilog_name(Latch.KIND)
-CLOCK_GATE_MODULE = verilog_name(ClockGate.KIND)
-SELECT_MODULES = ("fineq_select_1", "fineq_select_2", "fineq_select_3", "fineq_xor", "fineq_xnor")
-PLACED_MODULES = (FULL_ADDER_MODULE, HALF_ADDER_MODULE, LATCH_MODULE, CLOCK_GATE_MODULE, *SELECT_MODULES)
-"""Modules of the RTL that stand for one library cell each."""
-
-_CELL_MAP = f"""
-module {FULL_ADDER_MODULE} (input a, b, c, output sum, carry);
-  FA_X1 cell_ (.A(a), .B(b), .CI(c), .CO(carry), .S(sum));
-endmodule
-module {HALF_ADDER_MODULE} (input a, b, output sum, carry);
-  HA_X1 cell_ (.A(a), .B(b), .CO(carry), .S(sum));
-endmodule
-module {LATCH_MODULE} (input enable, d, output q);
-  DLH_X1 cell_ (.G(enable), .D(d), .Q(q));
-endmodule
-module {CLOCK_GATE_MODULE} (input clk, enable, output gated_clk);
-  CLKGATE_X1 cell_ (.CK(clk), .E(enable), .GCK(gated_clk));
-endmodule
-module fineq_select_1 (input d0, s0, output q_n);
-  NAND2_X1 cell_ (.A1(d0), .A2(s0), .ZN(q_n));
-endmodule
-module fineq_select_2 (input d0, s0, d1, s1, output q_n);
-  AOI22_X1 cell_ (.A1(d0), .A2(s0), .B1(d1), .B2(s1), .ZN(q_n));
-endmodule
-module fineq_select_3 (input d0, s0, d1, s1, d2, s2, output q_n);
-  AOI222_X1 cell_ (.A1(d0), .A2(s0), .B1(d1), .B2(s1), .C1(d2), .C2(s2), .ZN(q_n));
-endmodule
-module fineq_xor (input d, invert, output q);
-  XOR2_X1 cell_ (.A(d), .B(invert), .Z(q));
-endmodule
-module fineq_xnor (input d, invert, output q);
-  XNOR2_X1 cell_ (.A(d), .B(invert), .ZN(q));
-endmodule
+_ADDER_MAP = f"""
 (* techmap_celltype = "$fa" *)
 module _fineq_fa (A, B, C, X, Y);
   parameter WIDTH = 1;
@@ -68,18 +32,18 @@ module _fineq_fa (A, B, C, X, Y);
   output [WIDTH-1:0] X, Y;
   genvar i;
   generate for (i = 0; i < WIDTH; i = i + 1) begin : bits
-    FA_X1 cell_ (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
+    {FULL_ADDER.cell} {CELL_INSTANCE} (.A(A[i]), .B(B[i]), .CI(C[i]), .CO(X[i]), .S(Y[i]));
   end endgenerate
 endmodule
 """
-"""Verilog templates: what stands for a cell in the RTL, and the adders of Yosys' arithmetic passes."""
+"""Verilog template of the adders of Yosys' arithmetic passes."""
 
 _INVERTER_MAP = f"""
 (* techmap_celltype = "$_NOT_" *)
 module _fineq_inverted_output (A, Y);
   input A;
   output Y;
-  {INVERTED_OUTPUT} cell_ (.A(A), .Y(Y));
+  {INVERTED_OUTPUT} {CELL_INSTANCE} (.A(A), .Y(Y));
 endmodule
 """
 _BLACKBOXES = f"(* blackbox *)\nmodule {INVERTED_OUTPUT} (input A, output Y);\nendmodule\n"
@@ -88,7 +52,7 @@ ABC then takes both polarities as free, which they are."""
 
 _FLATTENED = "$flatten"
 
-CLOCK_GATE = "CLKGATE_X1 E:CK:GCK"
+_CLOCK_GATE = f"{GATED_CLOCK.cell} " + ":".join(GATED_CLOCK.pins[port] for port in ("enable", "clk", "gated_clk"))
 CLOCK_GATE_MIN_FLOPS = 4
 """A clock gate (3.458 um^2) replaces a multiplexer (1.862 um^2) per flop from this many flops on."""
 
@@ -108,8 +72,6 @@ EFFORTS = tuple(_ABC_SCRIPTS)
 _DRIVING_CELL = "BUF_X2"
 _OUTPUT_LOAD_FF = 8.0
 """What ABC assumes around a piece of logic: driven by a small buffer, loaded by a few gates."""
-
-_DONT_USE = ("*_X16", "*_X32", "TBUF*", "TINV*", "TLAT*", "SDFF*", "OAI33*")
 
 
 @dataclass(frozen=True)
@@ -134,20 +96,13 @@ class MappingOptions:
     effort: str = "area"
 
 
-def _module_names(files: Sequence[Path]) -> list[str]:
-    names = []
-    for file in files:
-        names += re.findall(r"^\s*module\s+\\?([\w$.]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
-    return names
-
-
 def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: Pdk, work: Path) -> list[str]:
-    """The Yosys commands that map `top` and write `work/netlist.json`."""
-    sources = [file for file in files if not set(_module_names([file])) <= set(PLACED_MODULES)]
-    names = [name for name in _module_names(sources) if name != top]
+    """The Yosys commands that map `top` and write `work/netlist.json`; `files` as in `map_design`."""
+    sources = [file for file in files if file.stem not in placed_modules()]
+    names = [file.stem for file in sources if file.stem != top]
     kept = [name for name in names if name in options.keep_modules]
     units = [name for name in names if name in options.unit_modules]
-    dont_use = " ".join(f"-dont_use {pattern}" for pattern in _DONT_USE)
+    dont_use = " ".join(f"-dont_use {pattern}" for pattern in DONT_USE)
     script, target = _ABC_SCRIPTS[options.effort]
     abc, abc_unit = (
         f"abc -liberty {pdk.liberty} -constr {work / 'abc.constr'} -D {target or round(options.clock_ns * 1000)} "
@@ -196,12 +151,12 @@ def yosys_script(files: Sequence[Path], top: str, options: MappingOptions, pdk: 
         *(f"setattr -mod -unset keep_hierarchy {name}" for name in units),
         "flatten",
         "opt -fast",
-        *([f"clockgate -pos {CLOCK_GATE} -min_net_size {CLOCK_GATE_MIN_FLOPS}"] if options.clock_gating else []),
+        *([f"clockgate -pos {_CLOCK_GATE} -min_net_size {CLOCK_GATE_MIN_FLOPS}"] if options.clock_gating else []),
         f"dfflibmap {dont_use} -liberty {pdk.liberty}",
         "opt -fast",
         abc,
         "opt_clean -purge",
-        "hilomap -singleton -hicell LOGIC1_X1 Z -locell LOGIC0_X1 Z",
+        f"hilomap -singleton -hicell {TIES['1']} Z -locell {TIES['0']} Z",
         "check -assert",
         f"write_json {work / 'netlist.json'}",
     ]
@@ -251,7 +206,7 @@ def run_yosys(commands: Sequence[str], work: Path, limit_s: float | None = None)
         raise SynthesisError("pyosys is missing: install it with pip install 'fineq[hw]'")
     if re.search(r"^ERROR: Assertion failed: selection is not empty: t:\$\*latch\*", log, re.MULTILINE):
         raise SynthesisError(
-            "the RTL has a latch that nobody asked for (see yosys.log): place fineq_latch where one is meant"
+            f"the RTL has a latch that nobody asked for (see yosys.log): place {LATCH.module} where one is meant"
         )
     errors = [line.strip() for line in log.splitlines() if re.search(r"\bERROR:|^ABC: Error", line)]
     if result.returncode != 0 or errors:
@@ -266,7 +221,7 @@ def map_design(
     """Map one design.
 
     Args:
-        files: Verilog files of the design, adders included.
+        files: Verilog of the design, one file a module, named after it; those that stand for a cell may be there.
         top: name of its top module.
         options: clock target and hierarchy.
         pdk, library: the cells.
@@ -277,7 +232,7 @@ def map_design(
     """
     work = work.resolve()  # the tools run inside it
     work.mkdir(parents=True, exist_ok=True)
-    (work / "cells.v").write_text(_CELL_MAP, encoding="utf-8")
+    (work / "cells.v").write_text(cell_map(library) + _ADDER_MAP, encoding="utf-8")
     (work / "inverters.v").write_text(_INVERTER_MAP, encoding="utf-8")
     (work / "blackboxes.v").write_text(_BLACKBOXES, encoding="utf-8")
     (work / "abc.constr").write_text(

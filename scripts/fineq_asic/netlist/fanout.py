@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.library.chosen_cells import BUFFERS
 from fineq_asic.library.liberty import Library, WireLoad
+from fineq_asic.library.recognition import sizes_of
 from fineq_asic.netlist.netlist import Instance, Module, Netlist
 
 
@@ -27,7 +29,7 @@ class BufferOptions:
 
     utilisation: float = 0.5
     port_load_ff: float = 20.0
-    buffers: tuple[str, ...] = ("BUF_X1", "BUF_X2", "BUF_X4", "BUF_X8")
+    buffers: tuple[str, ...] = BUFFERS
     clock: str = "clk"
 
 
@@ -194,11 +196,7 @@ class _Repair:
 
     def _upsize_clock_gate(self, gate: Instance, load: float) -> float:
         """Give a clock gate the smallest size that carries its flip-flops, else the largest."""
-        family = gate.kind.rsplit("_X", 1)[0]
-        sizes = sorted(
-            (cell for name, cell in self.library.cells.items() if name.rsplit("_X", 1)[0] == family),
-            key=lambda cell: cell.area,
-        )
+        sizes = sizes_of(self.library.cell(gate.kind), self.library)
         output = sizes[0].outputs[0].name
         gate.kind = next((c.name for c in sizes if load <= self._limit(c.name, output)), sizes[-1].name)
         return self._limit(gate.kind, output)

@@ -101,12 +101,12 @@ def flatten(netlist: Netlist, library: Library, block_of: dict[tuple[str, str], 
     return FlatNetlist(count, ports, groups, blocks)
 
 
-NamedCell = tuple[tuple[str, ...], dict[str, int]]
-"""Instance path and net number by pin."""
+NamedCell = tuple[tuple[str, ...], str, dict[str, int]]
+"""Instance path, kind, and net number by pin."""
 
 
 def named_cells(netlist: Netlist, library: Library) -> Iterator[NamedCell]:
-    """Every cell of the design with its instance path, as written by `write_verilog`, and its nets.
+    """Every cell of the design with its instance path, as written by `write_verilog`, its kind and its nets.
 
     Net numbers are those of `flatten`; open pins are left out.
     """
@@ -115,22 +115,19 @@ def named_cells(netlist: Netlist, library: Library) -> Iterator[NamedCell]:
         for instance, name in zip(module.instances, instance_names(module), strict=True):
             if instance.kind not in netlist.modules:
                 connected = {pin: bits[0] for pin, bits in instance.pins.items() if isinstance(bits[0], int)}
-                yield (
-                    (*copy.path, name),
-                    {pin: int(copy.nets[copy.module.number[bit]]) for pin, bit in connected.items()},
-                )
+                nets = {pin: int(copy.nets[copy.module.number[bit]]) for pin, bit in connected.items()}
+                yield (*copy.path, name), instance.kind, nets
 
 
-def instance_paths(netlist: Netlist) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Instance path, as written by `write_verilog`, and kind of every cell."""
+def named_instances(netlist: Netlist) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Instance path, as written by `write_verilog`, and kind of every module and cell below the top, parents first."""
 
     def walk(name: str, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
         module = netlist.modules[name]
         for instance, instance_name in zip(module.instances, instance_names(module), strict=True):
+            yield (*path, instance_name), instance.kind
             if instance.kind in netlist.modules:
                 yield from walk(instance.kind, (*path, instance_name))
-            else:
-                yield (*path, instance_name), instance.kind
 
     yield from walk(netlist.top, ())
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.library.chosen_cells import BUFFERS, INVERTER, TIES
 from fineq_asic.library.liberty import Library
+from fineq_asic.library.recognition import inverted_input
 from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 
 INVERTED_OUTPUT = "fineq_inverted_output"
@@ -71,9 +73,9 @@ def _separate_outputs(module: Module) -> None:
             net = module.new_net()
             name = f"output_{port_name}_{index}"
             if isinstance(bit, int):
-                module.instances.append(Instance(name, "BUF_X1", {"A": [bit], "Z": [net]}))
+                module.instances.append(Instance(name, BUFFERS[0], {"A": [bit], "Z": [net]}))
             else:
-                module.instances.append(Instance(name, f"LOGIC{1 if bit == '1' else 0}_X1", {"Z": [net]}))
+                module.instances.append(Instance(name, TIES["1" if bit == "1" else "0"], {"Z": [net]}))
             port.bits[index] = net
 
 
@@ -87,23 +89,25 @@ def use_inverted_outputs(netlist: Netlist, library: Library) -> None:
         spare = _spare_complements(module, library)
         kept = []
         for instance in module.instances:
-            pins = _inverter_pins(instance)
+            pins = _inverter_pins(instance, library)
             complement = spare.pop(instance.pins[pins[0]][0], None) if pins else None
             if pins and complement is not None:
                 register, output = complement
                 register.pins[output] = instance.pins[pins[1]]
             elif instance.kind == INVERTED_OUTPUT:
-                kept.append(Instance(instance.name, "INV_X1", {"A": instance.pins["A"], "ZN": instance.pins["Y"]}))
+                kept.append(Instance(instance.name, INVERTER, {"A": instance.pins["A"], "ZN": instance.pins["Y"]}))
             else:
                 kept.append(instance)
         module.instances[:] = kept
 
 
-def _inverter_pins(instance: Instance) -> tuple[str, str] | None:
+def _inverter_pins(instance: Instance, library: Library) -> tuple[str, str] | None:
     """Input and output of an inverter or of a place-holder of one; None for everything else."""
     if instance.kind == INVERTED_OUTPUT:
         return "A", "Y"
-    return ("A", "ZN") if instance.kind.startswith("INV_") else None
+    cell = library.cells.get(instance.kind)
+    pin = inverted_input(cell) if cell is not None else None
+    return (pin, cell.outputs[0].name) if cell is not None and pin is not None else None
 
 
 def _spare_complements(module: Module, library: Library) -> dict[int | str, tuple[Instance, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fineq_asic.library.liberty import Pin, PowerArc
+from fineq_asic.library.recognition import enable_pin
 from fineq_asic.netlist.flat import NO_NET
 from fineq_asic.power.cell_activity import CellActivity
 
@@ -79,7 +80,10 @@ class CellEnergy:
         load = self.circuit.loads[self.cells.nets[pin.name]]
         arcs = [(arc, arc.related_pin) for arc in pin.power if arc.related_pin is not None]
         if self.cells.cell.clock_gate and self.cells.exact:  # the output moves only while the enable is high
-            enabled = [(arc, cause) for arc, cause in arcs if arc.when is not None and "!" not in arc.when.text]
+            enable = enable_pin(self.cells.cell)
+            enabled = [
+                (arc, cause) for arc, cause in arcs if arc.when is not None and arc.when.evaluate({enable: 1}, 1)
+            ]
             arcs = enabled or arcs
         weights = np.stack([self._goes_through(pin, arc, cause) * self.cells.toggles[cause] for arc, cause in arcs])
         total = weights.sum(axis=0)

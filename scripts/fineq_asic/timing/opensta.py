@@ -20,9 +20,11 @@ from pathlib import Path
 from fineq.common.tools import find_tool
 from fineq_asic.clock import CLOCK_NS
 from fineq_asic.errors import SynthesisError
+from fineq_asic.library.chosen_cells import INVERTER
 from fineq_asic.library.liberty import Library, read_liberty
 from fineq_asic.library.pdk import Pdk
-from fineq_asic.netlist.flat import instance_paths
+from fineq_asic.library.recognition import enable_pin
+from fineq_asic.netlist.flat import named_instances
 from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 
 STA_VARIABLE = "OPENSTA_EXE"
@@ -233,15 +235,16 @@ def analyse_timing(
 def _latches_and_gate_enables(netlist: Netlist, library: Library) -> tuple[int, list[str]]:
     """Number of latches, and the enable pins of all clock gates with their instance paths."""
     latches, pins = 0, []
-    for path, kind in instance_paths(netlist):
+    for path, kind in named_instances(netlist):
+        if kind in netlist.modules:
+            continue
         cell = library.cell(kind)
         latches += cell.register is not None and cell.register.kind == "latch"
         if cell.clock_gate:
-            pins += ["/".join((*path, pin.name)) for pin in cell.inputs if not pin.is_clock]
+            pins.append("/".join((*path, enable_pin(cell))))
     return latches, pins
 
 
-_LOAD_CELL = "INV_X1"
 _MIN_THINNED_CELLS = 500
 
 
@@ -255,7 +258,7 @@ def thin(
     capacitance. Their outputs lead nowhere, so what the rows between do is not analysed; it is what the first
     and last row do.
     """
-    unit = library.cell(_LOAD_CELL).pins["A"].capacitance
+    unit = library.cell(INVERTER).pins["A"].capacitance
     modules = dict(netlist.modules)
     for name in netlist.bottom_up:
         parent = netlist.modules[name]
@@ -280,7 +283,7 @@ def _stand_in(module: Module, port_loads: dict[tuple[str, int], float], unit: fl
     for port_name, port in module.ports.items():
         for bit in port.bits if port.direction == "input" else []:
             count = -(-port_loads[module.name, bit] // unit)
-            instances += [Instance(f"load_{port_name}_{bit}_{i}", _LOAD_CELL, {"A": [bit]}) for i in range(int(count))]
+            instances += [Instance(f"load_{port_name}_{bit}_{i}", INVERTER, {"A": [bit]}) for i in range(int(count))]
     ports = {name: Port(port.direction, list(port.bits)) for name, port in module.ports.items()}
     return Module(f"{module.name}_load", ports, instances, stands_for_load=True)
 

@@ -93,11 +93,12 @@ def _prepare(
 ) -> PreparedLayout:
     """Netlist, activity and script of one layout."""
     from fineq_asic.flows.synthesis import record
-    from fineq_asic.layout.block import find_module, make_block
+    from fineq_asic.layout.block import make_block
     from fineq_asic.layout.flow import prepare
     from fineq_asic.layout.saif import nets_in_core, write_block_saif
     from fineq_asic.mapping.closure import map_and_close
     from fineq_asic.netlist.flat import flatten
+    from fineq_asic.netlist.parts import find_module
 
     design = target.design()
     mapped = map_and_close(design, tools, options.constraints, work / "netlist", typer.echo, cache)

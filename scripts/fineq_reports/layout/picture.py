@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +33,19 @@ _LAYER_COLOURS = {
 }
 
 
-def draw_layout(layout: RoutedBlock, title: str, categorise: Callable[[str, str], str], path: Path) -> None:
+def draw_layout(layout: RoutedBlock, title: str, categories: dict[str, str], path: Path) -> None:
     """Write the picture as PNG; the same layout gives the same bytes.
 
     Args:
         layout: the routed block.
         title: heading.
-        categorise: category of a cell by instance name and kind.
+        categories: of the cells by name.
         path: file to write.
     """
     figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.6), dpi=110)
     figure.subplots_adjust(left=0.04, right=0.99, top=0.91, bottom=0.15, wspace=0.1)
     figure.suptitle(title, fontsize=12)
-    keys = (_draw_cells(cells, layout, categorise), _draw_wires(wires, layout))
+    keys = (_draw_cells(cells, layout, categories), _draw_wires(wires, layout))
     for axes, key in zip((cells, wires), keys, strict=True):
         axes.legend(handles=key, loc="upper center", bbox_to_anchor=(0.5, -0.075), ncols=3, fontsize=8, frameon=False)
     for axes in (cells, wires):
@@ -70,10 +69,10 @@ def _boxes(areas: list[Area]) -> Any:
     return np.stack([np.stack(pair, axis=1) for pair in ((x0, y0), (x1, y0), (x1, y1), (x0, y1))], axis=1)
 
 
-def _draw_cells(axes: Axes, layout: RoutedBlock, categorise: Callable[[str, str], str]) -> list[Patch]:
+def _draw_cells(axes: Axes, layout: RoutedBlock, categories: dict[str, str]) -> list[Patch]:
     areas: dict[str, list[Area]] = {kind: [] for kind in CATEGORIES}
     for cell in layout.cells:
-        areas[categorise(cell.name, cell.kind)].append(cell.area)
+        areas[categories[cell.name]].append(cell.area)
     for kind in reversed(CATEGORIES):
         if areas[kind]:
             boxes, colour = _boxes(areas[kind]), _CELL_COLOURS[kind]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fineq_asic.layout.flow import FinishedLayout
-from fineq_asic.layout.results import category
+from fineq_asic.layout.results import categories
 from fineq_asic.layout.script import LayoutOptions
 from fineq_asic.layout.technology import NEIGHBOUR_SHARE, RELATIVE_PERMITTIVITY, Technology
 from fineq_asic.library.liberty import Library
@@ -31,12 +31,11 @@ def publish_layout(
     """
     prepared, result = finished.prepared, finished.result
     output.mkdir(parents=True, exist_ok=True)
-    original = {cell.name for cell in prepared.block.cells}
     draw_layout(
         finished.routed,
         f"{prepared.title}: {result.area_after:.0f} um2 of cells, {sum(result.wire_length.values()) / 1000:.1f} mm "
         f"of wires, {result.violations} violations",
-        lambda name, kind: category(name, kind, original, library),
+        categories(prepared.block, finished.routed, library),
         output / f"layout-{prepared.name}.png",
     )
     tools = {"OpenROAD": finished.openroad, "library": f"{library.name} from {technology.pdk.origin}"}

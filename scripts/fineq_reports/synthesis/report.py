@@ -105,7 +105,7 @@ def _other_data(run: SynthesisRun) -> list[str]:
     if not run.cycles or not arrays:
         return []
     encodings = sorted({r.encoding for r in arrays})
-    cycles = [[data, *(f"{found[e]:.3f}" for e in encodings)] for data, found in run.cycles.items()]
+    cycles = [[data, *(f"{found.by_encoding[e]:.3f}" for e in encodings)] for data, found in run.cycles.items()]
     area = [[data, *(f"{r.area_per_element * run.cycles_of(r, data):.1f}" for r in run.results)] for data in run.cycles]
     return [
         "## Cycles per weight vector, by encoding\n",
@@ -205,7 +205,8 @@ def as_json(run: SynthesisRun) -> str:
         "command": run.command,
         "activity": run.activity,
         "cycles_per_vector": {
-            data: {encoding: round(value, 4) for encoding, value in found.items()} for data, found in run.cycles.items()
+            data: {encoding: round(value, 4) for encoding, value in found.by_encoding.items()}
+            for data, found in run.cycles.items()
         },
         "bars": [vars(bar) for bar in bars(run)],
         "tools": run.tools,

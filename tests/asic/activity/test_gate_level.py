@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from ppa_netlists import latch_rows, netlist_of
 
-from fineq_asic.activity.gate_level import ALL_LANES, LANES, GateLevelSimulator, pack_lanes, unpack_lanes
+from fineq_asic.activity.gate_level import GateLevelSimulator
+from fineq_asic.activity.lanes import ALL_LANES, LANES, pack_lanes, unpack_lanes
 from fineq_asic.activity.ternary import Ternary
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.boolean import parse_function

@@ -5,8 +5,9 @@ import copy
 import numpy as np
 import pytest
 
-from fineq_asic.activity.gate_level import LANES, pack_lanes, unpack_lanes
-from fineq_asic.activity.netlist_run import field_bits, run_core, sign_magnitude, signed_fields
+from fineq_asic.activity.core_driver import CoreWork, field_bits, sign_magnitude, signed_fields
+from fineq_asic.activity.lanes import LANES, pack_lanes, unpack_lanes
+from fineq_asic.activity.netlist_run import RunOptions, run_core
 from fineq_asic.activity.workload import gaussian_data, make_tiles, mean_vector_cycles
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.designs import designs_of
@@ -30,8 +31,8 @@ def mapped(map_small):
 def run(design, netlist, library, data, cycles=48, **options):
     flat = flatten(netlist, library)
     warm_up = 2 * result_latency(design.config) + 4
-    tiles = make_tiles(data, design.config, warm_up + cycles)
-    return run_core(flat, design.config, tiles, packed=design.packed, warm_up=warm_up, cycles=cycles, **options)
+    work = CoreWork(design.config, make_tiles(data, design.config, warm_up + cycles), design.packed)
+    return run_core(flat, work, RunOptions(warm_up, cycles, **options))
 
 
 @pytest.mark.parametrize("top", sorted(DESIGNS))

@@ -5,7 +5,8 @@ import re
 import pytest
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.machine_blocks import measure, stand_in
+from fineq_asic.flows.machine_blocks import measure
+from fineq_asic.flows.stand_ins import stand_in
 from fineq_reports.machine.blocks_report import as_markdown, write_report
 
 MACHINE = "accelerator_8x24"

@@ -5,7 +5,7 @@ import pytest
 from layout_samples import DEF
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.layout.routed import gds_layer, read_routed
+from fineq_asic.layout.routed import read_routed
 from fineq_asic.layout.technology import Technology
 from fineq_asic.library.pdk import Pdk
 
@@ -26,6 +26,8 @@ def test_def(layout, technology):
     assert [(pin.name, pin.layer, pin.x, pin.y) for pin in layout.pins] == [("a", "metal3", 0.035, 1.5)]
     assert layout.wire_length == pytest.approx({"metal2": 0.3, "metal3": 2.0, "metal4": 2.0})
     assert layout.signal_vias == 1, "the via of the power grid is not one of a signal"
+    assert layout.nets["behind"] == (("u_7", "Z"), ("dff_x1_1", "CK"))
+    assert list(layout.nets) == ["a", "clk", "behind"]
 
 
 def test_def_wires_have_their_outline(layout):
@@ -112,7 +114,7 @@ def test_gds_holds_the_shapes_computed_by_hand(layout, technology, tmp_path):
         ("BUF_X4", kdb.DTrans.R180, 4.0 + sizes["BUF_X4"], 1.4 + 1.4),
         ("FILLCELL_X4", kdb.DTrans.M90, 4.2 + sizes["FILLCELL_X4"], 2.8),
     )
-    hand = {gds_layer(name): boxes(*areas) for name, areas in shapes_by_hand().items()}
+    hand = {technology.gds_layers[name]: boxes(*areas) for name, areas in shapes_by_hand().items()}
     numbers = {info.layer for info in [*found.layer_infos(), *library.layer_infos()] if info.datatype == 0}
     for number in sorted(numbers):
         expected = hand.get(number, kdb.Region())
@@ -120,7 +122,7 @@ def test_gds_holds_the_shapes_computed_by_hand(layout, technology, tmp_path):
             cell = kdb.Region(library.cell(kind).begin_shapes_rec(library.layer(number, 0)))
             expected += cell.transformed(kdb.DTrans(orientation, x, y).to_itype(1e-4))
         assert (drawn(found, number) ^ expected).is_empty(), number
-    assert not drawn(found, gds_layer("metal3")).is_empty()
+    assert not drawn(found, technology.gds_layers["metal3"]).is_empty()
     labels = {
         (shape.text_string, info.layer, shape.dtext.x, shape.dtext.y)
         for info in found.layer_infos()

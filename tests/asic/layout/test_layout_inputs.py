@@ -8,14 +8,13 @@ from layout_samples import two_rows
 
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError
-from fineq_asic.layout.block import Block, find_module, make_block, module_path, write_flat_verilog
+from fineq_asic.layout.block import Block, make_block, write_flat_verilog
 from fineq_asic.layout.lef import read_technology_lef
 from fineq_asic.layout.saif import nets_in_core, write_block_saif
 from fineq_asic.layout.technology import Technology
 from fineq_asic.library.pdk import Pdk
 from fineq_asic.netlist.flat import flatten
 from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
-from fineq_hw.export.manifest import Manifest, ModuleEntry
 
 
 def test_lef_has_layers_and_sites(technology):
@@ -87,20 +86,11 @@ def test_block_of_one_module(library):
     netlist = two_rows()
     block = make_block(netlist, library, "row")
     assert block.top == "row" and [cell.name for cell in block.cells] == ["invert"]
-    assert module_path(netlist, "row") == ("row_0",)
-    assert module_path(netlist, "top") == ()
 
 
 def test_unknown_module_is_named(library):
     with pytest.raises(SynthesisError, match="top has no module decoder: its modules are top, row"):
         make_block(two_rows(), library, "decoder")
-
-
-def test_modules_are_found_by_their_kind():
-    manifest = Manifest({}, {"row": ModuleEntry("ArrayRow", "row_of_inverters"), "top": ModuleEntry("Top", "top")})
-    assert find_module(two_rows(), manifest, "row_of_inverters") == "row"
-    with pytest.raises(SynthesisError, match="top has no module of the kind row: it has row_of_inverters, top"):
-        find_module(two_rows(), manifest, "row")
 
 
 def test_equal_flat_names_are_refused(library):

@@ -12,9 +12,10 @@ import pytest
 from layout_samples import DEF, OUTPUT
 
 from fineq_asic.errors import SynthesisError
+from fineq_asic.layout.block import FlatCell
 from fineq_asic.layout.flow import lay_out
-from fineq_asic.layout.results import category, read_result, sections
-from fineq_asic.layout.routed import read_routed
+from fineq_asic.layout.results import categories, read_result, sections
+from fineq_asic.layout.routed import PlacedCell, read_routed
 from fineq_asic.layout.tool import find_openroad, openroad_version, run_openroad
 from fineq_asic.timing.opensta import OPENROAD_VARIABLE
 from fineq_reports.layout.publish import publish_layout
@@ -51,15 +52,29 @@ def test_results(block, layout, library, tmp_path):
     assert result.vias == 1
 
 
-def test_categories(library):
-    def kind(name, cell):
-        return category(name, cell, {"x"}, library)
-
-    assert kind("x", "FA_X1") == "full and half adders"
-    assert kind("x", "DLH_X1") == kind("x", "CLKGATE_X1") == kind("x", "DFFR_X1") == "registers and clock gates"
-    assert kind("x", "LOGIC0_X1") == kind("new", "LOGIC1_X1") == "tie cells"
-    assert kind("clkbuf_leaf_0_clk", "BUF_X4") == "clock tree"
-    assert kind("hold12", "BUF_X1") == "added buffers"
+def test_categories(block, layout, library):
+    """By function and by what the clock passes: names of instances and cells say nothing."""
+    names = {"FA_X1": "a", "HA_X1": "b", "DLH_X1": "c", "CLKGATE_X1": "d", "LOGIC0_X1": "e", "AND2_X1": "f"}
+    kept = [FlatCell(name, kind, {}) for kind, name in names.items()]
+    new = {"clkbuf_0": "BUF_X1", "root": "CLKBUF_X3", "load": "INV_X1", "behind_gate": "BUF_X4", "tie": "LOGIC1_X1"}
+    nets = {
+        "clk": (("PIN", "clk"), ("root", "A")),
+        "n1": (("root", "Z"), ("load", "A"), ("d", "CK"), ("c", "G")),
+        "n2": (("d", "GCK"), ("behind_gate", "A")),
+        "n3": (("behind_gate", "Z"), ("c", "G")),
+        "data": (("PIN", "x"), ("clkbuf_0", "A")),
+    }
+    cells = [*((c.name, c.kind) for c in kept), *new.items(), ("gap", "FILLCELL_X8")]
+    routed = dataclasses.replace(layout, cells=tuple(PlacedCell(*c, (0, 0, 1, 1)) for c in cells), nets=nets)
+    found = categories(dataclasses.replace(block, cells=tuple(kept)), routed, library)
+    assert found["a"] == found["b"] == "full and half adders" and found["f"] == "other logic"
+    assert found["c"] == found["d"] == "registers and clock gates"
+    assert found["e"] == found["tie"] == "tie cells" and found["gap"] == "fillers"
+    assert found["root"] == found["load"] == found["behind_gate"] == "clock tree"
+    assert found["clkbuf_0"] == "added buffers"
+    stranger = dataclasses.replace(layout, cells=(*layout.cells, PlacedCell("odd", "DFF_X1", (0, 0, 1, 1))))
+    with pytest.raises(SynthesisError, match="routed.def has a DFF_X1 odd that the netlist has not"):
+        categories(block, stranger, library)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from ppa_netlists import netlist_of
 
-from fineq_asic.activity.gate_level import ALL_LANES, GateLevelSimulator
+from fineq_asic.activity.gate_level import GateLevelSimulator
+from fineq_asic.activity.lanes import ALL_LANES
 from fineq_asic.activity.netlist_run import Trace
 from fineq_asic.errors import SynthesisError
 from fineq_asic.netlist.flat import flatten

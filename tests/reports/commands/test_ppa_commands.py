@@ -1,5 +1,6 @@
 """`fineq ppa`, `fineq power-check` and `fineq equivalence` at the smallest size."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -193,7 +194,10 @@ def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):
 
 
 def test_an_instance_keeps_its_activity_when_cut_out():
-    """Two inverters behind one another, each in a module of its own: the second sees what the first drives."""
+    """Two inverters behind one another, the second in a module of its own, which sees what the first drives.
+
+    The first is in an instance whose name ends as that of a row does.
+    """
     library = read_liberty(find_pdk().liberty)
     cell = Module(
         "cell", {"a": Port("input", [0]), "y": Port("output", [1])}, [Instance("u", "INV_X1", {"A": [0], "ZN": [1]})]
@@ -201,15 +205,16 @@ def test_an_instance_keeps_its_activity_when_cut_out():
     top = Module(
         "top",
         {"a": Port("input", [0]), "y": Port("output", [2])},
-        [Instance("first", "cell", {"a": [0], "y": [1]}), Instance("row_0", "cell", {"a": [1], "y": [2]})],
+        [Instance("arrow_0", "cell", {"a": [0], "y": [1]}), Instance("row_0", "row", {"a": [1], "y": [2]})],
     )
-    netlist = Netlist("top", {"top": top, "cell": cell})
+    netlist = Netlist("top", {"top": top, "cell": cell, "row": dataclasses.replace(cell, name="row")})
     flat = flatten(netlist, library)
     activity = Activity(np.arange(1.0, flat.nets + 1), np.zeros(flat.nets), 5)
-    part, found = power_comparison.cut_out(netlist, activity, library, "row_0")
+    part, found = power_comparison.cut_out(netlist, activity, library, "row")
     ports = {name: int(nets[0]) for name, (_, nets) in flatten(part, library).ports.items()}
-    middle = next(pins["A"] for path, pins in named_cells(netlist, library) if path == ("row_0", "u"))
+    middle = next(pins["A"] for path, _, pins in named_cells(netlist, library) if path == ("row_0", "u"))
+    assert part.top == "row"
     assert found.toggles[ports["a"]] == activity.toggles[middle]
     assert found.toggles[ports["y"]] == activity.toggles[int(flat.ports["y"][1][0])]
-    with pytest.raises(SynthesisError, match="top has no instance row_7"):
-        power_comparison.cut_out(netlist, activity, library, "row_7")
+    with pytest.raises(SynthesisError, match="top has no instance of line"):
+        power_comparison.cut_out(netlist, activity, library, "line")
