@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fineq.checkpoint.container import DTYPES
+from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
 from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
 from fineq.common.files import write_text
 from fineq.common.markdown import table
+from fineq.quantizer.recipes import is_recipe
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,19 @@ def measure_sizes(source: Source, plan: CheckpointPlan) -> Sizes:
     return Sizes(weights, packed_bytes, parameters, total_bytes, source_bytes)
 
 
-def write_card(path: Path, source: Source, plan: CheckpointPlan, results: list[LayerResult], recipe: str) -> None:
+def write_card(
+    path: Path,
+    source: Source,
+    plan: CheckpointPlan,
+    results: list[LayerResult],
+    recipe: str,
+    check: LossCheck | None = None,
+) -> None:
     """Write README.md."""
+    warning = check.warning(recipe, is_recipe(recipe)) if check else None
+    effect = f"\n{check.sentence()[0].upper()}{check.sentence()[1:]}.\n" if check else ""
+    if warning:
+        effect = f"\n> [!WARNING]\n> {warning[0].upper()}{warning[1:]}.\n"
     sizes = measure_sizes(source, plan)
     architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
     text = f"""---
@@ -71,7 +84,7 @@ tags:
 
 The weights of {len(results)} tensors are stored in the FineQ format: clusters of three weights, 24 weights in
 7 bytes. Recipe `{recipe}`.
-
+{effect}
 | | |
 |---|---|
 | bits per weight, quantized layers (scales and padding included) | {sizes.bits_of_quantized:.3f} |

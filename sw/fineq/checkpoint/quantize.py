@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fineq.checkpoint.calibration import CalibratedTensors
 from fineq.checkpoint.card import write_card
 from fineq.checkpoint.container import DTYPES, Container, tensor_digest
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
+from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
@@ -39,6 +41,7 @@ def quantize_checkpoint(
     resume: bool = False,
     progress: Progress | None = None,
     prepared: CalibratedTensors | None = None,
+    check: Callable[[Path], LossCheck] | None = None,
 ) -> list[LayerResult]:
     """Write the quantized copy of a model directory.
 
@@ -48,6 +51,7 @@ def quantize_checkpoint(
         options: what to quantize, and how.
         resume: go on with what an interrupted run of the same model and options left.
         prepared: what a calibrated recipe made; None: the recipe is data-free and is applied here.
+        check: called with the directory when everything but the report and the card is in it; they tell what it found.
 
     Returns:
         One result per quantized tensor, in the order of the files.
@@ -87,7 +91,7 @@ def quantize_checkpoint(
     finally:
         for shard in shards.values():
             shard.close()
-    _finish(source, plan, shards, results, options, work, output)
+    _finish(source, plan, shards, results, options, work, output, check)
     return results
 
 
@@ -225,6 +229,7 @@ def _finish(
     options: Options,
     work: Path,
     output: Path,
+    check: Callable[[Path], LossCheck] | None,
 ) -> None:
     """Everything besides the weights; then the directory gets its final name."""
     _write_json(work / CONFIG_FILE, plan.config)
@@ -234,10 +239,13 @@ def _finish(
         _write_json(work / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
     for path in source.other_files():
         shutil.copyfile(path, work / path.name)
+    found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
+    if found:
+        report["check"] = found.to_json()
     _write_json(work / REPORT_FILE, report)
-    write_card(work / "README.md", source, plan, results, options.recipe)
+    write_card(work / "README.md", source, plan, results, options.recipe, found)
     (work / JOURNAL).unlink()
     os.replace(work, output)
 

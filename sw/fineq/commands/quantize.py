@@ -14,9 +14,11 @@ from fineq.common.progress import progress_display
 if TYPE_CHECKING:
     from fineq.checkpoint.calibration import CalibratedTensors
     from fineq.checkpoint.card import Sizes
+    from fineq.checkpoint.loss_check import LossCheck
     from fineq.checkpoint.pack import LayerResult
     from fineq.checkpoint.planning import CheckpointPlan
     from fineq.checkpoint.source import Source
+    from fineq.evaluation.perplexity import Text
 
 
 def quantize(
@@ -32,13 +34,22 @@ def quantize(
     calibration: Annotated[
         Path | None, typer.Option(help="Text file for recipes that fit the weights to real inputs.")
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check", help="Measure the loss of the model before and after on a few hundred tokens of text."
+        ),
+    ] = True,
+    text: Annotated[Path | None, typer.Option(help="Text for the check: .txt, .raw, .jsonl. Without: shipped.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Quantize the linear layers of a language model.
 
     Weights are read and written piece by piece, so a model may be far larger than the memory. The output appears
-    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes.
+    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes. At the end original
+    and result are run on a short text, one after the other, if they fit into the memory; a model that the recipe
+    has destroyed is told.
     """
     from fineq.checkpoint.calibration import check_options
     from fineq.checkpoint.card import measure_sizes
@@ -54,6 +65,9 @@ def quantize(
     if not data_free:
         check_calibrated(recipe, calibration)
         check_options(options)
+    if text and not check:
+        raise FineqError("--text is for the check: leave it or --no-check out")
+    checked = text_of_check(text) if check else None
     source = open_source(model)
     plan = make_plan(source, options, find_recipe(recipe).axis if data_free else "row")
     sizes = measure_sizes(source, plan)
@@ -66,16 +80,31 @@ def quantize(
     if not data_free:
         assert calibration is not None  # `check_calibrated` asked for it
         prepared = calibrate(source, plan, recipe, calibration)
+    found: list[LossCheck] = []
+
+    def run_check(directory: Path) -> LossCheck:
+        from fineq.evaluation.loss_check import check_loss
+
+        assert checked is not None
+        found.append(check_loss(source, directory, checked))
+        return found[-1]
+
     with progress_display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
         try:
-            results = quantize_checkpoint(source, output, options, resume, progress, prepared)
+            results = quantize_checkpoint(
+                source, output, options, resume, progress, prepared, run_check if check else None
+            )
         except KeyboardInterrupt:
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
             raise
     print_results(results)
     print_kept(plan)
     print_sizes(sizes, "take")
+    for outcome in found:
+        typer.echo(outcome.sentence())
     typer.echo(f"written to {output}")
+    for outcome in found:
+        warn(outcome.warning(recipe, data_free))
 
 
 # -- recipes that need calibration -----------------------------------------------------------------------------
@@ -109,6 +138,13 @@ def calibrate(source: Source, plan: CheckpointPlan, recipe: str, calibration: Pa
     with progress_display() as progress:
         packed, changed = quantize_model(model, token_ids, recipe, progress)
     return prepare(source, plan, packed, changed)
+
+
+def text_of_check(path: Path | None) -> Text:
+    """The text that the check measures on."""
+    from fineq.evaluation.perplexity import read_text, shipped_text_path
+
+    return read_text(path or shipped_text_path())
 
 
 # -- what the user sees ----------------------------------------------------------------------------------------
@@ -146,6 +182,15 @@ def print_results(results: list[LayerResult]) -> None:
     header = ["tensor", "shape", "bits", "error", "3-bit clusters", "disagreeing pairs"]
     print_table(header, [table_row(result) for result in results])
     typer.echo(f"{len(results)} tensors quantized, normalised error {mean_error(results):.4f}")
+
+
+def warn(sentence: str | None) -> None:
+    """A warning on stderr, red on a terminal."""
+    from rich.console import Console
+
+    if sentence:
+        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        console.print(f"WARNING: {sentence}", style="bold red")
 
 
 def print_sizes(sizes: Sizes, verb: str) -> None:
