@@ -10,10 +10,12 @@ Names are loaded on first use, so that tools which need the format's constants a
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
+
     from types import FrameType
 
     from fineq.common.errors import FineqError
@@ -44,13 +46,15 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("fineq")
     if name not in _HOME:
         raise AttributeError(f"module 'fineq' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted([*globals(), *_HOME, "__version__"])
 
 
 def _is_imported_for_itself() -> bool:

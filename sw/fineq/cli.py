@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Any, cast
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from fineq.common.errors import UserError
@@ -32,8 +33,22 @@ def commands() -> dict[str, metadata.EntryPoint]:
 def load(entry: metadata.EntryPoint) -> TyperCommand:
     """The command behind an entry point."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(entry.name)(entry.load())
-    return cast(TyperCommand, typer.main.get_command(single))  # a group only if there were several
+    single.command(entry.name, cls=_Command)(entry.load())
+    command = cast(TyperCommand, typer.main.get_command(single))  # a group only if there were several
+    command.help = escape(command.help or "")  # rich would take [brackets] for markup and drop them
+    return command
+
+
+class _Command(TyperCommand):
+    """A sub-command whose help may list names that are known only when it is printed."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from fineq.commands.choices import filled
+
+        for parameter in self.params:
+            if isinstance(text := getattr(parameter, "help", None), str):
+                setattr(parameter, "help", escape(filled(text)))  # noqa: B010  (typer's parameters have it, click's not)
+        super().format_help(ctx, formatter)
 
 
 class _Commands(TyperGroup):
@@ -58,7 +73,7 @@ def _unavailable(name: str, error: ModuleNotFoundError) -> TyperCommand:
     def refuse() -> None:
         raise error
 
-    return TyperCommand(name, callback=refuse, help=f"Not available: {what_is_missing(error)}")
+    return TyperCommand(name, callback=refuse, help=escape(f"Not available: {what_is_missing(error)}"))
 
 
 def what_is_missing(error: ModuleNotFoundError) -> str:

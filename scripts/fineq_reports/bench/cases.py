@@ -55,11 +55,11 @@ def run_bench(rows: int = 4096, columns: int = 11008, rounds: int = 9, threads: 
 
 def quantize_and_unpack(weight: Tensor, rounds: int) -> BenchTable:
     destination = torch.empty_like(weight).copy_(weight)
-    packed = quantize(weight)
+    packed = quantize(weight, "paper")
     cases = {
         "copy": lambda: destination.copy_(weight),
         "copy into new memory": lambda: weight.clone(),
-        "quantize (paper)": lambda: quantize(weight),
+        "quantize (paper)": lambda: quantize(weight, "paper"),
         "quantize (mse)": lambda: quantize(weight, "mse"),
         "unpack to int8": lambda: packed.codes(),
         "unpack to float16": lambda: packed.dequantize(torch.float16),
@@ -83,10 +83,10 @@ def linear_forward(weight: Tensor, tokens: int, rounds: int) -> BenchTable:
 
 def without_kernels(weight: Tensor, rounds: int) -> list[BenchTable]:
     """The same work by the torch path, which also runs on CUDA and where there is no compiler."""
-    packed, layer = quantize(weight), packed_layer(weight)
+    packed, layer = quantize(weight, "paper"), packed_layer(weight)
     x = torch.randn(32, weight.shape[1], generator=torch.Generator().manual_seed(1))
     work: dict[str, Callable[[], object]] = {
-        "quantize (paper)": lambda: quantize(weight),
+        "quantize (paper)": lambda: quantize(weight, "paper"),
         "unpack to int8": packed.codes,
         "linear, 32 tokens": lambda: layer(x),
     }
@@ -111,12 +111,12 @@ def without_kernels(weight: Tensor, rounds: int) -> list[BenchTable]:
 
 
 def peak_memory(weight: Tensor) -> list[Peak]:
-    packed, layer = quantize(weight), packed_layer(weight)
+    packed, layer = quantize(weight, "paper"), packed_layer(weight)
     x = torch.randn(32, weight.shape[1], generator=torch.Generator().manual_seed(1))
     float16, float32 = 2 * weight.numel(), 4 * weight.numel()
     with torch.no_grad():
         return [
-            Peak("quantize (paper)", peak_of(lambda: quantize(weight)), "packed matrix", packed.nbytes / 1e6),
+            Peak("quantize (paper)", peak_of(lambda: quantize(weight, "paper")), "packed matrix", packed.nbytes / 1e6),
             Peak("quantize (mse)", peak_of(lambda: quantize(weight, "mse")), "packed matrix", packed.nbytes / 1e6),
             Peak("unpack to int8", peak_of(packed.codes), "codes", weight.numel() / 1e6),
             Peak(
@@ -137,7 +137,7 @@ def on_cuda(weight: Tensor, rounds: int) -> BenchTable:
 
     cases: dict[str, Callable[[], object]] = {
         "copy on the device": copy,
-        "quantize (paper), CUDA": lambda: quantize(on_device),
+        "quantize (paper), CUDA": lambda: quantize(on_device, "paper"),
         "quantize (mse), CUDA": lambda: quantize(on_device, "mse"),
     }
     return measure("CUDA", cases, rounds, weight.numel())
@@ -145,7 +145,7 @@ def on_cuda(weight: Tensor, rounds: int) -> BenchTable:
 
 def packed_layer(weight: Tensor) -> FineqLinear:
     rows, columns = weight.shape
-    packed, layer = quantize(weight), FineqLinear(columns, rows)
+    packed, layer = quantize(weight, "paper"), FineqLinear(columns, rows)
     layer.get_buffer("fineq_blocks").copy_(packed.blocks)
     layer.get_buffer("fineq_scales").copy_(packed.scales)
     return layer

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Models = Annotated[list[Path] | None, typer.Argument(help="Model directories. Without: the shipped model.")]
 Texts = Annotated[list[Path] | None, typer.Option("--text", help=".txt, .raw or .jsonl; repeatable. Without: shipped.")]
 Methods = Annotated[
-    list[str] | None, typer.Option("--recipe", help="Recipes and baselines instead of the usual ones. Repeatable.")
+    list[str] | None,
+    typer.Option("--recipe", help="Instead of the usual ones: {recipes}, {calibrated}, {baselines}. Repeatable."),
 ]
 Calibration = Annotated[
     Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")

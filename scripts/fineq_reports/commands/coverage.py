@@ -16,7 +16,7 @@ def coverage(
     output: Annotated[Path, typer.Option(help="Directory for the report and the logs.")] = Path("build/coverage"),
     only: Annotated[str | None, typer.Option(help="Only testbenches whose name matches.")] = None,
     large: Annotated[bool, typer.Option("--large", help="Large arrays too.")] = False,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
 ) -> None:
     """Run the regression with Verilator's line coverage and report it by component.

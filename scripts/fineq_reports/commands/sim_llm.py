@@ -35,14 +35,14 @@ def sim_llm(
     text: Annotated[
         Path | None, typer.Option(help="text whose beginning is the prompt; default: the shipped one")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="recipe of the quantizer")] = Settings.recipe,
+    recipe: Annotated[str, typer.Option(help="recipe of the quantizer: {recipes}")] = Settings.recipe,
     accelerator: Annotated[str, typer.Option(help="machine")] = Settings.accelerator,
     transport: Annotated[str, typer.Option(help="verilated or functional")] = Settings.transport,
     output: Annotated[str, typer.Option(help="sums, or fixed: scaled by the vector unit")] = Settings.output,
     prefill: Annotated[int, typer.Option(min=1, help="tokens of the prompt")] = Settings.prefill,
     tokens: Annotated[int, typer.Option(min=1, help="tokens to generate")] = Settings.tokens,
     temperature: Annotated[float, typer.Option(min=0, help="0: always the most likely token")] = Settings.temperature,
-    seed: Annotated[int, typer.Option(help="seed of the sampling")] = Settings.seed,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="seed of the sampling")] = Settings.seed,
     early_termination: Annotated[bool, typer.Option(help="of the array")] = Settings.early_termination,
     latency: Annotated[int, typer.Option(min=1, help="of the memory, cycles to the first word")] = Settings.latency,
 ) -> None:

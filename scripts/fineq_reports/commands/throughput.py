@@ -23,8 +23,8 @@ def throughput(
     tokens: Annotated[int, typer.Option(min=1, help="M")] = MeasuredLayer.tokens,
     channels: Annotated[int, typer.Option(min=1, help="N")] = MeasuredLayer.channels,
     inner: Annotated[int, typer.Option(min=1, help="K")] = MeasuredLayer.inner,
-    recipe: Annotated[str, typer.Option(help="recipe of the quantizer")] = MeasuredLayer.recipe,
-    seed: Annotated[int, typer.Option(help="of weights and activations")] = MeasuredLayer.seed,
+    recipe: Annotated[str, typer.Option(help="recipe of the quantizer: {recipes}")] = MeasuredLayer.recipe,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="of weights and activations")] = MeasuredLayer.seed,
     latency: Annotated[int, typer.Option(min=1, help="of the memory, cycles to the first word")] = 1,
     machine: Annotated[list[str] | None, typer.Option(help="accelerator; may be repeated")] = None,
 ) -> None:

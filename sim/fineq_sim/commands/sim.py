@@ -19,7 +19,7 @@ def sim(
     only: Annotated[str | None, typer.Option(help="Only testbenches whose name matches.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Only the small part that `make test` runs.")] = False,
     waves: Annotated[bool, typer.Option("--waves", help="Record waveforms (VCD, with Icarus FST).")] = False,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Directory of built simulations.")] = None,
     show: Annotated[bool, typer.Option("--list", help="List the testbenches and stop.")] = False,

@@ -43,7 +43,7 @@ def make_golden(directory: Path, channels: int, inner: int, tokens: int, seed: i
     weight *= torch.where(torch.rand(channels, inner, generator=generator) < 0.05, 4.0, 1.0)
     weight[: channels // 8] = 0.0  # channels of zeros: the shortest vectors
     activations, activation_scales = quantize_activations(torch.randn(tokens, inner, generator=generator))
-    return write_vectors(directory, quantize(weight), activations, activation_scales)
+    return write_vectors(directory, quantize(weight, "paper"), activations, activation_scales)
 
 
 def read_golden(directory: str | Path) -> Golden:

@@ -13,6 +13,7 @@ from fineq.checkpoint.names import stacks_rows
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.models.language_model import kept_layers
+from fineq.quantizer.defaults import DEFAULT_RECIPE
 
 EXCLUDED, NOT_INCLUDED = "excluded by --exclude", "not in --include"
 NOT_ASKED = {
@@ -37,7 +38,7 @@ class Options:
         lm_head: quantize the output head as well.
     """
 
-    recipe: str = "mse"
+    recipe: str = DEFAULT_RECIPE
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     embeddings: bool = False

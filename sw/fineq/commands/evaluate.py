@@ -15,7 +15,11 @@ def evaluate(
     model: Annotated[Path | None, typer.Argument(help="Model directory. Without: the shipped model.")] = None,
     text: Annotated[Path | None, typer.Option(help=".txt, .raw (WikiText) or .jsonl (C4). Without: shipped.")] = None,
     recipe: Annotated[
-        list[str] | None, typer.Option(help="none, a FineQ recipe or a baseline; may be given several times.")
+        list[str] | None,
+        typer.Option(
+            help="none, or a recipe of FineQ ({recipes}; with calibration text {calibrated}), or a baseline "
+            "({baselines}, and other widths of these). Repeatable."
+        ),
     ] = None,
     calibration: Annotated[
         Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")

@@ -10,6 +10,7 @@ import typer
 
 from fineq.common.errors import FineqError
 from fineq.common.progress import progress_display
+from fineq.quantizer.defaults import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     from fineq.checkpoint.calibration import CalibratedTensors
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 def quantize(
     model: Annotated[str, typer.Argument(help="Model directory in Hugging Face layout, or a hub id (owner/name).")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory to make.")],
-    recipe: Annotated[str, typer.Option(help="How to quantize: `paper` is the paper's, `mse` has less error.")] = "mse",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="How to quantize. From the weights alone: {recipes}; `paper` is the paper's, `mse` has less error. "
+            "With --calibration: {calibrated}."
+        ),
+    ] = DEFAULT_RECIPE,
     include: Annotated[
         list[str] | None, typer.Option(help="Quantize only tensors that match, such as '*.mlp.*'. Repeatable.")
     ] = None,
@@ -112,12 +119,18 @@ def quantize(
 
 def check_calibrated(recipe: str, calibration: Path | None) -> None:
     """Raise unless `recipe` is a calibrated one and there is a text for it."""
+    from fineq.baselines import find_baseline
     from fineq.quantizer.recipes import RECIPES
 
     try:
         from fineq.calibrated import RECIPES as CALIBRATED
     except ImportError:
         CALIBRATED = {}
+    if recipe not in CALIBRATED and find_baseline(recipe):
+        raise FineqError(
+            f"{recipe} is a baseline to compare with, and no packed form is written for it: `fineq eval --recipe "
+            f"{recipe}` measures it (docs/baselines.md)"
+        )
     if recipe not in CALIBRATED:
         raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join([*RECIPES, *CALIBRATED])}")
     if calibration is None:

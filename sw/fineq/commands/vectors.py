@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fineq.common.errors import FineqError
+from fineq.quantizer.defaults import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     import torch
@@ -22,8 +23,8 @@ def vectors(
     activations: Annotated[
         Path | None, typer.Option(help="A .npy file of activations [tokens, K] instead: float, or int8 as they are.")
     ] = None,
-    recipe: Annotated[str, typer.Option(help="How to quantize the weights.")] = "paper",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the random activations.")] = 0,
+    recipe: Annotated[str, typer.Option(help="How to quantize the weights: {recipes}.")] = DEFAULT_RECIPE,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the random activations.")] = 0,
 ) -> None:
     """Quantize a weight matrix and write packed bytes, codes, activations and exact results.
 
@@ -83,12 +84,15 @@ def read_matrix(path: Path, tensor: str | None) -> tuple[str, torch.Tensor]:
 def read_npy(path: Path) -> torch.Tensor:
     """The array of a .npy file."""
     import numpy as np
-    import torch
+
+    from fineq.quantizer.checks import as_tensor
 
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False))
+        return as_tensor(np.load(path, allow_pickle=False), path.stem)
     except FileNotFoundError as error:
         raise FineqError(f"cannot read {path}: there is no such file") from error
+    except FineqError:
+        raise
     except (OSError, ValueError, TypeError, EOFError) as error:
         raise FineqError(f"cannot read {path}: it is not a .npy file of numbers") from error
 

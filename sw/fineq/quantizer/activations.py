@@ -7,7 +7,7 @@ from torch import Tensor
 
 from fineq.common.errors import FineqError
 from fineq.quantizer.arithmetic import SMALLEST_SCALE
-from fineq.quantizer.checks import FLOAT_TYPES
+from fineq.quantizer.checks import FLOAT_TYPES, as_tensor
 
 ACTIVATION_BITS = 8
 MAX_ACTIVATION = 2 ** (ACTIVATION_BITS - 1) - 1
@@ -28,7 +28,7 @@ def quantize_activations(activations: Tensor, name: str = "activations") -> tupl
     Raises:
         FineqError: not floating point, no dimensions, empty, NaN or infinity (with its position).
     """
-    activations = torch.as_tensor(activations).detach()
+    activations = as_tensor(activations, name)
     if activations.dtype not in FLOAT_TYPES:
         dtype = str(activations.dtype).removeprefix("torch.")
         raise FineqError(f"{name} is {dtype}: it must be float32, float16, bfloat16 or float64")

@@ -10,6 +10,7 @@ from torch import Tensor
 from fineq import format as block_format
 from fineq import kernels
 from fineq.common.errors import FineqError
+from fineq.quantizer.checks import as_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ class PackedWeight:
 
 def normalised_error(weight: Tensor, packed: PackedWeight) -> float:
     """Mean squared error of the packed matrix over the mean square of the weights (0 is exact, 1 is all zero)."""
-    weight = torch.as_tensor(weight).detach().to("cpu", torch.float64)
+    weight = as_tensor(weight, "weight").to("cpu", torch.float64)
     if tuple(weight.shape) != packed.shape:
         raise FineqError(
             f"weight has shape {list(weight.shape)}, the packed matrix {list(packed.shape)}: they must be equal"

@@ -145,6 +145,10 @@ def find_recipe(recipe: str | Recipe, **options: Any) -> Recipe:
     Raises:
         FineqError: the name or an option is unknown, or a value is not allowed.
     """
+    if not isinstance(recipe, str | Recipe):
+        raise FineqError(
+            f"recipe is a {type(recipe).__name__}: give the name of one of {', '.join(RECIPES)}, or a Recipe"
+        )
     if not isinstance(recipe, Recipe):
         name, *changes = recipe.split(",")
         if name not in RECIPES:

@@ -14,8 +14,9 @@ from torch import Tensor
 from fineq import kernels
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_CLUSTERS, bytes_per_row, pack
 from fineq.quantizer.arithmetic import SMALLEST_SCALE, grid_scales, in_units
-from fineq.quantizer.checks import check_finite, check_matrix
+from fineq.quantizer.checks import as_tensor, check_finite, check_matrix
 from fineq.quantizer.cycle_aware import cycle_aware_codes
+from fineq.quantizer.defaults import DEFAULT_RECIPE
 from fineq.quantizer.native import quantize_rows
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.pairs import own_codes, pair_codes, split_clusters
@@ -25,12 +26,14 @@ CHUNK_WEIGHTS = 1 << 19
 """Weights worked on at once: bounds the memory beyond input and output to some tens of megabytes."""
 
 
-def quantize(weight: Tensor, recipe: str | Recipe = "paper", name: str = "weight", **options: Any) -> PackedWeight:
+def quantize(
+    weight: Tensor, recipe: str | Recipe = DEFAULT_RECIPE, name: str = "weight", **options: Any
+) -> PackedWeight:
     """Quantize a weight matrix to the FineQ format.
 
     Args:
-        weight: floating point, shape [rows, K] (output channels, inner dimension), any device and strides.
-            float64 is rounded to float32 first.
+        weight: floating point, shape [rows, K] (output channels, inner dimension), any device and strides; an array of
+            numpy too. float64 is rounded to float32 first.
         recipe: name of a recipe or a `Recipe`.
         name: what error texts call the tensor.
         options: switches of `Recipe` that differ from the recipe's.
@@ -42,7 +45,7 @@ def quantize(weight: Tensor, recipe: str | Recipe = "paper", name: str = "weight
         FineqError: unknown recipe or option, not a float matrix, empty, NaN or infinity (with its position).
     """
     recipe = find_recipe(recipe, **options)
-    weight = torch.as_tensor(weight).detach()
+    weight = as_tensor(weight, name)
     check_matrix(weight, name)
     channels = weight if recipe.axis == "row" else weight.T
     rows, length = channels.shape

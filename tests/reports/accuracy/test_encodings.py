@@ -115,7 +115,7 @@ def test_permutation_gathers_the_columns_with_large_codes():
     cycles = []
     for matrix in (weight, moved):
         counter = Counter(8)
-        counter.add(matrix, quantize(matrix))
+        counter.add(matrix, quantize(matrix, "paper"))
         cycles.append(counter.point("data", "paper").cycles["unary"])
     assert cycles[1] < cycles[0]
 
@@ -127,7 +127,7 @@ def test_areas_times_cycles(tmp_path):
     designs = read_designs(write_synthesis(tmp_path / "synth.json"), 64)
     counter = Counter(64)
     weight = torch.randn(4, 128, generator=torch.Generator().manual_seed(0))
-    counter.add(weight, quantize(weight))
+    counter.add(weight, quantize(weight, "paper"))
     point = counter.point("data", RECIPES["paper"])
     assert [design.encoding for design in designs] == ["unary", "2s-unary", None]
     assert designs[0].product(point) == 80 * point.cycles["unary"]

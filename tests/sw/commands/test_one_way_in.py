@@ -104,3 +104,31 @@ def test_errors_are_one_sentence(monkeypatch, error, sentence):
 
     stub(monkeypatch, command)
     assert run_fineq("stub") == (1, "", f"error: {sentence}\n")
+
+
+def test_help_keeps_brackets():
+    wide = {"COLUMNS": "400", "TERMINAL_WIDTH": "400"}
+    assert "A .npy file of activations [tokens, K] instead" in run_fineq("vectors", "--help", environment=wide).stdout
+
+
+@pytest.mark.parametrize("name", ["quantize", "eval", "vectors"])
+def test_help_lists_all_recipes(name):
+    from fineq.baselines import BASELINES, CALIBRATED_BASELINES
+    from fineq.calibrated import RECIPES as CALIBRATED
+    from fineq.quantizer.recipes import RECIPES
+
+    names = {"vectors": [*RECIPES], "quantize": [*RECIPES, *CALIBRATED]}
+    every = [*RECIPES, *CALIBRATED, *BASELINES, *CALIBRATED_BASELINES]
+    outcome = run_fineq(name, "--help", environment={"COLUMNS": "400", "TERMINAL_WIDTH": "400"})
+    shown = "".join(outcome.stdout.replace("│", " ").split())  # words wrap at hyphens
+    assert ",".join(RECIPES) in shown and "{recipes}" not in shown
+    assert all(recipe in shown for recipe in names.get(name, every))
+
+
+@pytest.mark.parametrize("name", sorted(cli.commands()))
+def test_seeds_beyond_64_bits(name):
+    """Every option that takes a seed refuses one that no generator takes, before any work."""
+    command = cli.load(cli.commands()[name])
+    if any(parameter.name == "seed" for parameter in command.params):
+        outcome = run_fineq(name, "--seed", str(2**70), *(["model", "-o", "out"] if name == "vectors" else []))
+        assert outcome.code == 2 and "Invalid value for '--seed'" in outcome.stderr

@@ -126,7 +126,7 @@ def test_views_of_a_larger_matrix(calls):
     whole = heavy_tailed(40, 60, 9)
     views = [whole.T, whole[::2, ::3], whole[:, 5:-7], whole[:1].expand(4, 60), whole[:, :1], whole.flip(0)]
     for view in [*views, *(view.half() for view in views)]:
-        assert_equal(fineq.quantize(view), quantize_reference(view))
+        assert_equal(fineq.quantize(view, "paper"), quantize_reference(view))
         assert calls[-1] == "quantize"
 
 
@@ -163,12 +163,12 @@ def test_the_rows_before_a_bad_one_are_good():
     blocks, scales = torch.empty(3, 14, dtype=torch.uint8), torch.empty(3)
     assert quantize_rows(weight, find_recipe("paper"), blocks, scales) == 2
     check_finite(weight[:2], "weight")
-    assert torch.equal(blocks[:2], fineq.quantize(weight[:2]).blocks)
+    assert torch.equal(blocks[:2], fineq.quantize(weight[:2], "paper").blocks)
 
 
 def test_gradients_do_not_flow_through_the_quantizer():
     weight = random(4, 30).requires_grad_()
-    packed = fineq.quantize(weight)
+    packed = fineq.quantize(weight, "paper")
     assert not packed.scales.requires_grad and not packed.dequantize().requires_grad
 
 
@@ -230,7 +230,7 @@ def test_linear_is_the_product_with_the_dequantized_matrix(rows, columns, calls)
 
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float16, 1e-3), (torch.bfloat16, 8e-3)])
 def test_linear_in_other_types_and_shapes(dtype, tolerance):
-    packed = fineq.quantize(random(30, 50))
+    packed = fineq.quantize(random(30, 50), "paper")
     x = random(2, 5, 100).to(dtype)[..., ::2]
     y = kernels.linear(x, packed.blocks, packed.scales, 50)
     assert y.dtype == dtype and y.shape == (2, 5, 30)
@@ -239,14 +239,14 @@ def test_linear_in_other_types_and_shapes(dtype, tolerance):
 
 
 def test_linear_passes_on_nan():
-    packed = fineq.quantize(random(6, 30))
+    packed = fineq.quantize(random(6, 30), "paper")
     x = random(9, 30)
     x[4, 29] = float("nan")
     assert kernels.linear(x, packed.blocks, packed.scales, 30).isnan().all(dim=1).tolist() == [m == 4 for m in range(9)]
 
 
 def test_linear_leaves_what_it_cannot_do():
-    packed = fineq.quantize(random(6, 30))
+    packed = fineq.quantize(random(6, 30), "paper")
     x = random(2, 30)
 
     def declined(x=x, blocks=packed.blocks, scales=packed.scales, length=30):

@@ -27,7 +27,7 @@ def random(*shape: int) -> torch.Tensor:
 def results() -> list[torch.Tensor]:
     """Of all kernels, or of what stands in for them; the product comes last."""
     halves = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16).view(torch.float16)
-    every_half = fineq.quantize(halves[halves.isfinite()].reshape(-1, 62))
+    every_half = fineq.quantize(halves[halves.isfinite()].reshape(-1, 62), "paper")
     packed = fineq.quantize(random(20, 100), "mse")
     exact = [every_half.blocks, every_half.scales, packed.blocks, packed.codes(strict=True), packed.dequantize()]
     return [*exact, packed_linear(random(17, 100), packed.blocks, packed.scales, packed.shape)]

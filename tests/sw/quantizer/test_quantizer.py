@@ -22,36 +22,36 @@ def gaussian(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_outliers_keep_3_bits_and_the_smallest_is_dropped():
-    packed = quantize(matrix([3.0, 0.5, -2.0, -3.0, 0.4, 1.6]))
+    packed = quantize(matrix([3.0, 0.5, -2.0, -3.0, 0.4, 1.6]), "paper")
     assert packed.scales.tolist() == [1.0]
     assert packed.index().tolist() == [[2]]
     assert packed.codes().tolist() == [[3, 0, -2, -3, 0, 2]]
 
 
 def test_threshold_is_strict():
-    assert quantize(matrix([4.0, 1.0, 2.0] * 2)).index().tolist() == [[0]]
-    assert quantize(matrix([4.01, 1.0, 2.0] * 2)).index().tolist() == [[2]]
-    assert quantize(matrix([4.0, 1.0, 2.0] * 2), threshold=3.5).index().tolist() == [[2]]
+    assert quantize(matrix([4.0, 1.0, 2.0] * 2), "paper").index().tolist() == [[0]]
+    assert quantize(matrix([4.01, 1.0, 2.0] * 2), "paper").index().tolist() == [[2]]
+    assert quantize(matrix([4.0, 1.0, 2.0] * 2), "paper", threshold=3.5).index().tolist() == [[2]]
 
 
 def test_zero_minimum_flags_any_other_cluster_but_not_an_all_zero_one():
-    packed = quantize(matrix([3.0, 0.0, 0.0, 0.1, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]))
+    packed = quantize(matrix([3.0, 0.0, 0.0, 0.1, 0.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]), "paper")
     assert packed.index().tolist() == [[2, 0]]
 
 
 def test_halves_round_to_even():
-    packed = quantize(matrix([3.0, 2.5, 0.0, 1.5, -2.5, 0.0]))
+    packed = quantize(matrix([3.0, 2.5, 0.0, 1.5, -2.5, 0.0]), "paper")
     assert packed.codes().tolist() == [[3, 2, 0, 2, -2, 0]]
-    packed = quantize(matrix([0.5, -0.5, 0.5, 1.5, 0.5, 0.5, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]))
+    packed = quantize(matrix([0.5, -0.5, 0.5, 1.5, 0.5, 0.5, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]), "paper")
     assert packed.codes()[0, :6].tolist() == [0, 0, 0, 1, 0, 0]
 
 
 def test_disagreeing_pair_takes_the_smaller_loss_and_an_agreeing_one_keeps_its_code():
     # 3 1 1 alone is normal, 3 0.1 2 alone drops its second weight; together code 2 loses least.
-    assert quantize(matrix([3.0, 1.0, 1.0, 3.0, 0.1, 2.0])).index().tolist() == [[2]]
+    assert quantize(matrix([3.0, 1.0, 1.0, 3.0, 0.1, 2.0]), "paper").index().tolist() == [[2]]
     # Both are normal by the rule (3 <= 4 x 1), although code 2 would lose less.
     agreeing = matrix([3.0, 1.0, 3.0, 3.0, 1.0, 3.0])
-    assert quantize(agreeing).index().tolist() == [[0]]
+    assert quantize(agreeing, "paper").index().tolist() == [[0]]
     assert quantize(agreeing, "paper-argmin").index().tolist() == [[2]]
 
 
@@ -75,7 +75,7 @@ def test_absolute_loss_can_choose_differently():
 
 
 def test_zero_rows_have_scale_one():
-    packed = quantize(torch.zeros(2, 7))
+    packed = quantize(torch.zeros(2, 7), "paper")
     assert packed.scales.tolist() == [1.0, 1.0]
     assert not packed.blocks.any() and not packed.dequantize().any()
     assert normalised_error(torch.zeros(2, 7), packed) == 0.0
@@ -124,17 +124,17 @@ def test_round_trip_of_shapes_types_and_axes(recipe):
 
 def test_columns_are_the_rows_of_the_transpose():
     weight = gaussian(30, 14)
-    by_column, by_row = quantize(weight, "paper-column"), quantize(weight.T)
+    by_column, by_row = quantize(weight, "paper-column"), quantize(weight.T, "paper")
     assert torch.equal(by_column.blocks, by_row.blocks)
     assert torch.equal(by_column.codes(), by_row.codes().T)
 
 
 def test_numpy_and_parameters_are_welcome():
     weight = gaussian(3, 30)
-    expected = quantize(weight).blocks
-    assert torch.equal(quantize(weight.numpy()).blocks, expected)
-    assert torch.equal(quantize(weight.numpy().astype(np.float64)).blocks, expected)
-    assert torch.equal(quantize(torch.nn.Parameter(weight)).blocks, expected)
+    expected = quantize(weight, "paper").blocks
+    assert torch.equal(quantize(weight.numpy(), "paper").blocks, expected)
+    assert torch.equal(quantize(weight.numpy().astype(np.float64), "paper").blocks, expected)
+    assert torch.equal(quantize(torch.nn.Parameter(weight), "paper").blocks, expected)
 
 
 @pytest.mark.parametrize("recipe", ["paper", "mse"])
@@ -178,26 +178,35 @@ def with_value(value: float, row: int, column: int) -> torch.Tensor:
             "unknown recipe 'papr': choose one of paper, paper-argmin, paper-signed, paper-column, paper-mse, mse",
         ),
         (
-            lambda: quantize(gaussian(2, 3), treshold=3),
+            lambda: quantize(gaussian(2, 3), "paper", treshold=3),
             "unknown recipe option 'treshold': choose from axis, comparison, threshold, pairs, loss, scale",
         ),
-        (lambda: quantize(gaussian(2, 3), axis="rows"), "axis is 'rows': choose one of row, column"),
-        (lambda: quantize(gaussian(2, 3), threshold=0), "threshold is 0: it must be a positive number"),
-        (lambda: quantize(gaussian(2, 3), threshold="4"), "threshold is '4': it must be a positive number"),
+        (lambda: quantize(gaussian(2, 3), "paper", axis="rows"), "axis is 'rows': choose one of row, column"),
+        (lambda: quantize(gaussian(2, 3), "paper", threshold=0), "threshold is 0: it must be a positive number"),
+        (lambda: quantize(gaussian(2, 3), "paper", threshold="4"), "threshold is '4': it must be a positive number"),
         (
-            lambda: quantize(torch.ones(2, 3, dtype=torch.int8), name="q_proj"),
+            lambda: quantize(torch.ones(2, 3, dtype=torch.int8), "paper", name="q_proj"),
             "q_proj is int8: it must be float32, float16, bfloat16 or float64",
         ),
-        (lambda: quantize(torch.ones(3)), "weight has shape [3]: it must be a matrix of shape [rows, columns]"),
-        (lambda: quantize(torch.ones(0, 3)), "weight has shape [0, 3]: it must have at least one row and one column"),
-        (lambda: quantize(torch.ones(3, 0)), "weight has shape [3, 0]: it must have at least one row and one column"),
         (
-            lambda: quantize(with_value(float("nan"), 2, 5), name="down_proj"),
+            lambda: quantize(torch.ones(3), "paper"),
+            "weight has shape [3]: it must be a matrix of shape [rows, columns]",
+        ),
+        (
+            lambda: quantize(torch.ones(0, 3), "paper"),
+            "weight has shape [0, 3]: it must have at least one row and one column",
+        ),
+        (
+            lambda: quantize(torch.ones(3, 0), "paper"),
+            "weight has shape [3, 0]: it must have at least one row and one column",
+        ),
+        (
+            lambda: quantize(with_value(float("nan"), 2, 5), "paper", name="down_proj"),
             "down_proj[2, 5] is NaN: all weights must be finite float32 numbers",
         ),
-        (lambda: quantize(with_value(float("-inf"), 3, 0)), "weight[3, 0] is infinite"),
-        (lambda: quantize(with_value(float("inf"), 3, 1), axis="column"), "weight[3, 1] is infinite"),
-        (lambda: quantize(torch.full((2, 2), 1e300, dtype=torch.float64)), "weight[0, 0] is infinite"),
+        (lambda: quantize(with_value(float("-inf"), 3, 0), "paper"), "weight[3, 0] is infinite"),
+        (lambda: quantize(with_value(float("inf"), 3, 1), "paper", axis="column"), "weight[3, 1] is infinite"),
+        (lambda: quantize(torch.full((2, 2), 1e300, dtype=torch.float64), "paper"), "weight[0, 0] is infinite"),
         (
             lambda: PackedWeight(torch.zeros(2, 7, dtype=torch.uint8), torch.ones(2), (2, 25)),
             "blocks are uint8 of shape [2, 7]: "
@@ -208,7 +217,7 @@ def with_value(value: float, row: int, column: int) -> torch.Tensor:
             "scales are float32 of shape [3]: they must be float32 of shape [2]",
         ),
         (
-            lambda: normalised_error(torch.ones(2, 3), quantize(torch.ones(3, 2))),
+            lambda: normalised_error(torch.ones(2, 3), quantize(torch.ones(3, 2), "paper")),
             "weight has shape [2, 3], the packed matrix [3, 2]: they must be equal",
         ),
     ],
@@ -222,7 +231,7 @@ def test_bad_input(call, text):
 def test_position_of_a_bad_value_in_a_later_chunk(monkeypatch):
     monkeypatch.setattr("fineq.quantizer.vectorised.CHUNK_WEIGHTS", 9)
     with pytest.raises(FineqError, match=r"weight\[3, 8\] is NaN"):
-        quantize(with_value(float("nan"), 3, 8))
+        quantize(with_value(float("nan"), 3, 8), "paper")
 
 
 def test_recipes_are_named_after_their_changes():
