@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
+from fineq.common.places import why_not_new
 from fineq.common.progress import Progress
 from fineq.models.stored import REPORT_FILE
 from fineq.quantizer.recipes import Recipe, find_recipe, is_recipe
@@ -66,17 +68,17 @@ def quantize_checkpoint(
     total = sum(map(len, files.values()))
     shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
     try:
-        done = _journaled(work, plan, shards)
+        with _writing(work):
+            done = _journaled(work, plan, shards)
         left = sum(source.entry(unit.source).elements for unit in plan.units if unit.name not in done)
         left_done = 0
         results = []
-        with open(work / JOURNAL, "a", encoding="utf-8") as journal:
+        with _writing(work), open(work / JOURNAL, "a", encoding="utf-8") as journal:
             for unit in plan.units:
                 if unit.name in done:
                     result = done[unit.name]
                 else:
                     result = _write_unit(unit, source, shards[unit.file], recipe, prepared)
-                    shards[unit.file].flush()
                     digests = {name: shards[unit.file].digests[name] for name in unit.outputs}
                     line = {"unit": unit.name, "digests": digests, "result": result.to_json() if result else None}
                     journal.write(json.dumps(line) + "\n")
@@ -91,8 +93,19 @@ def quantize_checkpoint(
     finally:
         for shard in shards.values():
             shard.close()
-    _finish(source, plan, shards, results, options, work, output, check)
+    with _writing(work):
+        _finish(source, plan, shards, results, options, work, output, check)
     return results
+
+
+@contextmanager
+def _writing(work: Path) -> Iterator[None]:
+    """What the system refuses inside, as a sentence that names the place."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename2 or error.filename or work
+        raise FineqError(f"cannot write {place}: {error.strerror or error}") from error
 
 
 def _write_unit(
@@ -164,9 +177,10 @@ def _fingerprint(source: Source, options: Options) -> dict[str, str]:
 def check_output(output: Path, resume: bool, data_free: bool) -> Path:
     """Raise if the output cannot be begun or resumed, before any long work; returns the directory to write in."""
     output = Path(output)
+    obstacle = why_not_new(output)
+    if obstacle or output.name in ("", ".."):
+        raise FineqError(f"{output} {obstacle or 'is no name'}: choose another output, or remove it")
     work = output.with_name(output.name + WORK_SUFFIX)
-    if output.exists():
-        raise FineqError(f"{output} exists already: choose another output, or remove it")
     if resume and not data_free:
         raise FineqError("a calibrated recipe cannot resume: it works on the whole model at once; run without --resume")
     if work.exists() and not resume:

@@ -38,8 +38,10 @@ class ShardWriter:
         self.nbytes = self._header_bytes + max((entry.end for entry in self._entries.values()), default=0)
         resuming = path.is_file() and path.stat().st_size == self.nbytes
         try:
-            self._file = open(path, "r+b" if resuming else "w+b")
-            self._file.truncate(self.nbytes)
+            self._descriptor: int | None = os.open(
+                path, os.O_RDWR | os.O_CREAT | (0 if resuming else os.O_TRUNC), 0o666
+            )
+            os.ftruncate(self._descriptor, self.nbytes)
         except OSError as error:
             raise FineqError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -52,17 +54,33 @@ class ShardWriter:
 
     def finish(self) -> None:
         """Write the header and close the file."""
-        self._file.seek(0)
-        self._file.write(self._header(self.digests))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self.write(0, memoryview(self._header(self.digests)))
+        try:
+            assert self._descriptor is not None
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise FineqError(f"cannot write {self.path}: {error.strerror or error}") from error
+        self.close()
 
     def close(self) -> None:
-        self._file.close()
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
 
-    def flush(self) -> None:
-        self._file.flush()
+    def write(self, position: int, data: memoryview) -> None:
+        """Write bytes; nothing is kept back, so what is returned from has reached the system.
+
+        Raises:
+            FineqError: the system refuses, for example because the disk is full.
+        """
+        assert self._descriptor is not None
+        data = data.cast("B")
+        try:
+            while data:
+                count = os.pwrite(self._descriptor, data, position)
+                position, data = position + count, data[count:]
+        except OSError as error:
+            raise FineqError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def _header(self, digests: dict[str, str]) -> bytes:
         fields: dict[str, Any] = {"__metadata__": file_metadata(digests, self._config, self._total)}
@@ -87,12 +105,7 @@ class TensorSink:
     def write(self, data: memoryview | Tensor) -> None:
         if isinstance(data, Tensor):
             data = data.contiguous().flatten().view(torch.uint8).numpy().data
-        file = self._shard._file
-        file.seek(self._shard._header_bytes + self._entry.start + self._position)
-        try:
-            file.write(data)
-        except OSError as error:
-            raise FineqError(f"cannot write {self._shard.path}: {error.strerror or error}") from None
+        self._shard.write(self._shard._header_bytes + self._entry.start + self._position, data)
         self._hash.update(data)
         self._position += len(data)
 

@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from fineq.commands.notes import note_slow_path
 from fineq.common.progress import progress_display
 
 
 def evaluate(
-    model: Annotated[Path | None, typer.Argument(help="Model directory. Without: the shipped model.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Model directory, or a hub id (owner/name). Without: the shipped model.")
+    ] = None,
     text: Annotated[Path | None, typer.Option(help=".txt, .raw (WikiText) or .jsonl (C4). Without: shipped.")] = None,
     recipe: Annotated[
         list[str] | None,
@@ -33,16 +36,22 @@ def evaluate(
     stride: Annotated[int | None, typer.Option(help="Tokens between window starts. Without: no overlap.")] = None,
     windows: Annotated[int | None, typer.Option(min=1, help="Measure only the first windows.")] = None,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, or one of several: cuda:1.")] = "cpu",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
 ) -> None:
     """Measure perplexity with the standard protocol and print a table; docs/quantizer/evaluation.md describes both."""
-    from fineq.evaluation.evaluate import evaluate, write_evaluations
+    from fineq.checkpoint.source import find_directory
+    from fineq.evaluation.evaluate import check_result_place, evaluate, find_device, write_evaluations
     from fineq.evaluation.methods import find_method
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
     from fineq.evaluation.stored_methods import method_for
     from fineq.models.locations import shipped_model_path
 
-    path = model or shipped_model_path()
+    if output is not None:
+        check_result_place(output)
+    find_device(device)
+    path = shipped_model_path() if model is None else find_directory(model)
+    note_slow_path()
     content = read_text(text or shipped_text_path())
     methods = [method_for(path, find_method(name)) for name in recipe or ["none"]]
     fitting = None
@@ -63,6 +72,7 @@ def evaluate(
                     dtype=dtype,
                     progress=partial(progress, method.title),
                     calibration=fitting,
+                    device=device,
                 )
             )
     if output is not None:
@@ -70,7 +80,7 @@ def evaluate(
 
     first = results[0]
     protocol = first.result
-    typer.echo(f"model    {first.model}, {protocol.dtype}, fingerprint {first.model_fingerprint[:16]}")
+    typer.echo(f"model    {first.model}, {protocol.dtype}, {first.device}, fingerprint {first.model_fingerprint[:16]}")
     typer.echo(f"text     {first.text}, {protocol.text_tokens} tokens, sha256 {first.text_sha256[:16]}")
     typer.echo(
         f"windows  {protocol.windows} of {protocol.sequence_length} tokens, stride {protocol.stride}, "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fineq.commands.notes import note_slow_path, warn
 from fineq.common.errors import FineqError
 from fineq.common.progress import progress_display
 from fineq.quantizer.defaults import DEFAULT_RECIPE
@@ -83,6 +84,7 @@ def quantize(
         print_sizes(sizes, "would take")
         return
     check_output(output, resume, data_free)
+    note_slow_path()
     prepared = None
     if not data_free:
         assert calibration is not None  # `check_calibrated` asked for it
@@ -111,7 +113,9 @@ def quantize(
         typer.echo(outcome.sentence())
     typer.echo(f"written to {output}")
     for outcome in found:
-        warn(outcome.warning(recipe, data_free))
+        warning = outcome.warning(recipe, data_free)
+        if warning:
+            warn(warning)
 
 
 # -- recipes that need calibration -----------------------------------------------------------------------------
@@ -195,15 +199,6 @@ def print_results(results: list[LayerResult]) -> None:
     header = ["tensor", "shape", "bits", "error", "3-bit clusters", "disagreeing pairs"]
     print_table(header, [table_row(result) for result in results])
     typer.echo(f"{len(results)} tensors quantized, normalised error {mean_error(results):.4f}")
-
-
-def warn(sentence: str | None) -> None:
-    """A warning on stderr, red on a terminal."""
-    from rich.console import Console
-
-    if sentence:
-        console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"WARNING: {sentence}", style="bold red")
 
 
 def print_sizes(sizes: Sizes, verb: str) -> None:

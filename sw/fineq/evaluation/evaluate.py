@@ -48,6 +48,8 @@ class Evaluation:
     documents: int
     join: str
     result: Perplexity
+    device: str
+    """What the model ran on: `cpu`, or the name of the accelerator."""
     versions: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +82,7 @@ def prepare(
     calibration: Text | None = None,
     dtype: str = "float32",
     progress: Progress | None = None,
+    device: str = "cpu",
 ) -> Subject:
     """Load a model and quantize its block linears by `method`.
 
@@ -87,7 +90,9 @@ def prepare(
         calibration: for methods that need one; others ignore it.
         dtype: in which the model computes, one of `DTYPES`.
         progress: called with what is being done, how much of it is done, and how much it is in all.
+        device: where the model is measured, `cpu`, `cuda` or `cuda:1`; quantizing takes place on the CPU.
     """
+    place = find_device(device)
     if dtype not in DTYPES:
         raise FineqError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
     method = method_for(model_path, method)
@@ -96,6 +101,7 @@ def prepare(
     calibration = calibration if method.needs_calibration else None
     token_ids = tokenize(tokenizer, calibration.content) if calibration else None
     layers = method.apply(model, token_ids, progress)
+    model.to(place)
     name = Path(model_path).resolve().name
     return Subject(model, tokenizer, name, model_fingerprint(model_path), method, calibration, layers)
 
@@ -143,6 +149,7 @@ def measure(
         documents=text.documents,
         join=text.join,
         result=result,
+        device=device_name(subject.model.device),
         versions={package: metadata.version(package) for package in ("fineq", "torch", "transformers")},
     )
 
@@ -158,9 +165,10 @@ def evaluate(
     dtype: str = "float32",
     progress: Callable[[int, int], None] | None = None,
     calibration: Text | None = None,
+    device: str = "cpu",
 ) -> Evaluation:
     """`prepare` and `measure` in one."""
-    subject = prepare(model_path, method, calibration, dtype)
+    subject = prepare(model_path, method, calibration, dtype, device=device)
     return measure(subject, text, sequence_length, bos, stride, max_windows, progress)
 
 
@@ -172,6 +180,48 @@ def _weighted(layers: list[LayerReport], figure: str) -> float | None:
     return total / sum(sizes) if layers else None
 
 
+def find_device(name: str) -> torch.device:
+    """A device by its name.
+
+    Raises:
+        FineqError: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise FineqError(f"{name!r} is no device: choose cpu, cuda, or one of several such as cuda:1") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise FineqError("there is no CUDA device that torch can use: leave --device out, or install torch for CUDA")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise FineqError(f"there is no {name}: torch finds {torch.cuda.device_count()} CUDA devices, numbered from 0")
+    if device.type not in ("cpu", "cuda"):
+        raise FineqError(f"FineQ does not run on {name!r}: choose cpu or cuda")
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """What a record calls a device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def check_result_place(path: Path) -> None:
+    """Raise if results cannot be written there, before the long work.
+
+    Raises:
+        FineqError: the folder does not exist or may not be written to, or the path is a directory.
+    """
+    path = Path(path)
+    problem = None
+    if not path.parent.is_dir():
+        problem = errno.ENOTDIR if path.parent.exists() else errno.ENOENT
+    elif path.is_dir():
+        raise FineqError(f"{path} is a directory: give the name of a file for the results")
+    elif not os.access(path.parent, os.W_OK):
+        problem = errno.EACCES
+    if problem:
+        raise FineqError(f"cannot write {path}: {os.strerror(problem)}")
+
+
 def write_evaluations(evaluations: list[Evaluation], path: Path) -> None:
     """Write results as JSON; the file appears whole or not at all.
 
@@ -179,10 +229,9 @@ def write_evaluations(evaluations: list[Evaluation], path: Path) -> None:
         FineqError: the place cannot be written, or its folder does not exist.
     """
     path = Path(path)
+    check_result_place(path)
     content = json.dumps({"results": [e.to_json() for e in evaluations]}, indent=2, allow_nan=False)
     try:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         files.write_text(path, content + "\n")
     except OSError as error:
         raise FineqError(f"cannot write {path}: {error.strerror}") from error

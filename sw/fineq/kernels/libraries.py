@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -67,6 +68,9 @@ def compiled(name: str) -> ctypes.CDLL | str:
     try:
         library: Any = load_kernel(name, CONTRACTION[name])
     except KernelError as error:
+        warnings.warn(
+            f"FineQ runs without its compiled kernels, many times slower: {error}", RuntimeWarning, stacklevel=2
+        )
         return str(error)
     if name == "quantize":
         library.fineq_quantize.restype = ctypes.c_int64

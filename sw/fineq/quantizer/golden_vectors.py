@@ -21,6 +21,7 @@ import numpy as np
 from fineq import format as block_format
 from fineq.common.errors import FineqError
 from fineq.common.files import replacing_directory
+from fineq.common.places import why_not_new
 from fineq.quantizer.packed import PackedWeight
 
 FORMAT_VERSION = 1
@@ -125,7 +126,7 @@ def write_vectors(directory: str | Path, packed: PackedWeight, activations: Any,
     """Write golden vectors; an older set in the same place is replaced as a whole, or not at all.
 
     Args:
-        directory: does not exist, is empty, or holds golden vectors.
+        directory: does not exist, is empty, or holds golden vectors and nothing else.
         packed, activations, activation_scales: see `make_vectors`.
 
     Returns:
@@ -136,18 +137,43 @@ def write_vectors(directory: str | Path, packed: PackedWeight, activations: Any,
     """
     directory = Path(directory)
     vectors = make_vectors(packed, activations, activation_scales)
-    for path in (directory, *directory.parents):
-        if path.exists() and not path.is_dir():
-            raise FineqError(f"{path} is a file: choose a directory for the golden vectors")
-    if directory.is_dir() and any(directory.iterdir()) and not (directory / MANIFEST).is_file():
-        raise FineqError(f"{directory} holds other files: choose an empty directory for the golden vectors")
     try:
+        _check_place(directory)
         with replacing_directory(directory) as fresh:
             for name, content in _files(vectors):
                 (fresh / name).write_bytes(content)
     except OSError as error:
         raise FineqError(f"cannot write golden vectors to {directory}: {error.strerror}") from error
     return directory
+
+
+def _check_place(directory: Path) -> None:
+    """Raise unless a set of golden vectors may take the place: only what an older one wrote is ever deleted."""
+    for path in (directory, *directory.parents):
+        if path.is_symlink() and not path.exists():
+            raise FineqError(f"{path} {why_not_new(path)}: choose a directory for the golden vectors")
+        if path.exists() and not path.is_dir():
+            raise FineqError(f"{path} is a file: choose a directory for the golden vectors")
+    if not directory.is_dir():
+        return
+    if directory.samefile(Path.cwd()):
+        raise FineqError(
+            f"{directory.resolve().name} is the present directory: choose one of its own for golden vectors"
+        )
+    found = {path.name for path in directory.iterdir()}
+    if not found:
+        return
+    if MANIFEST not in found:
+        raise FineqError(f"{directory} holds other files: choose an empty directory for the golden vectors")
+    try:
+        _read_manifest(directory)
+    except FineqError:
+        raise FineqError(
+            f"{directory / MANIFEST} is no manifest of golden vectors: choose an empty directory"
+        ) from None
+    foreign = sorted(found - {MANIFEST} - {f"{name}.{kind}" for name in ARRAYS for kind in ("npy", "hex")})
+    if foreign:
+        raise FineqError(f"{directory} holds {foreign[0]}, which no golden vectors have: choose an empty directory")
 
 
 def read_vectors(directory: str | Path) -> GoldenVectors:

@@ -75,7 +75,7 @@ def test_command_prints_a_table_and_writes_the_results(tmp_path):
     "options, text",
     [
         (["--recipe", "best"], "error: unknown recipe 'best': choose one of"),
-        (["absent"], "error: absent is not a directory: give a local model directory"),
+        (["absent"], "error: absent does not exist: give a model directory, or a hub id"),
         (["--text", "absent.txt"], "error: cannot read the text absent.txt: No such file or directory"),
         (["--sequence-length", "4096"], "error: sequence length 4096 is impossible: the model takes 2 to 512 tokens"),
     ],

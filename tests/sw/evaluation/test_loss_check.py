@@ -75,7 +75,7 @@ def test_a_destroyed_model_is_told(tmp_path):
 
 
 def test_the_warning_is_red_on_a_terminal(monkeypatch, capsys):
-    from fineq.commands.quantize import warn
+    from fineq.commands.notes import warn
 
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
