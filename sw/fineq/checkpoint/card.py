@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
 from fineq.checkpoint.planning import CheckpointPlan
-from fineq.checkpoint.source import Source
+from fineq.checkpoint.source import CARD_FILE, Source
 from fineq.common.files import write_text
 from fineq.common.markdown import table
 from fineq.quantizer.recipes import is_recipe
+
+KEPT_FIELDS = ("license", "license_name", "license_link", "language", "pipeline_tag")
+"""What the card takes over from that of the source."""
 
 
 @dataclass(frozen=True)
@@ -74,10 +79,7 @@ def write_card(
     sizes = measure_sizes(source, plan)
     architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
     text = f"""---
-library_name: transformers
-tags:
-- fineq
-- quantized
+{front_matter(source)}
 ---
 
 # {architecture}, quantized with FineQ
@@ -117,6 +119,31 @@ that store two 3-bit weights, and the share of pairs whose two clusters would ea
 {kept_table(plan)}
 """
     write_text(path, text)
+
+
+def front_matter(source: Source) -> str:
+    """What the hub reads of a card, in YAML: where the model comes from, and its licence and languages."""
+    fields: dict[str, Any] = {"library_name": "transformers", "tags": ["fineq", "quantized"]}
+    if base := source.base_model():
+        fields |= {"base_model": base, "base_model_relation": "quantized"}
+    card = _front_matter_of(source.directory / CARD_FILE)
+    fields |= {name: card[name] for name in KEPT_FIELDS if card.get(name)}
+    licences = sorted(path.name for path in source.directory.glob("LICEN[CS]E*"))
+    if licences and "license" not in fields:
+        fields |= {"license": "other", "license_link": licences[0]}
+    return "\n".join(f"{name}: {json.dumps(value)}" for name, value in fields.items())
+
+
+def _front_matter_of(path: Path) -> dict[str, Any]:
+    """Of a card that may be absent or broken: then empty."""
+    from huggingface_hub.repocard import metadata_load
+
+    try:
+        content = metadata_load(path)
+        json.dumps(content)
+    except Exception:  # written by hand, in whatever form: the card only loses its notes by it
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def mean_error(results: list[LayerResult]) -> float:

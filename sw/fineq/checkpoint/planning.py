@@ -94,7 +94,7 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     units.sort(key=lambda unit: (files.index(unit.file), order.get(places[unit.source][0], len(order))))
     config = dict(source.config)
     if options.embeddings or options.lm_head:
-        units += _untied(source, layers, places, options, axis)
+        units += _untied(source, model, layers, places, options, axis)
         config["tie_word_embeddings"] = False
     packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
     if not packed:
@@ -147,7 +147,12 @@ def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, 
 
 
 def _untied(
-    source: Source, layers: dict[str, PackableWeight], places: dict[str, Any], options: Options, axis: str
+    source: Source,
+    model: PreTrainedModel,
+    layers: dict[str, PackableWeight],
+    places: dict[str, Any],
+    options: Options,
+    axis: str,
 ) -> list[Unit]:
     """Of a model that stores one matrix as embedding and output head, the one of the two that is absent: once
     either is quantized, they are tensors of their own."""
@@ -155,11 +160,23 @@ def _untied(
     if len(both) != 2:
         raise FineqError("this architecture has no plain embedding and output head: leave --embeddings, --lm-head out")
     stored = {place[0]: tensor for tensor, place in places.items()}
+    if _head_that_is_not_there(source, model):
+        return []
     for absent, present in (both, both[::-1]):
         if absent.parameter not in stored:
             layer = absent if is_wanted(absent, options) else None
             return [_unit(source, stored[present.parameter], absent.parameter, layer, axis)]
     return []
+
+
+def _head_that_is_not_there(source: Source, model: PreTrainedModel) -> set[str]:
+    """Parameters of the output head, if the files are of a model without one: embedding models are published so."""
+    named = source.config.get("architectures") or [type(model).__name__]
+    head = model.get_output_embeddings()
+    if head is None or type(model).__name__ in named or type(model.base_model).__name__ not in named:
+        return set()
+    own = {id(parameter) for parameter in head.parameters()}
+    return {name for name, parameter in model.named_parameters() if id(parameter) in own}
 
 
 def _check_complete(source: Source, model: Any, places: dict[str, Any]) -> None:
@@ -179,6 +196,7 @@ def _check_complete(source: Source, model: Any, places: dict[str, Any]) -> None:
     for copy, original in model.all_tied_weights_keys.items():
         if copy in covered or original in covered:
             covered |= {copy, original}
+    without_head = _head_that_is_not_there(source, model)
     for parameter in state:
-        if parameter not in covered:
+        if parameter not in covered and parameter not in without_head:
             raise FineqError(f"{parameter} is in none of the weight files of {source.directory}: they are incomplete")

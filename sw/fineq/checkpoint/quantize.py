@@ -252,7 +252,9 @@ def _finish(
         total = sum(entry.nbytes for shard in shards.values() for entry in shard.stored().tensors.values())
         _write_json(work / INDEX_FILE, {"metadata": {"total_size": total}, "weight_map": weight_map})
     for path in source.other_files():
-        shutil.copyfile(path, work / path.name)
+        place = work / path.relative_to(source.directory)
+        place.parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, place)
     found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]

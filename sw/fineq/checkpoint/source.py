@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fineq.checkpoint.container import Container, TensorEntry, load_json, open_container
 from fineq.common.errors import FineqError
+from fineq.models.stored import REPORT_FILE
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
-OTHER_WEIGHTS = ("*.bin", "*.pt", "*.pth", "*.gguf", "*.h5", "*.msgpack", "*.onnx")
-HUB_FILES = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja", "LICENSE*"]
+CARD_FILE = "README.md"
+OTHER_WEIGHTS = (
+    "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.npz", "*.gguf", "*.h5", "*.msgpack", "*.ot",
+    "*.onnx", "*.onnx_data", "*.tflite", "*.mlmodel", "*.zip", "*.tar", "*.tar.*",
+)  # fmt: skip
+"""Weights in other forms, and archives: not read, not copied, not fetched."""
+
+TEMPLATES = "additional_chat_templates"
+"""Folder in which transformers keeps chat templates beyond the first."""
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -27,12 +39,14 @@ class Source:
         config: config.json as it stands.
         containers: the weight files in the order of their names.
         tensors: which weight file holds a tensor, in the order of the files.
+        hub_id: of the hub model that was asked for.
     """
 
     directory: Path
     config: dict[str, Any]
     containers: list[Container]
     tensors: dict[str, Container]
+    hub_id: str | None = None
 
     def entry(self, name: str) -> TensorEntry:
         return self.tensors[name].tensors[name]
@@ -53,13 +67,27 @@ class Source:
             header = [[entry.name, entry.dtype, entry.shape, entry.start] for entry in container.tensors.values()]
             digest.update(json.dumps([container.path.name, status.st_size, status.st_mtime_ns, header]).encode())
         for path in self.other_files():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+            digest.update(str(path.relative_to(self.directory)).encode() + b"\0" + path.read_bytes())
         return digest.hexdigest()
 
     def other_files(self) -> list[Path]:
-        """Tokenizer, generation settings, licence: everything small that a quantized copy of the model needs."""
-        names = {path for pattern in HUB_FILES[1:] for path in self.directory.glob(pattern) if path.is_file()}
-        return sorted(path for path in names if path.name != CONFIG_FILE and not path.name.endswith(".index.json"))
+        """Everything that a quantized copy of the model takes over as it is: all files but weights, config.json and the
+        card, so tokenizer, code, templates, licence and notices.
+        """
+        left_out = ("*.safetensors", "*.index.json", *OTHER_WEIGHTS, CONFIG_FILE, CARD_FILE, REPORT_FILE, ".*")
+        places = [*self.directory.iterdir(), *(self.directory / TEMPLATES).glob("*.jinja")]
+        return sorted(
+            path
+            for path in places
+            if path.is_file() and not any(fnmatch.fnmatchcase(path.name, pattern) for pattern in left_out)
+        )
+
+    def base_model(self) -> str | None:
+        """Hub id of the model, as far as known: what was asked for, or what its config says it was loaded from."""
+        noted = self.config.get("_name_or_path")
+        if self.hub_id or not isinstance(noted, str) or not HUB_ID.fullmatch(noted) or Path(noted).exists():
+            return self.hub_id
+        return noted
 
 
 def open_source(model: str | Path) -> Source:
@@ -87,7 +115,8 @@ def open_source(model: str | Path) -> Source:
                     f"tensor {name} lies both in {tensors[name].path.name} and in {container.path.name}: remove one"
                 )
             tensors[name] = container
-    return Source(directory, config, containers, tensors)
+    hub_id = None if Path(model).is_dir() else str(model)
+    return Source(directory, config, containers, tensors, hub_id)
 
 
 def open_weights(directory: Path) -> list[Container]:
@@ -138,7 +167,7 @@ def find_directory(model: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(str(model), allow_patterns=HUB_FILES))
+        return Path(snapshot_download(str(model), ignore_patterns=[*OTHER_WEIGHTS, "*/*.safetensors"]))
     except Exception as error:
         raise FineqError(
             f"{model} is no directory, and the Hugging Face hub has no such model or cannot be reached "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import torch
@@ -118,6 +119,11 @@ class PackedModule(nn.Module):
         """
         parts = [part for part in self._buffers.values() if part is not None and not part.is_meta]
         return not all(getattr(part, LOADED, False) for part in parts)
+
+    @property
+    def weights(self) -> int:
+        """How many weights the packed ones stand for."""
+        return math.prod(self.shape)
 
     def unpacked(self) -> Tensor:
         """The weights that the packed ones stand for, float32 in the model's own layout."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from importlib import metadata
 from pathlib import Path
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ from fineq.checkpoint.container import DTYPES, load_json, tensor_hash
 from fineq.checkpoint.fileformat import QUANT_METHOD, check_checkpoint, file_metadata
 from fineq.common.errors import FineqError
 from fineq.huggingface.config import FineqConfig
-from fineq.huggingface.linear import FineqExperts, PackedModule
+from fineq.huggingface.linear import FineqEmbedding, FineqExperts, PackedModule
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -66,14 +67,17 @@ class FineqHfQuantizer(HfQuantizer):
                 f"{metadata.version('transformers')} did not find them under their names; quantize the model again "
                 "with this release"
             )
+        model.num_parameters = MethodType(count_weights, model)  # type: ignore[method-assign]
         return model
 
     def get_state_dict_and_metadata(self, model: PreTrainedModel) -> tuple[None, dict[str, str]]:
         """Checksums for `save_pretrained`, of the tensors under the names that they get in the file."""
         from transformers.core_model_loading import revert_weight_conversion
+        from transformers.integrations.accelerate import load_offloaded_parameter
         from transformers.modeling_utils import remove_tied_weights_from_state_dict
 
         state = remove_tied_weights_from_state_dict(model.state_dict(), model)
+        state = {name: load_offloaded_parameter(model, name) if t.is_meta else t for name, t in state.items()}
         state = revert_weight_conversion(model, state)
         checksums = {name: _digest(name, tensor) for name, tensor in state.items()}
         config = json.loads(model.config.to_json_string(use_diff=True))
@@ -92,6 +96,19 @@ class FineqHfQuantizer(HfQuantizer):
     @property
     def is_trainable(self) -> bool:
         return False
+
+
+def count_weights(model: PreTrainedModel, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+    """`model.num_parameters()` that counts packed weights too: transformers takes buffers for none. They are not
+    trainable.
+    """
+    count = type(model).num_parameters(model, only_trainable, exclude_embeddings)
+    if only_trainable:
+        return count
+    packed = [module for module in model.modules() if isinstance(module, PackedModule)]
+    return count + sum(
+        module.weights for module in packed if not (exclude_embeddings and isinstance(module, FineqEmbedding))
+    )
 
 
 def _digest(name: str, tensor: Tensor) -> str:
