@@ -1,6 +1,7 @@
 """What a short text says about a quantized model beside its original: whether quantizing has destroyed it.
 
-The error of the weights cannot tell: 0.12 leaves one model as it was and makes another talk nonsense (docs/models.md).
+The error of the weights cannot tell: 0.12 leaves one model as it was and makes another talk nonsense
+(docs/quantizer/models.md).
 The measurement is `fineq.evaluation.loss_check`; this is its record, for the report, the card and the user.
 """
 
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST_LOSS = 1.0
-"""Nats a token that a useful model may lose: from about here on, words fall apart. docs/models.md has the models and
-the figures."""
+"""Nats a token that a useful model may lose: from about here on, words fall apart. docs/quantizer/models.md has the
+models and the figures."""
 
 SURPRISE = 0.9
 """Share of the loss of blind guessing from which on the original itself knows nothing about a text."""

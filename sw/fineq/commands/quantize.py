@@ -133,7 +133,7 @@ def check_calibrated(recipe: str, calibration: Path | None) -> None:
     if recipe not in CALIBRATED and find_baseline(recipe):
         raise FineqError(
             f"{recipe} is a baseline to compare with, and no packed form is written for it: `fineq eval --recipe "
-            f"{recipe}` measures it (docs/baselines.md)"
+            f"{recipe}` measures it (docs/quantizer/baselines.md)"
         )
     if recipe not in CALIBRATED:
         raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join([*RECIPES, *CALIBRATED])}")

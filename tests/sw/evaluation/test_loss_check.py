@@ -137,7 +137,7 @@ def test_a_large_model_sees_less_text(monkeypatch, tmp_path):
 
 
 DESTROYED = {"stories260k": 2.8, "tinystories-656k": 1.17, "smollm2-135m": 7.5}
-"""Models of others and what `mse` costs them, nats a token (docs/models.md)."""
+"""Models of others and what `mse` costs them, nats a token (docs/quantizer/models.md)."""
 
 
 @pytest.mark.skipif("FINEQ_MODELS" not in os.environ, reason="FINEQ_MODELS names no models of others")
