@@ -12,11 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fineq.checkpoint.calibration import CalibratedTensors
 from fineq.checkpoint.card import write_card
-from fineq.checkpoint.container import DTYPES, Container, tensor_digest
+from fineq.checkpoint.container import tensor_digest
+from fineq.checkpoint.copying import check_numbers
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
 from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
@@ -122,7 +121,7 @@ def _write_unit(
             sink.write(changed.to(container.read(unit.source, 0, 1).dtype))
         else:
             for copied in container.pieces(unit.source):
-                _check_numbers(copied, container, unit.source)
+                check_numbers(copied, container, unit.source)
                 sink.write(copied)
         sink.close()
         return None
@@ -142,16 +141,6 @@ def _write_unit(
     marker.write(memoryview(bytes([FORMAT_VERSION])))
     marker.close()
     return layer_result(unit, measures)
-
-
-def _check_numbers(piece: memoryview, container: Container, name: str) -> None:
-    """Raise if a tensor that is copied holds NaN: no model computes anything with one."""
-    values = torch.frombuffer(piece, dtype=DTYPES[container.tensors[name].dtype])
-    if not values.is_floating_point():
-        return
-    values = values if values.dtype.itemsize > 1 else values.to(torch.float32)
-    if bool(values.sum(dtype=torch.float32).isnan()) and bool(values.isnan().any()):  # the sum is quick, and a hint
-        raise FineqError(f"{name} holds NaN: the model is damaged, get it again")
 
 
 def layer_result(unit: Unit, measures: Measures) -> LayerResult:
