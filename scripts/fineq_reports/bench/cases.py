@@ -15,6 +15,7 @@ from fineq.quantizer.vectorised import quantize
 from fineq_reports.bench.machine import describe_machine
 from fineq_reports.bench.records import BenchTable, Peak, Report
 from fineq_reports.bench.timing import measure, peak_of
+from fineq_reports.bench.whole_model import quantize_a_model
 
 TOKENS = (1, 8, 32, 128)
 FALLBACK_ROWS = 256
@@ -38,6 +39,7 @@ def run_bench(rows: int = 4096, columns: int = 11008, rounds: int = 9, threads: 
         report.tables.append(quantize_and_unpack(weight, rounds))
         report.tables.extend(linear_forward(weight, tokens, rounds) for tokens in TOKENS)
         report.tables.extend(without_kernels(weight[:FALLBACK_ROWS], max(1, rounds // 3)))
+        report.tables.extend(quantize_a_model(max(1, rounds // 3)))
         report.peaks.extend(peak_memory(weight))
         if torch.cuda.is_available():
             report.tables.append(on_cuda(weight, rounds))

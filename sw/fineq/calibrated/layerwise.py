@@ -8,6 +8,7 @@ layer's own output on these inputs, but its output on the inputs that it has in 
 from __future__ import annotations
 
 import copy
+import warnings
 from functools import partial
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from fineq.calibrated.capture import BlockRunner
 from fineq.calibrated.solver import SolverOptions, solve
 from fineq.calibrated.training import TrainingOptions, reconstruct_block
+from fineq.calibrated.unseen import UnseenLayerWarning
 from fineq.common.progress import Progress
 from fineq.models.language_model import get_weight, set_weight
 from fineq.quantizer.checks import check_finite
@@ -61,6 +63,8 @@ def quantize_layers(
                 if name in crossed:
                     assert hessian is not None  # only experts can see no token
                     weight = _retargeted(weight, hessian, crossed[name], options.damping)
+                if hessian is None:
+                    warnings.warn(UnseenLayerWarning(name), stacklevel=2)
                 packed[name] = solve(weight, hessian, options, recipe)
                 set_weight(runner.model, name, packed[name].dequantize())
                 if progress:

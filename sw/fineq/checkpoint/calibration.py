@@ -22,10 +22,12 @@ class CalibratedTensors:
     Attributes:
         packed: the matrices of a tensor; a stack of experts has several.
         changed: other tensors that the recipe changed.
+        unseen: layers that no calibration text reached, by the model's names.
     """
 
     packed: dict[str, list[PackedWeight]]
     changed: dict[str, Tensor]
+    unseen: tuple[str, ...] = ()
 
 
 def check_options(options: Options) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fineq.calibrated.unseen import unseen_sentence
 from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
@@ -70,6 +71,7 @@ def write_card(
     results: list[LayerResult],
     recipe: str,
     check: LossCheck | None = None,
+    unseen: tuple[str, ...] = (),
 ) -> None:
     """Write README.md."""
     warning = check.warning(recipe, is_recipe(recipe)) if check else None
@@ -78,6 +80,8 @@ def write_card(
         effect = f"\n> [!WARNING]\n> {warning[0].upper()}{warning[1:]}.\n"
     sizes = measure_sizes(source, plan)
     architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
+    if unseen:
+        effect += f"\n> [!NOTE]\n> {unseen_sentence(unseen)}.\n"
     text = f"""---
 {front_matter(source)}
 ---

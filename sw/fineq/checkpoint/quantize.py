@@ -93,7 +93,8 @@ def quantize_checkpoint(
         for shard in shards.values():
             shard.close()
     with _writing(work):
-        _finish(source, plan, shards, results, options, work, output, check)
+        unseen = prepared.unseen if prepared else ()
+        _finish(source, plan, shards, results, options, work, output, check, unseen)
     return results
 
 
@@ -233,6 +234,7 @@ def _finish(
     work: Path,
     output: Path,
     check: Callable[[Path], LossCheck] | None,
+    unseen: tuple[str, ...],
 ) -> None:
     """Everything besides the weights; then the directory gets its final name."""
     _write_json(work / CONFIG_FILE, plan.config)
@@ -247,10 +249,12 @@ def _finish(
     found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
+    if unseen:
+        report["saw_no_calibration_text"] = list(unseen)
     if found:
         report["check"] = found.to_json()
     _write_json(work / REPORT_FILE, report)
-    write_card(work / "README.md", source, plan, results, options.recipe, found)
+    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen)
     (work / JOURNAL).unlink()
     os.replace(work, output)
 

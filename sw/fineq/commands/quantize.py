@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,6 +113,10 @@ def quantize(
     for outcome in found:
         typer.echo(outcome.sentence())
     typer.echo(f"written to {output}")
+    if prepared is not None and prepared.unseen:
+        from fineq.calibrated.unseen import unseen_sentence
+
+        warn(unseen_sentence(prepared.unseen))
     for outcome in found:
         warning = outcome.warning(recipe, data_free)
         if warning:
@@ -146,15 +151,16 @@ def check_calibrated(recipe: str, calibration: Path | None) -> None:
 def calibrate(source: Source, plan: CheckpointPlan, recipe: str, calibration: Path) -> CalibratedTensors:
     """Run a calibrated recipe on the whole model in memory."""
     from fineq.calibrated import quantize_model
+    from fineq.calibrated.unseen import unseen_layers
     from fineq.checkpoint.calibration import prepare
     from fineq.huggingface.loading import load_model, load_tokenizer
 
     text = calibration.read_text(encoding="utf-8", errors="replace")
     token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
     model = load_model(source.directory)
-    with progress_display() as progress:
+    with progress_display() as progress, unseen_layers() as unseen:
         packed, changed = quantize_model(model, token_ids, recipe, progress)
-    return prepare(source, plan, packed, changed)
+    return replace(prepare(source, plan, packed, changed), unseen=tuple(unseen))
 
 
 def text_of_check(path: Path | None) -> Text:
