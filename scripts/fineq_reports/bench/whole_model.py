@@ -16,7 +16,7 @@ from fineq.checkpoint.planning import Options, make_plan
 from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.source import open_source
 from fineq.quantizer.vectorised import quantize
-from fineq_reports.bench.records import Table
+from fineq_reports.bench.records import BenchTable
 from fineq_reports.bench.timing import measure
 
 RECIPES = ("paper", "mse")
@@ -24,7 +24,7 @@ BLOCKS = 4
 HIDDEN = 1024
 
 
-def quantize_a_model(rounds: int) -> list[Table]:
+def quantize_a_model(rounds: int) -> list[BenchTable]:
     """Ratio of the streamed quantization of a model directory to its kernel alone, for each recipe.
 
     The model: LLaMA-shaped, 51 million Gaussian weights in its blocks, float16, a vocabulary of 8000. Imports are not
@@ -50,7 +50,7 @@ def write_model(directory: Path) -> Path:
     return directory
 
 
-def _beside_its_kernel(directory: Path, output: Path, recipe: str, rounds: int) -> Table:
+def _beside_its_kernel(directory: Path, output: Path, recipe: str, rounds: int) -> BenchTable:
     source = open_source(directory)
     plan = make_plan(source, Options(recipe), "row")
     matrices = [

@@ -43,6 +43,7 @@ def quantize_checkpoint(
     progress: Progress | None = None,
     prepared: CalibratedTensors | None = None,
     check: Callable[[Path], LossCheck] | None = None,
+    plan: CheckpointPlan | None = None,
 ) -> list[LayerResult]:
     """Write the quantized copy of a model directory.
 
@@ -53,6 +54,7 @@ def quantize_checkpoint(
         resume: go on with what an interrupted run of the same model and options left.
         prepared: what a calibrated recipe made; None: the recipe is data-free and is applied here.
         check: called with the directory when everything but the report and the card is in it; they tell what it found.
+        plan: what `make_plan` made of the same source and options, to save its time; None: it is made here.
 
     Returns:
         One result per quantized tensor, in the order of the files.
@@ -61,7 +63,7 @@ def quantize_checkpoint(
         FineqError: see `make_plan`; the output exists; nothing or something else to resume; NaN or infinity.
     """
     recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
-    plan = make_plan(source, options, recipe.axis)
+    plan = plan or make_plan(source, options, recipe.axis)
     work = _open_work(output, resume, _fingerprint(source, options), prepared is None)
     files = plan.file_tensors()
     total = sum(map(len, files.values()))

@@ -102,7 +102,7 @@ def quantize(
     with progress_display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
         try:
             results = quantize_checkpoint(
-                source, output, options, resume, progress, prepared, run_check if check else None
+                source, output, options, resume, progress, prepared, run_check if check else None, plan
             )
         except KeyboardInterrupt:
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
