@@ -8,7 +8,7 @@ import torch
 from fineq.checkpoint.container import DTYPES, Container
 from fineq.common.errors import FineqError
 
-LARGEST_MAGNITUDES = {
+LARGEST_MAGNITUDES: dict[torch.dtype, tuple[type[np.unsignedinteger], int]] = {
     torch.float64: (np.uint64, 0x7FF0_0000_0000_0000),
     torch.float32: (np.uint32, 0x7F80_0000),
     torch.float16: (np.uint16, 0x7C00),
@@ -30,5 +30,6 @@ def check_numbers(piece: memoryview, container: Container, name: str) -> None:
     if dtype in LARGEST_MAGNITUDES and len(piece):
         kind, largest = LARGEST_MAGNITUDES[dtype]
         bits = np.frombuffer(piece, kind)
-        if int((bits & np.iinfo(kind).max // 2).max()) > largest:
+        without_sign = kind(2 ** (8 * bits.itemsize - 1) - 1)
+        if int((bits & without_sign).max()) > largest:
             raise FineqError(f"{name} holds NaN: the model is damaged, get it again")

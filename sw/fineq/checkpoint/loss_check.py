@@ -74,10 +74,10 @@ class LossCheck:
 
     def to_json(self) -> dict[str, Any]:
         """For the report; two digits, so that the order of sums on other thread counts does not show."""
-        if self.lost is None:
+        if self.before is None or self.after is None:
             return {"measured": False, "why_not": self.problem}
-        figures = {"nll_before": self.before, "nll_after": self.after, "nats_lost": self.lost}
-        rounded = {name: round(value, 2) if math.isfinite(value or 0.0) else None for name, value in figures.items()}
+        figures = {"nll_before": self.before, "nll_after": self.after, "nats_lost": self.after - self.before}
+        rounded = {name: round(value, 2) if math.isfinite(value) else None for name, value in figures.items()}
         outcome = {"measured": True, **rounded, "likely_destroyed": self.is_destroyed}
         return outcome | {"tokens": self.tokens, "text": self.text, "problem": self.problem}
 

@@ -101,7 +101,7 @@ def prepare(
     calibration = calibration if method.needs_calibration else None
     token_ids = tokenize(tokenizer, calibration.content) if calibration else None
     layers = method.apply(model, token_ids, progress)
-    model.to(place)
+    model.to(place)  # type: ignore[arg-type]  # transformers wraps the method in a way that loses its types
     name = Path(model_path).resolve().name
     return Subject(model, tokenizer, name, model_fingerprint(model_path), method, calibration, layers)
 

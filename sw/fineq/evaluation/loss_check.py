@@ -54,7 +54,7 @@ def check_loss(source: Source, quantized: Path, text: Text, progress: Progress |
         ids, bos, length, windows = _windows(source, tokenizer, text, parameters)
     except FineqError as error:
         return LossCheck(problem=str(error))
-    losses = []
+    losses: list[float] = []
     for number, (directory, what) in enumerate(((source.directory, "original"), (quantized, "quantized model"))):
         if progress:
             progress(f"check of the {what}", number, 2)
@@ -73,7 +73,7 @@ def check_loss(source: Source, quantized: Path, text: Text, progress: Progress |
         losses.append(loss)
     if progress:
         progress("check of the quantized model", 2, 2)
-    return LossCheck(*losses, scored, text.name)
+    return LossCheck(losses[0], losses[1], scored, text.name)
 
 
 def _dtype_that_fits(source: Source, parameters: int) -> torch.dtype:
