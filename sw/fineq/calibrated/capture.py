@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from fineq.common.errors import FineqError
 from fineq.models.activations import watch_activations
-from fineq.models.language_model import block_linears, decoder_blocks
+from fineq.models.blocks import decoder_blocks
+from fineq.models.language_model import block_linears
 
 BATCH_TOKENS = 4096
 """Tokens that pass a block at once."""

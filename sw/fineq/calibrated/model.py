@@ -17,7 +17,7 @@ from fineq.calibrated.training import TrainingOptions, distill, small_parameters
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.format import MAX_MAGNITUDE
-from fineq.models.language_model import decoder_blocks
+from fineq.models.blocks import decoder_blocks
 from fineq.quantizer.packed import PackedWeight
 
 SOLVER_WINDOWS = 128

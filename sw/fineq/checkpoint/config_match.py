@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from fineq.checkpoint.container import SPECIAL_FLOAT
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig
 
 FREE_FIELDS = re.compile(
     r"_name_or_path|architectures|dtype|torch_dtype|transformers_version|use_cache|max_position_embeddings"
@@ -37,7 +42,7 @@ def first_difference(expected: dict[str, Any], actual: dict[str, Any]) -> tuple[
     if settings[0] != settings[1]:
         return "quantization_config", *settings
     try:
-        one, other, known = _understood(expected), _understood(actual), _known_fields(expected)
+        one, other, known = _settings(expected), _settings(actual), _known_fields(expected)
     except Exception:  # a model type or a value that transformers does not take: then the texts must be equal
         one, other, known = expected, actual, expected.keys() | actual.keys()
     for field in sorted((one.keys() | other.keys()) & (known | expected.keys())):
@@ -46,12 +51,22 @@ def first_difference(expected: dict[str, Any], actual: dict[str, Any]) -> tuple[
     return None
 
 
-def _understood(config: dict[str, Any]) -> dict[str, Any]:
-    """All settings of a model, with transformers' defaults, that change the arithmetic."""
+def understood(config: dict[str, Any]) -> PreTrainedConfig:
+    """A config.json as transformers understands it, numbers that JSON lacks (`SPECIAL_FLOAT`) among them."""
     from transformers import CONFIG_MAPPING
 
-    plain = {name: value for name, value in config.items() if name != "quantization_config"}
-    return _arithmetic(CONFIG_MAPPING[config["model_type"]].from_dict(plain).to_dict())
+    text = json.dumps({name: value for name, value in config.items() if name != "quantization_config"})
+    plain = json.loads(text, object_hook=lambda value: float(value[SPECIAL_FLOAT]) if _is_special(value) else value)
+    return CONFIG_MAPPING[config["model_type"]].from_dict(plain)
+
+
+def _is_special(value: dict[str, Any]) -> bool:
+    return value.keys() == {SPECIAL_FLOAT} and value[SPECIAL_FLOAT] in ("Infinity", "-Infinity", "NaN")
+
+
+def _settings(config: dict[str, Any]) -> dict[str, Any]:
+    """All settings of a model, with transformers' defaults, that change the arithmetic."""
+    return _arithmetic(understood(config).to_dict())
 
 
 def _known_fields(config: dict[str, Any]) -> set[str]:

@@ -28,6 +28,9 @@ LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
 """Longest header that is accepted: the limit of the safetensors library."""
 
+SPECIAL_FLOAT = "__float__"
+"""In a config.json of transformers, `{"__float__": "Infinity"}` stands for a number that JSON cannot write."""
+
 MAX_DIMENSIONS = 8
 PIECE_BYTES = 1 << 20
 """Bytes read at once when a tensor is only checked or copied."""
@@ -180,8 +183,11 @@ def tensor_digest(container: Container, name: str) -> str:
     return digest.hexdigest()
 
 
-def load_json(path: Path, what: str) -> dict[str, Any]:
+def load_json(path: Path, what: str, special_floats: bool = False) -> dict[str, Any]:
     """A JSON object from a file, without duplicate names.
+
+    Args:
+        special_floats: see `parse_json`.
 
     Raises:
         FineqError: the file cannot be read or is not such an object.
@@ -192,11 +198,16 @@ def load_json(path: Path, what: str) -> dict[str, Any]:
         raise FineqError(f"{path} does not exist: {what} is needed") from None
     except OSError as error:
         raise FineqError(f"cannot read {path}: {error.strerror or error}") from None
-    return parse_json(text, path.name)
+    return parse_json(text, path.name, special_floats)
 
 
-def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
-    """A JSON object without duplicate names at any depth, or a `FineqError` that names `where` it came from."""
+def parse_json(text: bytes | str, where: str, special_floats: bool = False) -> dict[str, Any]:
+    """A JSON object without duplicate names at any depth, or a `FineqError` that names `where` it came from.
+
+    Args:
+        special_floats: take `Infinity` and `NaN`, which Python writes though JSON has no such numbers, and give them
+            as transformers writes them (`SPECIAL_FLOAT`).
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
@@ -208,7 +219,9 @@ def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
                 seen.add(name)
         return result
 
-    def constant(value: str) -> float:
+    def constant(value: str) -> dict[str, str]:
+        if special_floats:
+            return {SPECIAL_FLOAT: value}
         raise FineqError(f"{where}: {value} is not a JSON number: the file is damaged")
 
     try:

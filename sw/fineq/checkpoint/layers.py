@@ -12,11 +12,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
+from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from fineq.checkpoint.config_match import understood
 from fineq.common.errors import FineqError
+from fineq.models.following import follow
 from fineq.models.language_model import block_linears
+from fineq.models.products import is_plain_lookup, is_plain_product
 
 
 @dataclass(frozen=True)
@@ -54,10 +57,11 @@ def find_layers(model: PreTrainedModel) -> dict[str, PackableWeight]:
         found[layer.parameter] = layer
     paths = {id(module): path for path, module in model.named_modules()}
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    if isinstance(embedding, nn.Embedding):
+    borrowed = follow(model).borrowed
+    if isinstance(embedding, nn.Embedding) and paths[id(embedding)] not in borrowed and is_plain_lookup(embedding):
         parameter = f"{paths[id(embedding)]}.weight"
         found[parameter] = PackableWeight(parameter, "embedding", "embedding", ())
-    if isinstance(head, nn.Linear):
+    if isinstance(head, nn.Linear) and paths[id(head)] not in borrowed and is_plain_product(head):
         parameter = f"{paths[id(head)]}.weight"
         found[parameter] = PackableWeight(parameter, "linear", "head", ())
     return {name: replace(layer, shape=tuple(parameters[name].shape)) for name, layer in found.items()}
@@ -67,15 +71,27 @@ def skeleton(config: dict[str, Any]) -> PreTrainedModel:
     """The causal language model that a config.json describes, without memory for its weights.
 
     Raises:
-        FineqError: transformers does not know it, or cannot build it.
+        FineqError: transformers does not know it, cannot build it, or it is no causal language model.
     """
     model_type = config["model_type"]
     if model_type not in CONFIG_MAPPING:
         raise FineqError(f"transformers does not know the model_type {model_type!r} of config.json: check its spelling")
     try:
-        settings = CONFIG_MAPPING[model_type].from_dict(config)
+        settings = understood(config)
+    except Exception as error:
+        raise _cannot_build(model_type, error) from None
+    if type(settings) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise FineqError(
+            f"transformers has no causal language model of the model_type {model_type!r}, only other kinds of models: "
+            "FineQ quantizes causal language models"
+        )
+    try:
         with torch.device("meta"):
             return AutoModelForCausalLM.from_config(settings)
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise FineqError(f"transformers cannot build the model_type {model_type!r} of config.json: {reason}") from None
+        raise _cannot_build(model_type, error) from None
+
+
+def _cannot_build(model_type: str, error: Exception) -> FineqError:
+    reason = " ".join(str(error).split())[:200]
+    return FineqError(f"transformers cannot build the model_type {model_type!r} of config.json: {reason}")

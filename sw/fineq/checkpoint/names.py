@@ -77,7 +77,8 @@ def packed_conversions(conversions: list[Any], stacks: dict[str, int]) -> list[A
     updated: list[Any] = []
     for entry in conversions:
         target = entry._original_target_patterns[0]
-        is_packed = any(name.endswith(target) for name, sources in stacks.items() if sources)
+        suffix = entry.target_patterns[0]  # the pattern as it is put into names, without escapes
+        is_packed = any(name.endswith(suffix) for name, sources in stacks.items() if sources)
         if isinstance(entry, WeightConverter) and stacks_rows(entry) and is_packed:
             bases = [source.removesuffix(f".{MARKER}") for source in entry._original_source_patterns]
             for part in PARTS:

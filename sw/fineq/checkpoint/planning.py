@@ -95,6 +95,7 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     config = dict(source.config)
     if options.embeddings or options.lm_head:
         units += _untied(source, model, layers, places, options, axis)
+        _check_untying(model, layers)
         config["tie_word_embeddings"] = False
     packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
     if not packed:
@@ -144,6 +145,17 @@ def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, 
             converter = places[unit.source][1]
             stacks[unit.layer.parameter] = len(converter.source_patterns) if converter else 0
     check_arrival(model, packed, stacks)
+
+
+def _check_untying(model: PreTrainedModel, layers: dict[str, PackableWeight]) -> None:
+    """Raise if a model ties more than embedding and head: transformers unties all or nothing."""
+    both = {layer.parameter for layer in layers.values() if layer.place != "block"}
+    for tied, origin in model.all_tied_weights_keys.items():
+        if not {tied, origin} <= both:
+            raise FineqError(
+                f"{type(model).__name__} ties {tied} to {origin}, and transformers unties all weights of a model or "
+                "none: leave --embeddings, --lm-head out"
+            )
 
 
 def _untied(

@@ -97,7 +97,7 @@ def open_source(model: str | Path) -> Source:
         FineqError: there is no such model, or its files do not belong together.
     """
     directory = find_directory(model)
-    config = load_json(directory / CONFIG_FILE, "the description of the model")
+    config = load_json(directory / CONFIG_FILE, "the description of the model", special_floats=True)
     if not config.get("model_type") or not isinstance(config["model_type"], str):
         raise FineqError(f"{directory / CONFIG_FILE} names no architecture: it needs a model_type such as llama")
     if config.get("quantization_config") is not None:

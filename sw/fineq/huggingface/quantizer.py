@@ -19,6 +19,7 @@ from transformers.quantizers.base import HfQuantizer
 from fineq.checkpoint.container import DTYPES, load_json, tensor_hash
 from fineq.checkpoint.fileformat import QUANT_METHOD, check_checkpoint, file_metadata
 from fineq.common.errors import FineqError
+from fineq.huggingface import adapters
 from fineq.huggingface.config import FineqConfig
 from fineq.huggingface.linear import FineqEmbedding, FineqExperts, PackedModule
 
@@ -44,7 +45,7 @@ class FineqHfQuantizer(HfQuantizer):
         if not checkpoint_files:
             raise FineqError("a FineQ model can only be loaded from a directory, so that its checksums can be checked")
         files = [Path(file) for file in checkpoint_files]
-        config = load_json(files[0].parent / "config.json", "the description of the model")
+        config = load_json(files[0].parent / "config.json", "the description of the model", special_floats=True)
         entries = check_checkpoint(files, config)
         swap_layers(model, entries)
 
@@ -68,6 +69,7 @@ class FineqHfQuantizer(HfQuantizer):
                 "with this release"
             )
         model.num_parameters = MethodType(count_weights, model)  # type: ignore[method-assign]
+        adapters.register()
         return model
 
     def get_state_dict_and_metadata(self, model: PreTrainedModel) -> tuple[None, dict[str, str]]:
@@ -95,7 +97,8 @@ class FineqHfQuantizer(HfQuantizer):
 
     @property
     def is_trainable(self) -> bool:
-        return False
+        """Adapters beside packed weights are; transformers refuses by itself to train a packed model without any."""
+        return True
 
 
 def count_weights(model: PreTrainedModel, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:

@@ -18,10 +18,8 @@ from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from fineq.common.errors import FineqError
-from fineq.models.routers import deciding_layers
-
-BLOCK_LISTS = ("layers", "h", "decoder.layers", "language_model.layers")
-"""Where a model's base keeps its decoder blocks."""
+from fineq.models.blocks import block_lists
+from fineq.models.routers import special_layers
 
 EXPERT_WEIGHTS = ("gate_up_proj", "up_proj", "down_proj")
 """Three-dimensional weights of a fused experts module: [experts, out, in] unless the module is transposed."""
@@ -32,27 +30,14 @@ CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTran
 # -- the linear layers -----------------------------------------------------------------------------------------
 
 
-def decoder_blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """Path and list of the decoder blocks."""
-    for name in BLOCK_LISTS:
-        base: nn.Module | None = model.base_model
-        for part in name.split("."):
-            base = getattr(base, part, None)
-        if isinstance(base, nn.ModuleList):
-            prefix = model.base_model_prefix
-            return (f"{prefix}.{name}" if model.base_model is not model else name), base
-    raise FineqError(f"{type(model).__name__} keeps its decoder blocks in no known place: its layers cannot be found")
-
-
 def block_linears(model: PreTrainedModel) -> list[str]:
     """Names of all linear layers inside the decoder blocks, in the model's order.
 
     `nn.Linear`, GPT-2's `Conv1D` and fused experts count; routers and gates do not (`fineq.models.routers`).
     """
-    prefix, blocks = decoder_blocks(model)
     kept = kept_layers(model)
     names = []
-    for path, module in blocks.named_modules(prefix=prefix):
+    for path, module in _block_modules(model).items():
         if isinstance(module, nn.Linear | Conv1D):
             names += [] if path in kept else [path]
         elif is_fused_experts(module):
@@ -62,8 +47,7 @@ def block_linears(model: PreTrainedModel) -> list[str]:
 
 def kept_layers(model: PreTrainedModel) -> dict[str, str]:
     """What looks like a layer of the decoder blocks and stays as it is all the same, by path, and why."""
-    prefix, blocks = decoder_blocks(model)
-    modules = dict(blocks.named_modules(prefix=prefix))
+    modules = _block_modules(model)
     linears: dict[str, nn.Module] = {
         path: module for path, module in modules.items() if isinstance(module, nn.Linear | Conv1D)
     }
@@ -73,13 +57,23 @@ def kept_layers(model: PreTrainedModel) -> dict[str, str]:
         if not is_fused_experts(module)
         for name in _stacks(module)
     }
-    return deciding_layers(model, linears) | stacks
+    return special_layers(model, linears) | stacks
+
+
+def _block_modules(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """All modules of the decoder blocks by path."""
+    lists = block_lists(model).items()
+    return {name: module for path, blocks in lists for name, module in blocks.named_modules(prefix=path)}
 
 
 def is_fused_experts(module: nn.Module) -> bool:
-    """Whether a module holds the matrices of all experts as three-dimensional weights, in the usual layout."""
+    """Whether a module holds the matrices of all experts as three-dimensional weights, in the usual layout.
+
+    transformers marks the classes that can multiply expert by expert, with `is_transposed` among other things; only
+    those look at one matrix at a time, as packed stacks want it.
+    """
     stacks = _stacks(module)
-    return bool(stacks) and set(stacks) <= set(EXPERT_WEIGHTS) and hasattr(module, "num_experts")
+    return bool(stacks) and set(stacks) <= set(EXPERT_WEIGHTS) and hasattr(module, "is_transposed")
 
 
 def _stacks(module: nn.Module) -> list[str]:

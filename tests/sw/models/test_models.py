@@ -138,7 +138,7 @@ def test_unknown_layer_names_are_refused():
 def test_unknown_place_of_blocks_is_refused():
     model = build("llama")
     model.model.layers = torch.nn.Identity()
-    with pytest.raises(FineqError, match="LlamaForCausalLM keeps its decoder blocks in no known place"):
+    with pytest.raises(FineqError, match="LlamaForCausalLM has no list of decoder blocks"):
         block_linears(model)
 
 
