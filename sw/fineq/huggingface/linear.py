@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +34,38 @@ def packed_linear(x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, i
         axis: `row` or `column`.
 
     Returns:
-        [..., rows] in the type of x. The weights are code * scale in float32, rounded to the type of x.
+        [..., rows] in the type of x. The weights are code * scale in float32, rounded to the type of x. Gradients flow
+        to x alone.
     """
+    if torch.is_grad_enabled() and x.requires_grad:
+        return _Product.apply(x, blocks, scales, shape, axis)
+    return _product(x, blocks, scales, shape, axis)
+
+
+class _Product(torch.autograd.Function):
+    """The product with a gradient for its inputs. The backward pass unpacks the weights again, part by part."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, int], axis: str) -> Tensor:
+        ctx.save_for_backward(blocks, scales)
+        ctx.shape, ctx.axis = shape, axis
+        return _product(x, blocks, scales, shape, axis)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,), (blocks, scales) = gradients, ctx.saved_tensors
+        rows, length = ctx.shape
+        if ctx.axis == "column":
+            return gradient @ decode(blocks, scales, rows).T.to(gradient.dtype), None, None, None, None
+        step = max(1, DECODED_WEIGHTS // length)
+        total = gradient.new_zeros(*gradient.shape[:-1], length)
+        for start in range(0, rows, step):
+            weights = decode(blocks[start : start + step], scales[start : start + step], length)
+            total += gradient[..., start : start + step] @ weights.to(gradient.dtype)
+        return total, None, None, None, None
+
+
+def _product(x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, int], axis: str) -> Tensor:
     rows, length = shape
     if axis == "column":
         return functional.linear(x, decode(blocks, scales, rows).T.to(x.dtype))
