@@ -4,19 +4,16 @@
     packed.codes(), packed.scales, packed.dequantize()
 
 Names are loaded on first use, so that tools which need the format's constants alone do not wait for torch.
-`import fineq.huggingface` makes transformers load quantized models.
+`import fineq.huggingface` makes transformers load quantized models; no other import touches transformers.
 """
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-
-    from types import FrameType
 
     from fineq.common.errors import FineqError
     from fineq.quantizer.activations import quantize_activations
@@ -55,24 +52,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_HOME, "__version__"])
-
-
-def _is_imported_for_itself() -> bool:
-    """Whether a plain `import fineq` runs this file, and not the import of one of its modules.
-
-    Model cards of the first release say `import fineq` where they mean `import fineq.huggingface`. Those checkpoints
-    must go on loading, and yet `import fineq.format` has no business with transformers. Python runs this file in
-    both cases and does not tell them apart; only the frames of its import machinery know the name that was asked
-    for. A second import does not run it at all: after `import fineq.format` a plain `import fineq` does not
-    register, and transformers refuses the checkpoint (docs/quantizer/models.md).
-    """
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-        if str(frame.f_locals.get("name", "")).startswith(f"{__name__}."):
-            return False
-        frame = frame.f_back
-    return True
-
-
-if _is_imported_for_itself():
-    import_module("fineq.huggingface")

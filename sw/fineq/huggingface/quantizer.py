@@ -1,7 +1,4 @@
-"""FineQ's `HfQuantizer`: checks a quantized checkpoint, swaps the layers, and saves it again with checksums.
-
-This file is imported while transformers is still being loaded: what needs all of transformers is imported later.
-"""
+"""FineQ's `HfQuantizer`: checks a quantized checkpoint, swaps the layers, and saves it again with checksums."""
 
 from __future__ import annotations
 
