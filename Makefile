@@ -17,7 +17,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress bench clean
+.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress versions model-types bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,13 @@ regress: setup  ## the longer checks, on both simulators
 	$(MAKE) sim SIM=verilator
 	$(MAKE) sim SIM=icarus
 	$(MAKE) mutate
+	$(MAKE) versions
+
+versions: setup  ## the tests of models on the lowest and the newest transformers that are allowed; needs a package index
+	$(PY) scripts/versions.py $(BUILD)/versions
+
+model-types: setup  ## every model type of transformers, tiny and random, through quantize, load and save
+	$(FINEQ) model-types --output $(BUILD)/model-types --compare docs/results/model-types.json
 
 bench: setup  ## speed and memory, as ratios against something run beside it
 	$(FINEQ) bench --output $(BUILD)/bench

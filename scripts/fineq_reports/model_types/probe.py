@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -212,13 +213,16 @@ def _kept(source: Path, options: Options) -> dict[str, int]:
 
 def _compare_generated(plain: PreTrainedModel, packed: PreTrainedModel) -> None:
     prompt = torch.arange(3, 11)[None]
-    options = dict(max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False)
     try:
-        expected = plain.generate(prompt, **options)
+        expected = _generated(plain, prompt)
     except Exception:
         return  # transformers cannot generate with it
-    if not torch.equal(packed.generate(prompt, **options), expected):
+    if not torch.equal(_generated(packed, prompt), expected):
         raise Wrong("it generates another text than the dequantized model")
+
+
+def _generated(model: Any, prompt: Tensor) -> Tensor:
+    return model.generate(prompt, max_new_tokens=NEW_TOKENS, min_new_tokens=NEW_TOKENS, do_sample=False)
 
 
 def _compare_files(one: Path, other: Path) -> None:

@@ -79,8 +79,9 @@ def adapter_class() -> Any:
             Raises:
                 FineqError: it is of a kind that needs the weights of the layer.
             """
+            layer: Any = self
             try:
-                is_plain = self.resolve_lora_variant(config=config) is None
+                is_plain = layer.resolve_lora_variant(config=config) is None
             except ValueError:  # a variant that only layers of PEFT's own have
                 is_plain = False
             if not is_plain or config.init_lora_weights not in PLAIN_STARTS:
@@ -88,19 +89,20 @@ def adapter_class() -> Any:
                     "an adapter on packed weights can only be plain LoRA that starts at random or at zero: leave "
                     "use_dora, init_lora_weights and the like at their defaults"
                 )
-            super().update_layer(adapter_name, r, lora_alpha=lora_alpha, config=config, **options)
+            LoraLayer.update_layer(self, adapter_name, r, lora_alpha=lora_alpha, config=config, **options)
 
         def forward(self, x: Tensor, *args: Any, **named: Any) -> Tensor:
             """[..., in_features] to [..., out_features], in the type of the packed layer's outputs."""
-            y = self.base_layer(x)
-            if self.disable_adapters:
+            layer: Any = self
+            y = layer.base_layer(x)
+            if layer.disable_adapters:
                 return y
-            for name in self.active_adapters:
-                if name not in self.lora_A:
+            for name in layer.active_adapters:
+                if name not in layer.lora_A:
                     continue
-                down, up = self.lora_A[name], self.lora_B[name]
+                down, up = layer.lora_A[name], layer.lora_B[name]
                 inputs = x if torch.is_autocast_enabled(x.device.type) else x.to(down.weight.dtype)
-                y = y + (up(down(self.lora_dropout[name](inputs))) * self.scaling[name]).to(y.dtype)
+                y = y + (up(down(layer.lora_dropout[name](inputs))) * layer.scaling[name]).to(y.dtype)
             return y
 
         def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

@@ -41,7 +41,9 @@ def block_linears(model: PreTrainedModel) -> list[str]:
         if isinstance(module, nn.Linear | Conv1D):
             names += [] if path in kept else [path]
         elif is_fused_experts(module):
-            names += [f"{path}.{weight}.{e}" for e in range(module.num_experts) for weight in _stacks(module)]
+            stacks = _stacks(module)
+            experts = len(module.get_parameter(stacks[0]))
+            names += [f"{path}.{weight}.{expert}" for expert in range(experts) for weight in stacks]
     return names
 
 
