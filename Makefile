@@ -92,7 +92,7 @@ versions: setup  ## the tests of models on the lowest and the newest transformer
 	$(PY) scripts/versions.py $(BUILD)/versions
 
 model-types: setup  ## every model type of transformers, tiny and random, through quantize, load and save
-	$(FINEQ) model-types --output $(BUILD)/model-types --compare docs/results/model-types.json
+	$(FINEQ) model-types --output $(BUILD)/model-types
 
 bench: setup  ## speed and memory, as ratios against something run beside it
 	$(FINEQ) bench --output $(BUILD)/bench

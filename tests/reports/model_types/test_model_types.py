@@ -86,6 +86,7 @@ def test_a_type_that_is_unknown_is_refused(tmp_path):
 
 @pytest.mark.regress
 def test_every_type_that_worked_works(tmp_path):
+    assert PUBLISHED.is_file(), "copy what `fineq model-types` writes to docs/results"
     published = [Outcome(**line) for line in json.loads(PUBLISHED.read_text(encoding="utf-8"))["outcomes"]]
     outcomes = sweep(all_types(), tmp_path)
     assert not regressions(published, outcomes)
