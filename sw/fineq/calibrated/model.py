@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
-from fineq.calibrated.layerwise import quantize_layers
-from fineq.calibrated.solver import SolverOptions
+from fineq.calibrated.layerwise import LayerwiseOptions, quantize_layers
+from fineq.calibrated.options import SolverOptions
 from fineq.calibrated.training import TrainingOptions, distill, small_parameters
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
@@ -46,6 +47,10 @@ class CalibratedRecipe:
     def __post_init__(self) -> None:
         if self.solver.largest < MAX_MAGNITUDE and (self.block.steps or self.whole.steps):
             raise FineqError("training uses all magnitudes: leave the solver's largest as it is, or train no steps")
+
+    def layerwise(self, wanted: Collection[str] | None = None) -> LayerwiseOptions:
+        """What is done block by block, with all layers or with those that are wanted."""
+        return LayerwiseOptions(self.solver, self.targets, self.block, self.name, wanted)
 
 
 RECIPES: dict[str, CalibratedRecipe] = {
@@ -97,9 +102,7 @@ def quantize_model(
         teacher = copy.deepcopy(model) if recipe.whole.steps else None
         chosen = torch.linspace(0, len(windows) - 1, min(len(windows), SOLVER_WINDOWS)).round().long()
         runner, hidden = BlockRunner.start(model, windows[chosen])
-        packed, changed = quantize_layers(
-            runner, hidden, recipe.solver, recipe.targets, recipe.block, recipe.name, progress
-        )
+        packed, changed = quantize_layers(runner, hidden, recipe.layerwise(), progress)
         if teacher is not None:
             others = small_parameters(model, decoder_blocks(model)[0] + ".")
             report = partial(progress, "distillation") if progress else None

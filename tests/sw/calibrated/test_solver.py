@@ -10,7 +10,7 @@ from inputs import correlated_hessian
 import fineq
 from fineq import format as block_format
 from fineq.calibrated import CalibratedRecipe, SolverOptions, TrainingOptions, output_error, solve
-from fineq.calibrated.layerwise import _retargeted
+from fineq.calibrated.moments import Retargeting
 from fineq.calibrated.pairs import magnitude_limits, nearest_codes
 from fineq.common.errors import FineqError
 
@@ -163,7 +163,7 @@ def test_new_targets_are_the_least_squares_solution():
     torch.manual_seed(9)
     weight, exact = torch.randn(5, 12, dtype=torch.float64), torch.randn(300, 12, dtype=torch.float64)
     seen = exact + 0.3 * torch.randn(300, 12, dtype=torch.float64)
-    fitted = _retargeted(weight, seen.T @ seen / 300, exact.T @ seen / 300, damping=0.0)
+    fitted = Retargeting(seen.T @ seen / 300, exact.T @ seen / 300, damping=0.0)(weight)
     torch.testing.assert_close(fitted, torch.linalg.lstsq(seen, exact @ weight.T).solution.T)
 
 
