@@ -59,10 +59,8 @@ def prepare(columns: int, hessian: Tensor | None, options: SolverOptions, device
             upper, torch.eye(len(upper), dtype=upper.dtype, device=device), upper=True
         )
         del upper
-        for pair, corner in enumerate(corners):
-            here = slice(pair * PAIR_WEIGHTS, (pair + 1) * PAIR_WEIGHTS)
-            spread[here] = corner @ spread[here]
-            spread[here, : here.stop] = 0
+        spread = torch.bmm(corners, spread.view(len(corners), PAIR_WEIGHTS, -1)).view_as(matrix)
+        _diagonal_blocks(spread).zero_()
     blocks = _corners(matrix)
     carry, power = carried_errors(blocks)
     inverse = torch.linalg.inv(blocks)
@@ -79,9 +77,13 @@ def prepare(columns: int, hessian: Tensor | None, options: SolverOptions, device
 
 def _corners(matrix: Tensor) -> Tensor:
     """The pairs' own blocks on the diagonal, [pairs, 6, 6]."""
+    return _diagonal_blocks(matrix).permute(2, 0, 1).contiguous()
+
+
+def _diagonal_blocks(matrix: Tensor) -> Tensor:
+    """The same as a view, [6, 6, pairs]."""
     pairs = len(matrix) // PAIR_WEIGHTS
-    blocks = matrix.view(pairs, PAIR_WEIGHTS, pairs, PAIR_WEIGHTS).diagonal(dim1=0, dim2=2)
-    return blocks.permute(2, 0, 1).contiguous()
+    return matrix.view(pairs, PAIR_WEIGHTS, pairs, PAIR_WEIGHTS).diagonal(dim1=0, dim2=2)
 
 
 def _damped(columns: int, hessian: Tensor | None, options: SolverOptions, device) -> tuple[Tensor, Tensor]:
