@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from torch import nn
 
 from fineq.blockwise.streamed import StreamedModel
 from fineq.calibrated.capture import BATCH_TOKENS
 from fineq.common.errors import FineqError
+from fineq.common.memory import available_memory
 from fineq.models.language_model import block_linears, find_weight
 
 PROGRAM_BYTES = 400_000_000
@@ -29,28 +28,16 @@ def memory_need(streamed: StreamedModel, windows: int, length: int) -> int:
     assert isinstance(embedding, nn.Embedding)
     width = embedding.embedding_dim
     outside = 4 * embedding.weight.numel() + STREAM_COPIES // 2 * 4 * tokens * width
-    shapes: dict[int, list[tuple[int, int]]] = {}
     names = block_linears(model)
-    for number, block in enumerate(streamed.blocks):
-        del block
-        prefix = streamed.prefix(number)
-        shapes[number] = [tuple(find_weight(model, name).view().shape) for name in names if name.startswith(prefix)]
     need = 0
     for number, block in enumerate(streamed.blocks):
         weights = 4 * sum(value.numel() for value in block.parameters())
-        outputs, inputs = sum(rows for rows, _ in shapes[number]), max((k for _, k in shapes[number]), default=0)
+        prefix = streamed.prefix(number)
+        shapes = [find_weight(model, name).view().shape for name in names if name.startswith(prefix)]
+        outputs, inputs = sum(shape[0] for shape in shapes), max((shape[1] for shape in shapes), default=0)
         kept = 4 * tokens * (outputs + inputs) + 4 * 4 * BATCH_TOKENS * (outputs + inputs)
         need = max(need, 2 * weights + kept + METRIC_COPIES * 8 * inputs**2)
     return PROGRAM_BYTES + max(outside, STREAM_COPIES * 4 * tokens * width + need)
-
-
-def available_memory() -> int | None:
-    """Bytes that the system can still give; None: it does not tell."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return None
 
 
 def check_memory(need: int, windows: int) -> None:

@@ -156,12 +156,10 @@ def _without_weights(config: dict[str, Any]) -> PreTrainedModel:
     skeleton(config)  # says in a sentence what is wrong with the config
     register = nn.Module.register_parameter
 
-    def register_on_meta(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
-        if parameter is not None:
-            parameter = nn.Parameter(parameter.to("meta"), requires_grad=False)
-        register(module, name, parameter)
+    def register_on_meta(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        register(self, name, None if param is None else nn.Parameter(param.to("meta"), requires_grad=False))
 
-    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign]
+    nn.Module.register_parameter = register_on_meta  # type: ignore[method-assign, assignment]
     try:
         settings = CONFIG_MAPPING[config["model_type"]].from_dict(config)
         return AutoModelForCausalLM.from_config(settings, dtype=torch.float32).eval()
