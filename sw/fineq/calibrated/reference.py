@@ -19,8 +19,8 @@ from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALL
 IMPROVEMENT = 1 - 1e-9
 """A sweep changes a pair only if its loss falls below that share of the present one: rounding is no reason."""
 
-CHUNK_WEIGHTS = 1 << 18
-"""Weights, times scales tried at once, that are worked on together: they should stay in a cache."""
+CHUNK_WEIGHTS = 1 << 21
+"""Weights, times scales tried at once, that are worked on together: bounds the memory, and every chunk costs calls."""
 
 
 def solve_rows(weight: Tensor, metric: Metric, options: SolverOptions) -> tuple[Tensor, Tensor, Tensor]:
