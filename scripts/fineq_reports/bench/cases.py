@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from fineq import kernels
+from fineq.baselines.gptq import Gptq
+from fineq.calibrated import SolverOptions, solve
 from fineq.huggingface.linear import FineqLinear
 from fineq.quantizer.vectorised import quantize
 from fineq_reports.bench.machine import describe_machine
@@ -18,6 +20,9 @@ from fineq_reports.bench.timing import measure, peak_of
 from fineq_reports.bench.whole_model import quantize_a_model
 
 TOKENS = (1, 8, 32, 128)
+SOLVER_SHAPE = (192, 576)
+"""Of the matrix that the calibrated solver works on, at most: the keys of SmolLM2-135M."""
+
 FALLBACK_ROWS = 256
 """Rows of the matrix for the comparison with the torch path, which is slow."""
 
@@ -40,6 +45,9 @@ def run_bench(rows: int = 4096, columns: int = 11008, rounds: int = 9, threads: 
         report.tables.extend(linear_forward(weight, tokens, rounds) for tokens in TOKENS)
         report.tables.extend(without_kernels(weight[:FALLBACK_ROWS], max(1, rounds // 3)))
         report.tables.extend(quantize_a_model(max(1, rounds // 3)))
+        report.tables.append(
+            calibrated_solver(min(rows, SOLVER_SHAPE[0]), min(columns, SOLVER_SHAPE[1]), min(rounds, 3))
+        )
         report.peaks.extend(peak_memory(weight))
         if torch.cuda.is_available():
             report.tables.append(on_cuda(weight, rounds))
@@ -110,6 +118,29 @@ def without_kernels(weight: Tensor, rounds: int) -> list[BenchTable]:
             )
             for name, function in work.items()
         ]
+
+
+def calibrated_solver(rows: int, columns: int, rounds: int) -> BenchTable:
+    """The solver of the calibrated recipes beside GPTQ, both in error feedback through the same Hessian.
+
+    GPTQ rounds each row once, column by column; the solver tries six scales a row and sweeps over the codes.
+    """
+    generator = torch.Generator().manual_seed(2)
+    weight = torch.randn(rows, columns, generator=generator)
+    inputs = torch.randn(4 * columns, columns, generator=generator) * torch.logspace(-1, 0.3, columns)
+    hessian = (inputs.T @ inputs).double() / len(inputs)
+    gptq, options = Gptq(bits=2, group=128), SolverOptions()
+
+    def reference() -> None:
+        with no_kernels():
+            solve(weight, hessian, options)
+
+    cases: dict[str, Callable[[], object]] = {
+        "GPTQ, 2 bits, g128": lambda: gptq.quantize(weight, hessian),
+        "calibrated": lambda: solve(weight, hessian, options),
+        "calibrated, without the kernels": reference,
+    }
+    return measure(f"Calibrated solver, {rows} x {columns}", cases, rounds, weight.numel())
 
 
 def peak_memory(weight: Tensor) -> list[Peak]:

@@ -6,7 +6,8 @@ packed, changed = fineq.calibrated.quantize_model(model, token_ids, "calibrated"
 from __future__ import annotations
 
 from fineq.calibrated.model import RECIPES, CalibratedRecipe, find_calibrated_recipe, quantize_model
-from fineq.calibrated.solver import SolverOptions, output_error, solve
+from fineq.calibrated.options import SolverOptions
+from fineq.calibrated.solver import output_error, solve
 from fineq.calibrated.training import TrainingOptions
 
 __all__ = [

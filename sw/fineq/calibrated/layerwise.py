@@ -7,15 +7,18 @@ layer's own output on these inputs, but its output on the inputs that it has in 
 
 from __future__ import annotations
 
-import copy
 import warnings
-from functools import partial
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fineq.calibrated.capture import BlockRunner
-from fineq.calibrated.solver import SolverOptions, solve
+from fineq.calibrated.metric import Metric, prepare
+from fineq.calibrated.moments import Retargeting, collect_moments, exact_pass
+from fineq.calibrated.options import SolverOptions
+from fineq.calibrated.solver import solve
+from fineq.calibrated.staged import StagedBlock
 from fineq.calibrated.training import TrainingOptions, reconstruct_block
 from fineq.calibrated.unseen import UnseenLayerWarning
 from fineq.common.progress import Progress
@@ -24,97 +27,160 @@ from fineq.quantizer.checks import check_finite
 from fineq.quantizer.packed import PackedWeight
 
 
+@dataclass(frozen=True)
+class LayerwiseOptions:
+    """How blocks are quantized.
+
+    Attributes:
+        solver: how a layer is.
+        targets: fit the outputs of the full-precision model, as far as the inputs allow.
+        training: if it has steps, each block is trained towards its full-precision outputs before the next.
+        recipe: name that the packed weights carry.
+        wanted: layers to quantize; None: all.
+    """
+
+    solver: SolverOptions
+    targets: bool
+    training: TrainingOptions
+    recipe: str = "custom"
+    wanted: Collection[str] | None = None
+
+    def is_wanted(self, name: str) -> bool:
+        return self.wanted is None or name in self.wanted
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The calibration windows between two blocks, float [windows, length, width].
+
+    Attributes:
+        hidden: from the blocks as quantized so far.
+        exact: from the full-precision blocks.
+    """
+
+    hidden: Tensor
+    exact: Tensor
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """Packed weights by layer name, other parameters that training changed, and what leaves the block."""
+
+    packed: dict[str, PackedWeight]
+    changed: dict[str, Tensor]
+    stream: Stream
+
+
 def quantize_layers(
-    runner: BlockRunner,
-    hidden: Tensor,
-    options: SolverOptions,
-    targets: bool,
-    block_training: TrainingOptions | None = None,
-    recipe: str = "custom",
-    progress: Progress | None = None,
+    runner: BlockRunner, hidden: Tensor, options: LayerwiseOptions, progress: Progress | None = None
 ) -> tuple[dict[str, PackedWeight], dict[str, Tensor]]:
     """Quantize all linear layers of the blocks, in place.
 
     Args:
         hidden: what enters the first block, [windows, length, width].
-        options: of the solver.
-        targets: fit the outputs of the full-precision model, as far as the inputs allow.
-        block_training: if it has steps, each block is trained towards its full-precision outputs before the next.
-        recipe: name that the packed weights carry.
 
     Returns:
         Packed weights by layer name, and other parameters that training changed. The model holds both.
     """
     packed: dict[str, PackedWeight] = {}
     changed: dict[str, Tensor] = {}
-    total = sum(len(runner.linears(number)) for number in range(len(runner.blocks)))
-    steps = block_training.steps if block_training else 0
-    exact = hidden
-    for number, block in enumerate(runner.blocks):
-        original = copy.deepcopy(block) if targets or steps else None
-        for group in runner.groups(number, hidden):
-            hessians = runner.hessians(number, group, hidden)
-            crossed: dict[str, Tensor] = {}
-            if targets and original is not None:
-                crossed = _cross_moments(runner, number, group, original, exact, hidden)
-            for name in group:
-                weight, hessian = get_weight(runner.model, name), hessians[name]
-                check_finite(weight, name)
-                if name in crossed:
-                    assert hessian is not None  # only experts can see no token
-                    weight = _retargeted(weight, hessian, crossed[name], options.damping)
-                if hessian is None:
-                    warnings.warn(UnseenLayerWarning(name), stacklevel=2)
-                packed[name] = solve(weight, hessian, options, recipe)
-                set_weight(runner.model, name, packed[name].dequantize())
-                if progress:
-                    progress("layers", len(packed), total)
-        if original is not None:
-            exact = runner.run_all(number, exact, original)
-        if block_training is not None and steps:
-            own = {name: packed[name] for name in runner.linears(number)}
-            report = partial(_in_all, progress, "block training", number, len(runner.blocks)) if progress else None
-            trained, others = reconstruct_block(runner, number, own, hidden, exact, block_training, report)
-            packed |= trained
-            changed |= others
-        hidden = runner.run_all(number, hidden)
+    stream = Stream(hidden, hidden)
+    report = BlockProgress(runner, options, progress)
+    for number in range(len(runner.blocks)):
+        result = quantize_block(runner, number, stream, options, report)
+        packed |= result.packed
+        changed |= result.changed
+        stream = result.stream
     return packed, changed
 
 
-def _in_all(progress: Progress, what: str, number: int, parts: int, done: int, total: int) -> None:
-    """Progress in one of several equal parts."""
-    progress(what, number * total + done, parts * total)
+class BlockProgress:
+    """Brings the progress of single blocks together.
+
+    Args:
+        done: blocks that are finished already.
+    """
+
+    def __init__(self, runner: BlockRunner, options: LayerwiseOptions, progress: Progress | None, done: int = 0):
+        names = [[name for name in runner.linears(n) if options.is_wanted(name)] for n in range(len(runner.blocks))]
+        self._progress, self._blocks = progress, len(runner.blocks)
+        self._total = sum(map(len, names))
+        self._done = sum(map(len, names[:done]))
+
+    def layer(self) -> None:
+        """One more layer is done."""
+        self._done += 1
+        if self._progress:
+            self._progress("layers", self._done, self._total)
+
+    def training(self, number: int) -> Callable[[int, int], None] | None:
+        """What the training of a block reports to."""
+        progress = self._progress
+        if progress is None:
+            return None
+        return lambda done, total: progress("block training", number * total + done, self._blocks * total)
 
 
-def _cross_moments(
-    runner: BlockRunner, number: int, group: list[str], original: nn.Module, exact: Tensor, hidden: Tensor
-) -> dict[str, Tensor]:
-    """Mean of x_exact^T x over all tokens, one matrix for the whole group; none for experts, which see other tokens."""
-    prefix = runner.names[number] + "."
-    if any(name.rpartition(".")[2].isdigit() for name in group):
-        return {}
-    path = group[0].removeprefix(prefix)
-    inputs: list[Tensor] = []
+def quantize_block(
+    runner: BlockRunner, number: int, stream: Stream, options: LayerwiseOptions, progress: BlockProgress
+) -> BlockResult:
+    """Quantize the linear layers of one block, in place.
 
-    def note(module: nn.Module, arguments: tuple) -> None:
-        inputs.append(arguments[0].detach().flatten(0, -2).to(torch.float32))
+    Args:
+        stream: what enters the block.
+    """
+    names = runner.linears(number)
+    staged = StagedBlock(runner, number, kept=[name for name in names if not options.is_wanted(name)])
+    groups = [[name for name in group if options.is_wanted(name)] for group in runner.groups(number, stream.hidden)]
+    groups = [group for group in groups if group]
+    exact_inputs: dict[str, list[Tensor]] = {}
+    exact = stream.exact
+    if options.targets or options.training.steps:
+        wanted = groups if options.targets else []
+        exact_inputs, exact = exact_pass(StagedBlock(runner, number), wanted, stream.exact)
+    packed: dict[str, PackedWeight] = {}
+    for group in groups:
+        found = _quantize_group(
+            runner, staged, group, stream.hidden, exact_inputs.pop(group[0], None), options, progress
+        )
+        packed |= found
+    changed: dict[str, Tensor] = {}
+    if options.training.steps and packed:
+        report = progress.training(number)
+        trained, changed = reconstruct_block(runner, number, packed, stream.hidden, exact, options.training, report)
+        packed |= trained
+        hidden = runner.run_all(number, stream.hidden)
+    else:
+        hidden = staged.finish(stream.hidden)
+    return BlockResult(packed, changed, Stream(hidden, exact))
 
-    handles = [block.get_submodule(path).register_forward_pre_hook(note) for block in (original, runner.blocks[number])]
-    total = torch.zeros((), dtype=torch.float64)
-    with torch.no_grad():
-        for exact_part, part in zip(runner.batches(exact), runner.batches(hidden), strict=True):
-            inputs.clear()
-            runner.run(number, exact_part, original)
-            runner.run(number, part)
-            total = total + (inputs[0].T @ inputs[1]).to(torch.float64)
-    for handle in handles:
-        handle.remove()
-    tokens = hidden.shape[0] * hidden.shape[1]
-    return dict.fromkeys(group, total / tokens)
 
-
-def _retargeted(weight: Tensor, hessian: Tensor, crossed: Tensor, damping: float) -> Tensor:
-    """The weights that give, on the inputs at hand, the outputs closest to those on the exact inputs."""
-    weight = weight.to(torch.float64)
-    ridge = damping * hessian.diagonal().mean() * torch.eye(len(hessian), dtype=torch.float64, device=hessian.device)
-    return torch.linalg.solve(hessian + ridge, (crossed.T + ridge) @ weight.T).T
+def _quantize_group(
+    runner: BlockRunner,
+    staged: StagedBlock,
+    group: list[str],
+    hidden: Tensor,
+    exact_inputs: list[Tensor] | None,
+    options: LayerwiseOptions,
+    progress: BlockProgress,
+) -> dict[str, PackedWeight]:
+    """Quantize layers with the same input, or the experts of one stack."""
+    hessians, crossed = collect_moments(staged, group, hidden, exact_inputs or None)
+    packed: dict[str, PackedWeight] = {}
+    metrics: dict[int, Metric] = {}
+    retarget = None
+    for name in group:
+        weight, hessian = get_weight(runner.model, name), hessians[name]
+        check_finite(weight, name)
+        if hessian is None:
+            warnings.warn(UnseenLayerWarning(name), stacklevel=2)
+        if crossed is not None and hessian is not None:
+            retarget = retarget or Retargeting(hessian, crossed, options.solver.damping)
+            weight = retarget(weight)
+        if id(hessian) not in metrics:
+            metrics = {id(hessian): prepare(weight.shape[1], hessian, options.solver, weight.device)}
+        packed[name] = solve(weight, metrics[id(hessian)], options.solver, options.recipe)
+        set_weight(runner.model, name, packed[name].dequantize())
+        progress.layer()
+    staged.mark_done(group)
+    return packed

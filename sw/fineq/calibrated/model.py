@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,8 +12,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
-from fineq.calibrated.layerwise import quantize_layers
-from fineq.calibrated.solver import SolverOptions
+from fineq.calibrated.layerwise import LayerwiseOptions, quantize_layers
+from fineq.calibrated.options import SolverOptions
 from fineq.calibrated.training import TrainingOptions, distill, small_parameters
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
@@ -47,6 +48,10 @@ class CalibratedRecipe:
         if self.solver.largest < MAX_MAGNITUDE and (self.block.steps or self.whole.steps):
             raise FineqError("training uses all magnitudes: leave the solver's largest as it is, or train no steps")
 
+    def layerwise(self, wanted: Collection[str] | None = None) -> LayerwiseOptions:
+        """What is done block by block, with all layers or with those that are wanted."""
+        return LayerwiseOptions(self.solver, self.targets, self.block, self.name, wanted)
+
 
 RECIPES: dict[str, CalibratedRecipe] = {
     recipe.name: recipe
@@ -70,11 +75,24 @@ def find_calibrated_recipe(recipe: str | CalibratedRecipe) -> CalibratedRecipe:
     return RECIPES[recipe]
 
 
+def choose_windows(windows: Tensor, most: int | None = None) -> Tensor:
+    """The windows that the layer-by-layer part looks at, spread evenly over the text.
+
+    Args:
+        windows: int64 [windows, length].
+        most: at most so many; None: `SOLVER_WINDOWS`.
+    """
+    count = min(len(windows), SOLVER_WINDOWS if most is None else most)
+    return windows[torch.linspace(0, len(windows) - 1, count).round().long()]
+
+
 def quantize_model(
     model: PreTrainedModel,
     token_ids: Tensor,
     recipe: str | CalibratedRecipe = "calibrated",
     progress: Progress | None = None,
+    wanted: Collection[str] | None = None,
+    windows: int | None = None,
 ) -> tuple[dict[str, PackedWeight], dict[str, Tensor]]:
     """Quantize all linear layers of the blocks, in place, with the help of calibration text.
 
@@ -83,6 +101,8 @@ def quantize_model(
         token_ids: int64 [tokens], the calibration text without special tokens; or windows, [windows, length].
         recipe: a name of `RECIPES`, or a recipe.
         progress: called with what is being done, how much of it is done, and how much it is in all.
+        wanted: layers to quantize; None: all of `block_linears`.
+        windows: that the layer-by-layer part looks at; None: `SOLVER_WINDOWS`.
 
     Returns:
         Packed weights by layer name (see `block_linears`), and every other parameter that changed,
@@ -92,17 +112,14 @@ def quantize_model(
         FineqError: unknown recipe, too little text, a layer with NaN or infinity.
     """
     recipe = find_calibrated_recipe(recipe)
-    windows = cut_windows(model, token_ids)
+    text = cut_windows(model, token_ids)
     with evaluating(model):
         teacher = copy.deepcopy(model) if recipe.whole.steps else None
-        chosen = torch.linspace(0, len(windows) - 1, min(len(windows), SOLVER_WINDOWS)).round().long()
-        runner, hidden = BlockRunner.start(model, windows[chosen])
-        packed, changed = quantize_layers(
-            runner, hidden, recipe.solver, recipe.targets, recipe.block, recipe.name, progress
-        )
+        runner, hidden = BlockRunner.start(model, choose_windows(text, windows))
+        packed, changed = quantize_layers(runner, hidden, recipe.layerwise(wanted), progress)
         if teacher is not None:
             others = small_parameters(model, decoder_blocks(model)[0] + ".")
             report = partial(progress, "distillation") if progress else None
-            packed, trained = distill(model, teacher, packed, windows, recipe.whole, others, report)
+            packed, trained = distill(model, teacher, packed, text, recipe.whole, others, report)
             changed |= trained
     return packed, changed

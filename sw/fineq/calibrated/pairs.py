@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fineq.format import CLUSTER_WEIGHTS, INDEX_ALL_NORMAL, INDEX_CODES, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
+from fineq.quantizer.arithmetic import first_minimum
 
 
 def magnitude_limits(device: torch.device | None = None, largest: int = MAX_MAGNITUDE) -> Tensor:
@@ -38,8 +39,60 @@ def nearest_codes(
     Returns:
         Codes float64 [rows, 6], index codes int64 [rows], loss float64 [rows] in units of the target squared.
     """
-    carry, power = _carried_errors(metric)
-    x = target / scale[:, None]
+    carry, power = carried_errors(metric)
+    codes, index, loss = nearest_in_units(target / scale[:, None], carry, power, breadth, largest)
+    return codes, index, loss * scale.square()
+
+
+def nearest_in_units(
+    x: Tensor, carry: Tensor, power: Tensor, breadth: int = 1, largest: int = MAX_MAGNITUDE
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for targets and losses in units of the codes.
+
+    With a breadth of 1 the result is defined to the last bit: weights from first to last, of which each rounds to
+    the nearest code, half to even; the first index code wins among equals. The kernel does the same.
+
+    Args:
+        x: float64 [rows, 6].
+        carry, power: of the metric, see `carried_errors`.
+    """
+    if breadth > 1:
+        return _nearest_of_several(x, carry, power, breadth, largest)
+    limits = magnitude_limits(x.device, largest)
+    errors: list[Tensor] = []  # by weight, [rows, index code]
+    codes: list[Tensor] = []
+    loss = x.new_zeros(len(x), INDEX_CODES)
+    for k in range(PAIR_WEIGHTS):
+        wanted = _wanted(x[:, k, None], errors, carry, k)
+        codes.append(wanted.clamp(-limits[:, k], limits[:, k]).round())
+        missed = wanted - codes[k]
+        loss += power[k] * (missed * missed)
+        errors.append(x[:, k, None] - codes[k])
+    index, least = first_minimum(list(loss.unbind(dim=1)))
+    return torch.stack(codes, dim=2)[torch.arange(len(x), device=x.device), index], index, least
+
+
+def loss_in_units(errors: Tensor, carry: Tensor, power: Tensor) -> Tensor:
+    """e M e^T as `nearest_in_units` sums it: float64 [rows], for errors [rows, 6] in units of the codes."""
+    columns = list(errors.unbind(dim=1))
+    loss = torch.zeros_like(columns[0])
+    for k, column in enumerate(columns):
+        missed = _wanted(column, columns[:k], carry, k)
+        loss = loss + power[k] * (missed * missed)
+    return loss
+
+
+def _wanted(x: Tensor, errors: list[Tensor], carry: Tensor, k: int) -> Tensor:
+    """What a weight should be once the earlier ones have their errors."""
+    for j, error in enumerate(errors):
+        x = x + error * carry[j, k]
+    return x
+
+
+def _nearest_of_several(
+    x: Tensor, carry: Tensor, power: Tensor, breadth: int, largest: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`nearest_in_units` with more partial solutions than one."""
     rows = len(x)
     levels = torch.arange(-MAX_MAGNITUDE, MAX_MAGNITUDE + 1, dtype=x.dtype, device=x.device)
     forbidden = levels.abs() > magnitude_limits(x.device, largest)[..., None]  # [index code, weight, level]
@@ -50,11 +103,8 @@ def nearest_codes(
         wanted = x[:, k, None, None] + (errors[..., :k] * carry[:k, k]).sum(dim=-1)
         extended = loss[..., None] + power[k] * (wanted[..., None] - levels).square()
         extended = extended.masked_fill(forbidden[:, k, None], torch.inf).flatten(2)
-        if breadth == 1:
-            loss, kept = extended.min(dim=2, keepdim=True)
-        else:
-            loss, kept = extended.sort(dim=2, stable=True)
-            loss, kept = loss[..., :breadth], kept[..., :breadth]
+        loss, kept = extended.sort(dim=2, stable=True)
+        loss, kept = loss[..., :breadth], kept[..., :breadth]
         parent = kept.div(len(levels), rounding_mode="floor")[..., None].expand(-1, -1, -1, PAIR_WEIGHTS)
         codes, errors = codes.gather(2, parent), errors.gather(2, parent)
         codes[..., k] = levels[kept % len(levels)]
@@ -62,12 +112,15 @@ def nearest_codes(
     best = loss[..., 0]  # partial solutions are sorted
     index = best.argmin(dim=1)
     picked = torch.arange(rows, device=x.device)
-    return codes[picked, index, 0], index, best[picked, index] * scale.square()
+    return codes[picked, index, 0], index, best[picked, index]
 
 
-def _carried_errors(metric: Tensor) -> tuple[Tensor, Tensor]:
-    """From metric = T T^T, T upper triangular: T[j, k] / T[k, k], and T[k, k]^2."""
-    flipped = torch.linalg.cholesky(metric.flip(0, 1))
-    upper = flipped.flip(0, 1)
-    diagonal = upper.diagonal()
-    return upper / diagonal, diagonal.square()
+def carried_errors(metric: Tensor) -> tuple[Tensor, Tensor]:
+    """From metric = T T^T, T upper triangular: T[j, k] / T[k, k], and T[k, k]^2. Metrics [..., 6, 6]."""
+    return from_factor(torch.linalg.cholesky(metric.flip(-2, -1)).flip(-2, -1))
+
+
+def from_factor(upper: Tensor) -> tuple[Tensor, Tensor]:
+    """`carried_errors` of a metric by its factor T."""
+    diagonal = upper.diagonal(dim1=-2, dim2=-1)
+    return upper / diagonal[..., None, :], diagonal.square()

@@ -58,7 +58,8 @@ class TrainableWeights:
 
     def __init__(self, model: PreTrainedModel, packed: dict[str, PackedWeight], others: Iterable[str] = ()):
         self.model, self.packed = model, packed
-        device = model.device
+        view = find_weight(model, next(iter(packed))).view()  # the rest of the model may have no memory
+        device, self._dtype = view.device, view.dtype
         self.latent = {name: layer.codes().to(device, torch.float32).requires_grad_() for name, layer in packed.items()}
         self.first_scale = {name: layer.scales.to(device) for name, layer in packed.items()}
         self.growth = {name: torch.zeros_like(scale).requires_grad_() for name, scale in self.first_scale.items()}
@@ -83,13 +84,13 @@ class TrainableWeights:
         for name, latent in self.latent.items():
             place = find_weight(self.model, name)
             value = fake_quantize(latent, self.scale(name), self.first_scale[name])
-            value = (value.T if place.transposed else value).to(self.model.dtype)
+            value = (value.T if place.transposed else value).to(self._dtype)
             places.setdefault(place.path, []).append((place.expert, value))
         quantized = {
             path: parts[0][1] if parts[0][0] is None else torch.stack([value for _, value in sorted(parts)])
             for path, parts in places.items()
         }
-        return quantized | {name: value.to(self.model.dtype) for name, value in self.others.items()}
+        return quantized | {name: value.to(self._dtype) for name, value in self.others.items()}
 
     def finish(self) -> tuple[dict[str, PackedWeight], dict[str, Tensor]]:
         """Packed weights and the other trained parameters; the model is set to both."""

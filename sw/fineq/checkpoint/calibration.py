@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from fineq.checkpoint.layers import skeleton
 from fineq.checkpoint.names import TensorNames
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
+from fineq.models.language_model import block_linears, find_weight
 from fineq.quantizer.packed import PackedWeight
 
 
@@ -25,22 +29,54 @@ class CalibratedTensors:
         unseen: layers that no calibration text reached, by the model's names.
     """
 
-    packed: dict[str, list[PackedWeight]]
+    packed: Mapping[str, list[PackedWeight]]
     changed: dict[str, Tensor]
     unseen: tuple[str, ...] = ()
 
 
+class OnDemand(Mapping[str, list[PackedWeight]]):
+    """Matrices that are read or put together when they are asked for."""
+
+    def __init__(self, makers: dict[str, Callable[[], list[PackedWeight]]]):
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> list[PackedWeight]:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
 def check_options(options: Options) -> None:
-    """Raise if the options choose layers: a calibrated recipe fits all layers to each other."""
-    if options.include or options.exclude or options.embeddings or options.lm_head:
+    """Raise if the options ask for layers outside the blocks: calibrated recipes quantize the blocks' own."""
+    if options.embeddings or options.lm_head:
         raise FineqError(
-            f"recipe {options.recipe} quantizes the linear layers of all blocks together: leave --include, --exclude, "
-            "--embeddings and --lm-head out"
+            f"recipe {options.recipe} quantizes the linear layers of the blocks: leave --embeddings and --lm-head out"
         )
 
 
+def wanted_layers(model: PreTrainedModel, source: Source, plan: CheckpointPlan) -> frozenset[str]:
+    """Names of the layers, as in `block_linears`, whose tensors the plan packs.
+
+    Raises:
+        FineqError: of matrices that are several tensors in the files, only a part is to be packed.
+    """
+    places = TensorNames(model).places(source.tensors)
+    packed = {unit.layer.parameter for unit in plan.quantized if unit.layer is not None}
+    for unit in plan.units:
+        if unit.packed is None and places[unit.source][0] in packed:
+            raise FineqError(
+                f"{unit.source} is kept, and what it is joined with is not: a calibrated recipe quantizes the matrices "
+                "of all experts of a block together"
+            )
+    return frozenset(name for name in block_linears(model) if find_weight(model, name).path in packed)
+
+
 def prepare(
-    source: Source, plan: CheckpointPlan, packed: dict[str, PackedWeight], changed: dict[str, Tensor]
+    source: Source, plan: CheckpointPlan, packed: Mapping[str, PackedWeight], changed: dict[str, Tensor]
 ) -> CalibratedTensors:
     """Bring the results of `fineq.calibrated.quantize_model` under the names of the source's tensors.
 
@@ -51,20 +87,20 @@ def prepare(
     names = TensorNames(skeleton(source.config))
     missing = set(changed)
     by_tensor: dict[str, Tensor] = {}
-    matrices: dict[str, list[PackedWeight]] = {}
+    matrices: dict[str, Callable[[], list[PackedWeight]]] = {}
     for unit in plan.units:
         parameter, converter, position = names.parameter(unit.source)
         if unit.packed:
-            matrices[unit.source] = _matrices(unit, packed, position if converter is not None else None)
+            matrices[unit.source] = partial(_matrices, unit, packed, position if converter is not None else None)
         elif converter is None and parameter in changed:
             by_tensor[unit.source] = changed[parameter]
             missing.discard(parameter)
     if missing:
         raise FineqError(f"the recipe changed {sorted(missing)[0]}, which the model's files do not hold as a tensor")
-    return CalibratedTensors(matrices, by_tensor)
+    return CalibratedTensors(OnDemand(matrices), by_tensor)
 
 
-def _matrices(unit: Unit, packed: dict[str, PackedWeight], position: int | None) -> list[PackedWeight]:
+def _matrices(unit: Unit, packed: Mapping[str, PackedWeight], position: int | None) -> list[PackedWeight]:
     assert unit.layer is not None and unit.packed is not None
     parameter = unit.layer.parameter
     if unit.layer.kind != "experts":

@@ -64,7 +64,7 @@ def quantize_checkpoint(
     """
     recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
     plan = plan or make_plan(source, options, recipe.axis)
-    work = _open_work(output, resume, _fingerprint(source, options), prepared is None)
+    work = _open_work(output, resume, _fingerprint(source, options))
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
     shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
@@ -166,23 +166,20 @@ def _fingerprint(source: Source, options: Options) -> dict[str, str]:
     }
 
 
-def check_output(output: Path, resume: bool, data_free: bool) -> Path:
+def check_output(output: Path, resume: bool) -> Path:
     """Raise if the output cannot be begun or resumed, before any long work; returns the directory to write in."""
     output = Path(output)
     obstacle = why_not_new(output)
     if obstacle or output.name in ("", ".."):
         raise FineqError(f"{output} {obstacle or 'is no name'}: choose another output, or remove it")
     work = output.with_name(output.name + WORK_SUFFIX)
-    if resume and not data_free:
-        raise FineqError("a calibrated recipe cannot resume: it works on the whole model at once; run without --resume")
     if work.exists() and not resume:
-        hint = "add --resume to go on with it, or remove it" if data_free else "remove it"
-        raise FineqError(f"{work} holds an unfinished run: {hint}")
+        raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
     return work
 
 
-def _open_work(output: Path, resume: bool, fingerprint: dict[str, str], data_free: bool) -> Path:
-    work = check_output(output, resume, data_free)
+def _open_work(output: Path, resume: bool, fingerprint: dict[str, str]) -> Path:
+    work = check_output(output, resume)
     journal = work / JOURNAL
     if journal.is_file():
         try:

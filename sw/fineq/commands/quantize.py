@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,9 @@ def quantize(
     calibration: Annotated[
         Path | None, typer.Option(help="Text file for recipes that fit the weights to real inputs.")
     ] = None,
+    windows: Annotated[
+        int | None, typer.Option(min=1, help="Windows of the calibration text to look at. Without: up to 128.")
+    ] = None,
     check: Annotated[
         bool,
         typer.Option(
@@ -60,6 +64,7 @@ def quantize(
     and result are run on a short text, one after the other, if they fit into the memory; a model that the recipe
     has destroyed is told.
     """
+    from fineq.blockwise import journal_directory
     from fineq.checkpoint.calibration import check_options
     from fineq.checkpoint.card import measure_sizes
     from fineq.checkpoint.planning import Options, make_plan
@@ -74,6 +79,8 @@ def quantize(
     if not data_free:
         check_calibrated(recipe, calibration)
         check_options(options)
+    elif windows is not None:
+        raise FineqError(f"recipe {recipe} needs no calibration text: leave --windows out")
     if text and not check:
         raise FineqError("--text is for the check: leave it or --no-check out")
     checked = text_of_check(text) if check else None
@@ -84,12 +91,12 @@ def quantize(
         print_plan(plan)
         print_sizes(sizes, "would take")
         return
-    check_output(output, resume, data_free)
+    check_output(output, resume)
     note_slow_path()
     prepared = None
     if not data_free:
         assert calibration is not None  # `check_calibrated` asked for it
-        prepared = calibrate(source, plan, recipe, calibration)
+        prepared = calibrate(source, plan, recipe, calibration, output, resume, windows)
     found: list[LossCheck] = []
 
     def run_check(directory: Path) -> LossCheck:
@@ -107,6 +114,8 @@ def quantize(
         except KeyboardInterrupt:
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
             raise
+    if not data_free:
+        shutil.rmtree(journal_directory(output), ignore_errors=True)
     print_results(results)
     print_kept(plan)
     print_sizes(sizes, "take")
@@ -148,18 +157,43 @@ def check_calibrated(recipe: str, calibration: Path | None) -> None:
         raise FineqError(f"{calibration} does not exist: --calibration needs a text file")
 
 
-def calibrate(source: Source, plan: CheckpointPlan, recipe: str, calibration: Path) -> CalibratedTensors:
-    """Run a calibrated recipe on the whole model in memory."""
-    from fineq.calibrated import quantize_model
+def calibrate(
+    source: Source,
+    plan: CheckpointPlan,
+    recipe: str,
+    calibration: Path,
+    output: Path,
+    resume: bool,
+    windows: int | None,
+) -> CalibratedTensors:
+    """Run a calibrated recipe: block by block, or on the whole model in memory if the recipe trains all of it."""
+    from fineq.blockwise import calibrate_blocks, journal_directory, open_calibration
+    from fineq.calibrated import find_calibrated_recipe, quantize_model
     from fineq.calibrated.unseen import unseen_layers
-    from fineq.checkpoint.calibration import prepare
+    from fineq.checkpoint.calibration import prepare, wanted_layers
     from fineq.huggingface.loading import load_model, load_tokenizer
 
     text = calibration.read_text(encoding="utf-8", errors="replace")
     token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
-    model = load_model(source.directory)
-    with progress_display() as progress, unseen_layers() as unseen:
-        packed, changed = quantize_model(model, token_ids, recipe, progress)
+    if find_calibrated_recipe(recipe).whole.steps:
+        if resume:
+            raise FineqError(f"recipe {recipe} trains the whole model at once and cannot resume: leave --resume out")
+        model = load_model(source.directory)
+        wanted = wanted_layers(model, source, plan)
+        with progress_display() as progress, unseen_layers() as unseen:
+            made = prepare(source, plan, *quantize_model(model, token_ids, recipe, progress, wanted, windows))
+        return replace(made, unseen=tuple(unseen))
+    opened = open_calibration(
+        source, plan, find_calibrated_recipe(recipe), token_ids, journal_directory(output), resume, windows
+    )
+    count, length = opened.windows.shape
+    typer.echo(f"calibrating with {count} windows of {length} tokens, in about {opened.memory / 1e9:.1f} GB", err=True)
+    with progress_display(done=opened.done_layers) as progress, unseen_layers() as unseen:
+        try:
+            packed, changed = calibrate_blocks(opened, progress)
+        except KeyboardInterrupt:
+            print("stopped: repeat the command with --resume to go on", file=sys.stderr)
+            raise
     return replace(prepare(source, plan, packed, changed), unseen=tuple(unseen))
 
 

@@ -1,4 +1,5 @@
-"""Native CPU kernels for what takes time: quantize and pack, unpack, multiply by packed weights.
+"""Native CPU kernels for what takes time: quantize and pack, fit codes to a layer's inputs, unpack, multiply by packed
+weights.
 
 They are C++ sources, compiled on first use (`fineq.kernels.build`). Everything they do, the rest of the package
 does without them, only slower: quantize and unpack give the same bytes, the product the same up to rounding. So
@@ -14,10 +15,13 @@ from fineq.kernels.libraries import available, empty, reason
 from fineq.kernels.measurement import measure_rows
 from fineq.kernels.product import linear
 from fineq.kernels.quantization import RowOptions, WindowOptions, quantize_rows
+from fineq.kernels.solving import PairMetric, SolverNumbers, solve_rows
 
 __all__ = [
     "KernelError",
+    "PairMetric",
     "RowOptions",
+    "SolverNumbers",
     "WindowOptions",
     "available",
     "dequantize",
@@ -26,5 +30,6 @@ __all__ = [
     "measure_rows",
     "quantize_rows",
     "reason",
+    "solve_rows",
     "unpack",
 ]

@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-CONTRACTION = {"quantize": "off", "cycle_aware": "off", "unpack": "off", "measure": "off", "linear": "fast"}
-"""Kernels, and whether they may fuse a product with a sum. The quantizer may not: its bytes are defined."""
+CONTRACTION = {
+    "quantize": "off",
+    "cycle_aware": "off",
+    "solve": "off",
+    "unpack": "off",
+    "measure": "off",
+    "linear": "fast",
+}
+"""Kernels, and whether they may fuse a product with a sum. The quantizers may not: their bytes are defined."""
 
 WEIGHTS_PER_THREAD = 1 << 16
 """Below this much work a thread costs more than it saves."""

@@ -5,11 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from inputs import correlated_hessian
 
 import fineq
 from fineq import format as block_format
 from fineq.calibrated import CalibratedRecipe, SolverOptions, TrainingOptions, output_error, solve
-from fineq.calibrated.layerwise import _retargeted
+from fineq.calibrated.moments import Retargeting
 from fineq.calibrated.pairs import magnitude_limits, nearest_codes
 from fineq.common.errors import FineqError
 
@@ -24,17 +25,6 @@ ALL_CODEWORDS = torch.tensor(
     dtype=torch.float64,
 )
 FULL = SolverOptions()
-
-
-def correlated_hessian(columns: int, seed: int = 0, tokens: int = 400) -> torch.Tensor:
-    """Mean of x x^T of inputs of unequal size that share a few directions."""
-    generator = torch.Generator().manual_seed(seed)
-    mixed = torch.randn(tokens, columns, generator=generator, dtype=torch.float64)
-    mixed += torch.randn(tokens, 4, generator=generator, dtype=torch.float64) @ torch.randn(
-        4, columns, generator=generator, dtype=torch.float64
-    )
-    inputs = mixed * torch.logspace(-1, 0.3, columns, dtype=torch.float64)
-    return inputs.T @ inputs / tokens
 
 
 def least_error(target: torch.Tensor, scale: torch.Tensor, metric: torch.Tensor) -> torch.Tensor:
@@ -173,7 +163,7 @@ def test_new_targets_are_the_least_squares_solution():
     torch.manual_seed(9)
     weight, exact = torch.randn(5, 12, dtype=torch.float64), torch.randn(300, 12, dtype=torch.float64)
     seen = exact + 0.3 * torch.randn(300, 12, dtype=torch.float64)
-    fitted = _retargeted(weight, seen.T @ seen / 300, exact.T @ seen / 300, damping=0.0)
+    fitted = Retargeting(seen.T @ seen / 300, exact.T @ seen / 300, damping=0.0)(weight)
     torch.testing.assert_close(fitted, torch.linalg.lstsq(seen, exact @ weight.T).solution.T)
 
 

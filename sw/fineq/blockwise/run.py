@@ -1,0 +1,132 @@
+"""A calibrated recipe on a model's files, block by block."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fineq.blockwise.journal import BlockJournal
+from fineq.blockwise.memory import check_memory, memory_need
+from fineq.blockwise.streamed import StreamedModel
+from fineq.calibrated.capture import cut_windows, evaluating
+from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
+from fineq.calibrated.model import CalibratedRecipe, choose_windows
+from fineq.checkpoint.calibration import wanted_layers
+from fineq.checkpoint.planning import CheckpointPlan
+from fineq.checkpoint.source import Source
+from fineq.common.cache_keys import cache_key
+from fineq.common.errors import FineqError
+from fineq.common.progress import Progress
+from fineq.quantizer.packed import PackedWeight
+
+JOURNAL_SUFFIX = ".calibration"
+"""Added to the output's name for the directory of finished blocks, until the output is complete."""
+
+
+@dataclass
+class Calibration:
+    """A run that is about to begin, or to go on.
+
+    Attributes:
+        windows: int64 [windows, length].
+        wanted: layers to quantize.
+        memory: bytes that it takes, about.
+        finished: blocks that an earlier run finished.
+        done_layers: layers of those.
+    """
+
+    streamed: StreamedModel
+    recipe: CalibratedRecipe
+    windows: Tensor
+    wanted: Collection[str]
+    journal: BlockJournal
+    memory: int
+    finished: int
+    done_layers: int
+
+
+def journal_directory(output: Path) -> Path:
+    """Where the finished blocks of a run for this output are kept."""
+    return output.with_name(output.name + JOURNAL_SUFFIX)
+
+
+def open_calibration(
+    source: Source,
+    plan: CheckpointPlan,
+    recipe: CalibratedRecipe,
+    token_ids: Tensor,
+    directory: Path,
+    resume: bool = False,
+    windows: int | None = None,
+) -> Calibration:
+    """Check all that can go wrong, before any long work.
+
+    Args:
+        plan: what of the model is to be quantized.
+        recipe: without training of the whole model.
+        token_ids: int64 [tokens], the calibration text without special tokens.
+        directory: of the journal.
+        resume: go on with what an interrupted run left there.
+        windows: at most so many, spread evenly over the text; None: as many as the recipe looks at.
+
+    Raises:
+        FineqError: the model cannot be loaded block by block, too little text or memory, a journal of another run.
+    """
+    if recipe.whole.steps:
+        raise FineqError(f"recipe {recipe.name} trains the whole model at once: it cannot work block by block")
+    if directory.exists() and not resume:
+        raise FineqError(f"{directory} holds an unfinished run: add --resume to go on with it, or remove it")
+    streamed = StreamedModel(source)
+    chosen = choose_windows(cut_windows(streamed.model, token_ids), windows)
+    wanted = wanted_layers(streamed.model, source, plan)
+    memory = memory_need(streamed, *chosen.shape)
+    check_memory(memory, len(chosen))
+    journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
+    found = journal.resume()
+    finished = 0 if found is None else found[0]
+    names = tuple(streamed.prefix(number) for number in range(finished))
+    done = sum(name.startswith(names) for name in wanted) if names else 0
+    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done)
+
+
+def calibrate_blocks(
+    calibration: Calibration, progress: Progress | None = None
+) -> tuple[Mapping[str, PackedWeight], dict[str, Tensor]]:
+    """Quantize the blocks that are not finished.
+
+    Returns:
+        Packed weights by layer name, read from the journal when asked for, and other parameters that changed.
+    """
+    streamed, recipe, journal = calibration.streamed, calibration.recipe, calibration.journal
+    options = recipe.layerwise(calibration.wanted)
+    with evaluating(streamed.model), torch.no_grad() if not recipe.block.steps else torch.enable_grad():
+        runner, hidden = streamed.start(calibration.windows)
+        found = journal.resume()
+        finished, stream = (0, Stream(hidden, hidden)) if found is None else found
+        del hidden, found
+        report = BlockProgress(runner, options, progress, finished)
+        for number in range(finished, len(runner.blocks)):
+            with streamed.block(number):
+                result = quantize_block(runner, number, stream, options, report)
+            journal.write(number, result, recipe.name)
+            stream = result.stream
+    return journal.results(len(streamed.blocks))
+
+
+def _fingerprint(source: Source, recipe: CalibratedRecipe, windows: Tensor, wanted: Collection[str]) -> dict[str, str]:
+    def digest(content: bytes) -> str:
+        return hashlib.sha256(content).hexdigest()
+
+    return {
+        "model": source.fingerprint(),
+        "recipe": digest(json.dumps(asdict(recipe), sort_keys=True).encode()),
+        "calibration text": digest(windows.contiguous().numpy().tobytes()),
+        "choice of layers": digest(json.dumps(sorted(wanted)).encode()),
+        "version": cache_key(__name__),
+    }
