@@ -18,6 +18,9 @@ MEMORY = 1 << 17
 LIMIT = 100
 """Silent cycles that the watchdog allows here."""
 
+TIGHT_LIMIT = 12
+"""Silent cycles that a memory without pauses never has."""
+
 CHANNELS = ("ar", "r", "aw", "w", "b")
 MOMENTS = (0, 40, 150, 400, 700)
 
@@ -154,7 +157,7 @@ async def a_memory_that_answers_is_left_alone(dut, stall):
     await transport.start()
 
     def check() -> None:
-        machine = Accelerator(transport, watchdog=LIMIT)
+        machine = Accelerator(transport, watchdog=LIMIT if stall else TIGHT_LIMIT)
         config = machine.config
         shape = (config.array.rows + 1, config.channels_per_tile + 3, 2 * config.array.columns + 1)
         prepared = Prepared(machine, shape=shape)
