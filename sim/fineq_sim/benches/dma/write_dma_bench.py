@@ -261,7 +261,6 @@ async def reset_in_the_middle(dut, stall, moment, resets):
     tb.send(Transfer(0x0F80, 700, 9, 1024))
     await tb.clock(moment + tb.source.randrange(4))
     sent, before = list(tb.writes), tb.beats.offers
-    sent, before = list(tb.writes), tb.beats.offers
     tb.gathers = False  # the count of words begins anew
     for _ in range(resets):
         await tb.reset(1 + tb.source.randrange(3))
