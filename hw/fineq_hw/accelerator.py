@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES
@@ -19,6 +19,7 @@ from fineq_hw.control.csr import ControlStatusRegisters
 from fineq_hw.control.descriptor_unit import DescriptorUnit
 from fineq_hw.control.job_control import JobControl
 from fineq_hw.control.structs import counter_events_layout
+from fineq_hw.control.watchdog import Watchdog
 from fineq_hw.control.write_back import WriteBack
 from fineq_hw.dma.read_dma import ReadDma
 from fineq_hw.dma.write_dma import WriteDma
@@ -39,6 +40,9 @@ class Accelerator(VerilogComponent):
     Ports:
         s_axil_*: AXI4-Lite slave, the registers of docs/hardware/registers.md.
         m_axi_*: AXI4 master.
+        bus_rst: reset of what is at the other end of `m_axi`, for at least one cycle at power-up and whenever that is
+            reset, never without `rst`. `rst` alone is allowed at any time: what the memory still owes, and what is
+            owed to it, is remembered and brought to an end (docs/hardware/integration.md).
         irq: interrupt, a level; see the registers.
 
     Raises:
@@ -56,12 +60,14 @@ class Accelerator(VerilogComponent):
                 f"array is {type(config.array).__name__}: {type(self).__name__} needs {self.ARRAY.__name__}"
             )
         self.config = config
-        super().__init__(axi_lite_slave_ports(ADDRESS_BITS) | axi_master_ports(config) | {"irq": Out(1)})
+        super().__init__(
+            axi_lite_slave_ports(ADDRESS_BITS) | axi_master_ports(config) | {"bus_rst": In(1), "irq": Out(1)}
+        )
 
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self.config
-        control = JobControl(config)
+        control, watchdog = JobControl(config), Watchdog()
         registers = ControlStatusRegisters(config)
         descriptors = DescriptorUnit(config)
         reader, writer = ReadDma(config), WriteDma(config)
@@ -70,6 +76,7 @@ class Accelerator(VerilogComponent):
         core = self.core()
 
         place(m, "job_control", control)
+        place(m, "watchdog", watchdog)
         place(m, "registers", registers)
         flush = control.flush
         place(m, "descriptor_unit", descriptors, reset=flush)
@@ -110,6 +117,7 @@ class Accelerator(VerilogComponent):
         wiring.connect(m, write_back.commands, writer.commands)
 
         self._elaborate_control(m, control, registers, descriptors, reader, writer)
+        self._elaborate_watchdog(m, watchdog, control, registers, reader, writer)
         computing, terminated = self.progress(m, core, job, flush)
         counted = {
             "multiply_busy": computing,
@@ -168,12 +176,36 @@ class Accelerator(VerilogComponent):
             control.write_idle.eq(writer.idle),
             reader.stop.eq(control.stop),
             writer.stop.eq(control.stop),
+            reader.bus_rst.eq(self.bus_rst),
+            writer.bus_rst.eq(self.bus_rst),
+            registers.memory_pending.eq(reader.pending | writer.pending),
             registers.job_tag.eq(checked.tag),
             registers.job_interrupt.eq(checked.job.interrupt),
             self.irq.eq(registers.irq),
         ]
         told = ("busy", "job_done", "chain_done", "fault_valid", "fault", "current_descriptor")
         m.d.comb += [getattr(registers, name).eq(getattr(control, name)) for name in told]
+
+    def _elaborate_watchdog(
+        self,
+        m: Module,
+        watchdog: Watchdog,
+        control: JobControl,
+        registers: ControlStatusRegisters,
+        reader: ReadDma,
+        writer: WriteDma,
+    ) -> None:
+        """A word that the memory offers is a sign of life even if nobody takes it: then the machine is on turn."""
+        taken = [
+            getattr(self, f"m_axi_{channel}valid") & getattr(self, f"m_axi_{channel}ready")
+            for channel in ("ar", "aw", "w")
+        ]
+        m.d.comb += [
+            watchdog.limit.eq(registers.watchdog_limit),
+            watchdog.waiting.eq(control.busy & (reader.pending | writer.waiting)),
+            watchdog.alive.eq(Cat(*taken, self.m_axi_rvalid, self.m_axi_bvalid).any()),
+            control.memory_timeout.eq(watchdog.expired),
+        ]
 
     def _elaborate_events(
         self,

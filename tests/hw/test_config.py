@@ -7,7 +7,7 @@ import pytest
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import ENCODINGS
 from fineq_hw.baseline.mac_row import partial_bits
-from fineq_hw.config import ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,8 @@ def test_minimum_widths_hold_the_extremes():
     assert 5 * 128 * MAX_MAGNITUDE < 1 << config.accumulator_bits - 1
     mac = MacConfig(columns=4)
     assert 4 * 128 * 128 < 1 << partial_bits(mac, 4) - 1
+
+
+def test_no_named_machine_locks_up_behind_a_shared_port():
+    """Addresses ahead of their data are for memories with a port for each direction: somebody has to ask for them."""
+    assert not any(config.addresses_ahead for config in ACCELERATORS.values())

@@ -28,6 +28,12 @@ columns and the format's 24 weights of a block have no factors in common, and th
 bits, 33 take 56,672, 130 take 1,710,800. What stays below has lines that fit a transfer (`TRANSFER_ROW_BITS`).
 """
 
+UNPRIVILEGED_NON_SECURE = 0b010
+"""AxPROT of a master that nothing trusts: unprivileged, non-secure, data."""
+
+NORMAL_BUFFERABLE = 0b0011
+"""AxCACHE: normal memory, non-cacheable, bufferable; lets an interconnect change the width of transfers."""
+
 MAX_LAYER_SIZE = 0xFFFF
 """Largest number of tokens, of output channels and of inputs of one descriptor."""
 
@@ -55,7 +61,9 @@ class AcceleratorConfig:
         outstanding_reads: read bursts in flight.
         addresses_ahead: write addresses may be offered before the data of their bursts is there. Saves the queue that
             gathers a burst and up to a burst of cycles a layer, but locks up behind a memory that serves reads and
-            writes in turn: such a memory waits for the data, which may hang on a read.
+            writes in turn: such a memory waits for the data, which may hang on a read. No named machine has it.
+        protection: AxPROT of every burst: bit 0 privileged, bit 1 non-secure, bit 2 instruction.
+        cacheability: AxCACHE of every burst.
 
     Raises:
         ValueError: a parameter is impossible; the text says which and what is allowed.
@@ -69,7 +77,9 @@ class AcceleratorConfig:
     vector_words: int = 1
     max_burst_beats: int = 16
     outstanding_reads: int = 8
-    addresses_ahead: bool = True
+    addresses_ahead: bool = False
+    protection: int = UNPRIVILEGED_NON_SECURE
+    cacheability: int = NORMAL_BUFFERABLE
 
     def __post_init__(self) -> None:
         if self.array.activation_bits != 8:
@@ -104,6 +114,14 @@ class AcceleratorConfig:
         check_choice(self, "max_burst_beats", (1, 2, 4, 8, 16, 32, 64, 128, 256))
         check_integer(self, "outstanding_reads", 1, 64)
         check_choice(self, "addresses_ahead", (False, True))
+        check_integer(self, "protection", 0, 7)
+        check_integer(self, "cacheability", 0, 15)
+
+    @property
+    def attribute_name(self) -> tuple[str, ...]:
+        """Part of a module's name that tells attributes of the bus other than the default ones."""
+        usual = self.protection == UNPRIVILEGED_NON_SECURE and self.cacheability == NORMAL_BUFFERABLE
+        return () if usual else (f"prot{self.protection}cache{self.cacheability}",)
 
     @property
     def bus_bytes(self) -> int:

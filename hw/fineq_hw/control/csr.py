@@ -38,7 +38,9 @@ class ControlStatusRegisters(VerilogComponent):
         s_axil_*: the bus.
         start, soft_reset: for one cycle, as told by the bus master; never `start` while `busy`.
         descriptor, memory_base, memory_limit: values of the registers; the latter two do not change while `busy`.
+        watchdog_limit: value of WATCHDOG.
         busy: a chain is being worked off.
+        memory_pending: a burst is under way on the memory port.
         job_done, job_tag, job_interrupt: a job is finished (for one cycle); its tag, whether it shall be noticed.
         chain_done: together with the last `job_done`.
         fault_valid, fault: the chain has ended with an error (for one cycle).
@@ -60,7 +62,9 @@ class ControlStatusRegisters(VerilogComponent):
                 "descriptor": Out(POINTER_BITS),
                 "memory_base": Out(config.address_bits),
                 "memory_limit": Out(config.address_bits),
+                "watchdog_limit": Out(WORD_BITS),
                 "busy": In(1),
+                "memory_pending": In(1),
                 "job_done": In(1),
                 "job_tag": In(TAG_BITS),
                 "job_interrupt": In(1),
@@ -89,7 +93,7 @@ class ControlStatusRegisters(VerilogComponent):
         """Identification registers hold the whole configuration, so the name is that of the array and the rest."""
         config, array = self.config, self.config.array
         sizes = (f"{array.rows}x{array.columns}", array.weight_code, array.accumulator_bits)
-        return (*sizes, config.bus_bits, config.address_bits, config.channels_per_tile)
+        return (*sizes, config.bus_bits, config.address_bits, config.channels_per_tile, *config.attribute_name)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -101,6 +105,7 @@ class ControlStatusRegisters(VerilogComponent):
             self.descriptor.eq(values["DESCRIPTOR"]),
             self.memory_base.eq(values["MEMORY_BASE"]),
             self.memory_limit.eq(values["MEMORY_LIMIT"]),
+            self.watchdog_limit.eq(values["WATCHDOG"]),
         ]
         self._commands(m)
         values |= self._flags(m)
@@ -234,7 +239,7 @@ class ControlStatusRegisters(VerilogComponent):
             ]
         access_address = access_word << exact_log2(WORD_BYTES)
         return {
-            "STATUS": composed(status, {"busy": self.busy, **flags}),
+            "STATUS": composed(status, {"busy": self.busy, "memory_pending": self.memory_pending, **flags}),
             "ACCESS_ERROR": composed(REGISTERS["ACCESS_ERROR"], {"code": access_fault, "register": access_address}),
             "ERROR": composed(REGISTERS["ERROR"], {"code": fault.code, "detail": fault.detail}),
             "ERROR_ADDRESS": fault.address,

@@ -29,11 +29,15 @@ class JobControl(VerilogComponent):
     A bus error or a soft reset ends the chain: both engines are stopped, and when nothing is under way any more
     one cycle of `flush` resets engines, descriptor unit and data path. The first reason is reported.
 
+    A memory that does not answer ends the chain, or an abort, at once: the engines remember over the flush what is
+    under way.
+
     Ports:
         start: of the chain, at `descriptor`; only while not `busy`.
         soft_reset: for one cycle; without effect while not `busy`.
         jobs: from the descriptor unit.
         working: some block is not through with the job.
+        memory_timeout: from the watchdog.
         read_error, read_idle, write_error, write_idle: of the engines.
         job_start: for one cycle.
         stop: of the engines.
@@ -53,6 +57,7 @@ class JobControl(VerilogComponent):
                 "soft_reset": In(1),
                 "jobs": In(stream.Signature(checked_job_layout(config))),
                 "working": In(1),
+                "memory_timeout": In(1),
                 "read_error": In(bus_error_layout(config)),
                 "read_idle": In(1),
                 "write_error": In(bus_error_layout(config)),
@@ -81,7 +86,7 @@ class JobControl(VerilogComponent):
         reason = Signal(fault_layout)  # why the chain is being stopped
         m.d.comb += [
             broken.eq(self.read_error.valid | self.write_error.valid),
-            interrupted.eq(broken | self.soft_reset),
+            interrupted.eq(broken | self.soft_reset | self.memory_timeout),
         ]
         with m.FSM() as state:
             with m.State("IDLE"):
@@ -91,7 +96,9 @@ class JobControl(VerilogComponent):
             with m.State("NEXT"):
                 with m.If(self.jobs.valid & ~interrupted):
                     m.d.sync += self.current_descriptor.eq(checked.address)
-                with m.If(interrupted):
+                with m.If(self.memory_timeout):
+                    m.next = "FLUSH"
+                with m.Elif(interrupted):
                     m.next = "STOP"
                 with m.Elif(self.jobs.valid & (checked.error != ErrorCode.NONE)):
                     m.d.comb += [
@@ -106,7 +113,9 @@ class JobControl(VerilogComponent):
                     m.d.comb += self.job_start.eq(1)
                     m.next = "WORK"
             with m.State("WORK"):
-                with m.If(interrupted):
+                with m.If(self.memory_timeout):
+                    m.next = "FLUSH"
+                with m.Elif(interrupted):
                     m.next = "STOP"
                 with m.Elif(~self.working & self.write_idle):
                     m.d.comb += [
@@ -118,7 +127,7 @@ class JobControl(VerilogComponent):
                     with m.If(checked.job.last):
                         m.next = "IDLE"
             with m.State("STOP"):
-                with m.If(self.read_idle & self.write_idle):
+                with m.If((self.read_idle & self.write_idle) | self.memory_timeout):
                     m.next = "FLUSH"
             with m.State("FLUSH"):
                 m.d.comb += [self.fault_valid.eq(1), self.fault.eq(reason)]
@@ -138,5 +147,6 @@ class JobControl(VerilogComponent):
                     reason.address.eq(error.address),
                 ]
             with m.Else():
-                m.d.sync += [reason.code.eq(ErrorCode.ABORTED), reason.address.eq(self.current_descriptor)]
+                code = Mux(self.memory_timeout, ErrorCode.MEMORY_TIMEOUT, ErrorCode.ABORTED)
+                m.d.sync += [reason.code.eq(code), reason.address.eq(self.current_descriptor)]
         return m

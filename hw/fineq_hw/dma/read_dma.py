@@ -29,12 +29,19 @@ class ReadDma(VerilogComponent):
     new burst (one that is offered stays until it is taken, as AXI4 demands), takes what is under way from the bus
     and throws it away. Words before the failing one may still be on offer.
 
+    A reset makes the engine forget its commands, but not what the memory still owes: an address on offer stays on
+    offer, and the bursts of before the reset are taken from the bus and thrown away before a new one is offered.
+    Only `bus_rst` clears that record.
+
     Ports:
         commands_0 ..: transfers of each channel.
         words_0 ..: their words.
         stop: stop until reset.
-        idle: nothing is under way: no command, and no burst offered or unanswered. Stopped: no such burst.
-        error: the first error, address of the failing beat.
+        bus_rst: the memory has forgotten everything, as at power-up; only together with the reset.
+        idle: nothing is under way: no command, and no burst offered or unanswered since the reset. Stopped: no such
+            burst.
+        pending: a burst is offered or unanswered, be it from before the reset.
+        error: the first error, address of the failing beat. None after a stop.
         m_axi_ar*, m_axi_r*: the bus.
 
     Args:
@@ -58,7 +65,9 @@ class ReadDma(VerilogComponent):
                 **{f"commands_{i}": In(stream.Signature(transfer_layout(config))) for i in range(channels)},
                 **{f"words_{i}": Out(stream.Signature(read_word_layout(config))) for i in range(channels)},
                 "stop": In(1),
+                "bus_rst": In(1),
                 "idle": Out(1),
+                "pending": Out(1),
                 "error": Out(bus_error_layout(config)),
                 **axi_read_ports(config),
             }
@@ -68,7 +77,7 @@ class ReadDma(VerilogComponent):
     def module_parameters(self) -> tuple[object, ...]:
         config = self.config
         bursts = (config.max_burst_beats, config.outstanding_reads)
-        return (config.bus_bits, config.address_bits, *bursts, self.channels)
+        return (config.bus_bits, config.address_bits, *bursts, self.channels, *config.attribute_name)
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -103,9 +112,15 @@ class ReadDma(VerilogComponent):
         tickets = StreamFifo(ticket, config.outstanding_reads)
         place(m, "tickets", tickets)
         burst = Array(splitter.bursts.payload for splitter in splitters)[chosen]
-        issue = Signal()
+        issue, ended = Signal(), Signal()
+        # What the memory owes outlives the reset: bursts without a ticket are those of before it.
+        owed = Signal(range(config.outstanding_reads + 1), reset_less=True)
+        orphaned = Signal()
+        m.d.comb += [orphaned.eq(owed != tickets.level), self.pending.eq(owed != 0)]
+        m.d.sync += owed.eq(owed + issue - ended)
+        free = (~self.m_axi_arvalid | self.m_axi_arready) & ~orphaned
         m.d.comb += [
-            issue.eq(waiting.any() & (~self.m_axi_arvalid | self.m_axi_arready) & tickets.input.ready & ~halt),
+            issue.eq(waiting.any() & free & tickets.input.ready & ~halt),
             tickets.input.valid.eq(issue),
             tickets.input.payload.channel.eq(chosen),
             tickets.input.payload.address.eq(burst.address),
@@ -113,24 +128,38 @@ class ReadDma(VerilogComponent):
             tickets.input.payload.last.eq(burst.last),
         ]
         m.d.comb += [splitter.bursts.ready.eq(issue & (chosen == number)) for number, splitter in enumerate(splitters)]
-        address_valid = Signal()
-        m.d.comb += self.m_axi_arvalid.eq(address_valid)
+        address_valid = Signal(reset_less=True)
+        address = Signal.like(self.m_axi_araddr, reset_less=True)
+        length = Signal.like(self.m_axi_arlen, reset_less=True)
+        m.d.comb += [
+            self.m_axi_arvalid.eq(address_valid),
+            self.m_axi_araddr.eq(address),
+            self.m_axi_arlen.eq(length),
+        ]
         with m.If(issue):
-            m.d.sync += [
-                address_valid.eq(1),
-                self.m_axi_araddr.eq(burst.address),
-                self.m_axi_arlen.eq(burst.length),
-            ]
+            m.d.sync += [address_valid.eq(1), address.eq(burst.address), length.eq(burst.length)]
         with m.Elif(self.m_axi_arready):
             m.d.sync += address_valid.eq(0)
+        with m.If(self.bus_rst):
+            m.d.sync += [address_valid.eq(0), owed.eq(0)]
 
-        self._elaborate_words(m, tickets, stopped, halt)
+        self._elaborate_words(m, tickets, stopped, halt, orphaned, ended)
         working = Cat(splitter.busy for splitter in splitters).any() | self._word_valid
         m.d.comb += self.idle.eq(~tickets.output.valid & (stopped | ~working))
         return m
 
-    def _elaborate_words(self, m: Module, tickets: StreamFifo, stopped: Signal, halt: Signal) -> None:
-        """From the bus through one register to the channels."""
+    def _elaborate_words(
+        self, m: Module, tickets: StreamFifo, stopped: Signal, halt: Signal, orphaned: Signal, ended: Signal
+    ) -> None:
+        """From the bus through one register to the channels.
+
+        Args:
+            m: this component.
+            tickets: what the beats on their way belong to.
+            stopped, halt: since the cycle before, and in this one.
+            orphaned: the next beat belongs to a burst of before the reset.
+            ended: driven: a burst has ended, whosever it was.
+        """
         config = self.config
         ticket = tickets.output.payload
         word = Signal(read_word_layout(config), reset_less=True)
@@ -144,8 +173,9 @@ class ReadDma(VerilogComponent):
             with m.If(mine & words.ready):
                 m.d.comb += taken.eq(1)
         m.d.comb += [
-            self.m_axi_rready.eq(tickets.output.valid & (stopped | ~valid | taken)),
-            beat.eq(self.m_axi_rvalid & self.m_axi_rready),
+            self.m_axi_rready.eq(orphaned | (tickets.output.valid & (stopped | ~valid | taken))),
+            ended.eq(self.m_axi_rvalid & self.m_axi_rready & self.m_axi_rlast),
+            beat.eq(self.m_axi_rvalid & self.m_axi_rready & ~orphaned),
             wrong.eq(self.m_axi_rresp[1]),
             tickets.output.ready.eq(beat & self.m_axi_rlast),
         ]
@@ -166,7 +196,7 @@ class ReadDma(VerilogComponent):
         m.d.comb += low.eq(ticket.address[:page_bits] + offset)
         with m.If(beat):
             m.d.sync += offset.eq(Mux(self.m_axi_rlast, 0, offset + config.bus_bytes))
-        with m.If(beat & wrong & ~self.error.valid & ~stopped):
+        with m.If(beat & wrong & ~stopped):
             m.d.sync += [
                 stopped.eq(1),
                 self.error.valid.eq(1),

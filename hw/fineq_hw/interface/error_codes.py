@@ -71,6 +71,7 @@ class ErrorCode(IntEnum):
     WRITE_SLAVE_ERROR = 0x56
     WRITE_DECODE_ERROR = 0x57
     ABORTED = 0x58
+    MEMORY_TIMEOUT = 0x59
 
     START_WHILE_BUSY = 0x60
     WRITE_WHILE_BUSY = 0x61
@@ -129,6 +130,7 @@ ERROR_TEXTS: dict[ErrorCode, str] = {
     ErrorCode.WRITE_SLAVE_ERROR: "A write to memory was answered with SLVERR.",
     ErrorCode.WRITE_DECODE_ERROR: "A write to memory was answered with DECERR: nothing is at that address.",
     ErrorCode.ABORTED: "The chain was aborted by a soft reset.",
+    ErrorCode.MEMORY_TIMEOUT: "The memory gave no sign of life for as many cycles as WATCHDOG says.",
     ErrorCode.START_WHILE_BUSY: "A chain was to be started while another was running.",
     ErrorCode.WRITE_WHILE_BUSY: "A register that must not change while the machine is busy was written.",
     ErrorCode.READ_ONLY: "A register that can only be read was written.",

@@ -34,12 +34,6 @@ PAGE_BYTES = 4096
 INCREMENTING = 1
 """AxBURST: addresses rise from beat to beat."""
 
-CACHEABLE = 0b0011
-"""AxCACHE: normal memory, bufferable; lets an interconnect change the width of transfers."""
-
-UNPRIVILEGED = 0b000
-"""AxPROT: unprivileged secure data access."""
-
 
 def bus_error_layout(config: AcceleratorConfig) -> data.StructLayout:
     """First error that a DMA engine met: `valid` since then; the response and the address that it answers."""
@@ -165,7 +159,7 @@ def address_constants(m: Module, component: wiring.Component, config: Accelerato
         "id": 0,
         "size": (config.bus_bytes - 1).bit_length(),
         "burst": INCREMENTING,
-        "cache": CACHEABLE,
-        "prot": UNPRIVILEGED,
+        "cache": config.cacheability,
+        "prot": config.protection,
     }.items():
         m.d.comb += getattr(component, f"{channel}{name}").eq(value)

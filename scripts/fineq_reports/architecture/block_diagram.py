@@ -32,6 +32,7 @@ PLACES: Mapping[str, Place] = {
     "registers": Place(1.0, 4.2),
     "descriptor_unit": Place(3.0, 4.2),
     "job_control": Place(5.0, 4.2),
+    "watchdog": Place(7.0, 4.2),
     "read_dma": Place(1.0, 2.0, "1 memory access"),
     "weight_buffer": Place(3.0, 3.1, "2 decode"),
     "input_buffer": Place(3.0, 2.0, "3 preload"),

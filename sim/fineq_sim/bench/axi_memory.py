@@ -55,7 +55,7 @@ def pauses(name: str, share: float) -> Iterator[bool]:
 
 
 def read_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Response.SLVERR) -> AxiSlaveRead:
-    """Attach a memory to the AR and R channels of a design.
+    """Attach a memory to the AR and R channels of a design. It forgets nothing at `rst`, everything at `bus_rst`.
 
     Args:
         dut: the design, with ports `m_axi_ar...` and `m_axi_r...`.
@@ -63,14 +63,14 @@ def read_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Re
         stall: share of the cycles in which a channel pauses.
         response: what a faulty address answers.
     """
-    slave = AxiSlaveRead(AxiReadBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.rst, target=memory)
+    slave = AxiSlaveRead(AxiReadBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.bus_rst, target=memory)
     _prepare(slave, ("ar_channel", "r_channel"), slave.r_channel, "rresp", stall, response)
     return slave
 
 
 def write_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Response.SLVERR) -> AxiSlaveWrite:
     """As `read_memory`, for the AW, W and B channels."""
-    slave = AxiSlaveWrite(AxiWriteBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.rst, target=memory)
+    slave = AxiSlaveWrite(AxiWriteBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.bus_rst, target=memory)
     _prepare(slave, ("aw_channel", "w_channel", "b_channel"), slave.b_channel, "bresp", stall, response)
     return slave
 
@@ -149,11 +149,12 @@ class AddressMonitor(ChannelMonitor):
 
     def __init__(self, dut, channel: str, config: AcceleratorConfig) -> None:
         self.config = config
-        super().__init__(dut, channel, ("id", "addr", "len", "size", "burst"))
+        super().__init__(dut, channel, ("id", "addr", "len", "size", "burst", "cache", "prot"))
 
     def on_beat(self, beat: Beat) -> None:
         config, beats = self.config, beat.len + 1
         assert beat.id == 0 and beat.burst == INCREMENTING and 1 << beat.size == config.bus_bytes
+        assert (beat.prot, beat.cache) == (config.protection, config.cacheability), f"{self.name}: {beat}"
         assert beat.addr % config.bus_bytes == 0, f"{self.name}: {beat.addr:#x} is not aligned"
         assert beats <= config.max_burst_beats, f"{self.name}: {beats} beats, at most {config.max_burst_beats}"
         end = beat.addr + beats * config.bus_bytes - 1

@@ -39,6 +39,7 @@ class Bench(Generic[Config]):
         config: the configuration among them, if there is one.
         source: random numbers.
         streams: all streams made by `producer` and `consumer`.
+        powering_up: in the first reset, which is not the design's alone.
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
@@ -52,6 +53,7 @@ class Bench(Generic[Config]):
         self.config = cast(Config, None if which is None else find_config(which))
         self.source = random_source(salt)
         self.streams: list[StreamProducer | StreamConsumer] = []
+        self.powering_up = False
         self._running: list[Any] = []
         self.drive(**dict.fromkeys(self.inputs, 0))
 
@@ -94,7 +96,9 @@ class Bench(Generic[Config]):
     async def begin(self) -> None:
         """Clock, reset, streams."""
         self._running.append(start_clock(self.dut))
+        self.powering_up = True
         await self.reset()
+        self.powering_up = False
 
     def end(self) -> None:
         """Stop all that runs, so that another bench can begin in the same test."""
@@ -103,9 +107,9 @@ class Bench(Generic[Config]):
             task.cancel()
 
     async def reset(self, cycles: int = 2) -> None:
-        """Reset the design; the streams start afresh."""
+        """Reset the design, at the beginning what is on its memory port too; the streams start afresh."""
         self.stop_streams()
-        await reset(self.dut, cycles)
+        await reset(self.dut, cycles, bus=self.powering_up)
         self.start_streams()
 
     async def clock(self, cycles: int = 1) -> None:

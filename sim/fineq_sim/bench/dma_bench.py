@@ -21,9 +21,10 @@ class DmaBench(Bench[AcceleratorConfig]):
 
     Attributes:
         addresses, beats: monitors of the two channels, from `begin` on.
+        was_reset: while the memory went on; `idle` then does not speak of the bursts of before.
     """
 
-    inputs = ("stop",)
+    inputs = ("stop", "bus_rst")
 
     def __init__(
         self, dut: Any, stall: float, salt: str, memory: Memory, channels: tuple[str, str], fields: tuple[str, ...]
@@ -31,6 +32,7 @@ class DmaBench(Bench[AcceleratorConfig]):
         super().__init__(dut, stall, salt)
         self.memory = memory
         self._channels, self._fields = channels, fields
+        self.was_reset = False
 
     async def begin(self) -> None:
         await super().begin()
@@ -38,6 +40,10 @@ class DmaBench(Bench[AcceleratorConfig]):
         self.addresses = AddressMonitor(self.dut, address, self.config)
         self.beats = ChannelMonitor(self.dut, data, self._fields)
         assert self.read("idle")
+
+    async def reset(self, cycles: int = 2) -> None:
+        self.was_reset = not self.powering_up
+        await super().reset(cycles)
 
     def error(self) -> Any:
         """The bus error that the engine reports."""
@@ -57,7 +63,7 @@ class DmaBench(Bench[AcceleratorConfig]):
         assert len(self.beats.beats) == sum(beats for _, beats in self.addresses.bursts()), "beats were left on the bus"
 
     async def restart(self) -> None:
-        """Reset after a stop or an error, with a memory that answers again."""
+        """Reset of the engine alone, with a memory that answers again."""
         self.memory.faults = set()
         await self.reset()
         assert self.read("idle") and not self.error().valid

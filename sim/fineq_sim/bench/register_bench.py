@@ -19,6 +19,7 @@ class RegisterBench(Bench[AcceleratorConfig]):
 
     inputs = (
         "busy",
+        "memory_pending",
         "job_done",
         "job_tag",
         "job_interrupt",

@@ -45,7 +45,7 @@ class SharedPort:
         self._end_turn(write.b_channel, lambda answer: True)
 
     def forget(self) -> None:
-        """After a reset."""
+        """After a reset of the memory."""
         self.line.clear()
         self._hold(False)
 
@@ -85,7 +85,7 @@ class SharedPort:
         answers.send = send_and_pass_on
 
 
-def attach_memory(dut, memory: Memory, kind: str = "two-ports", **settings) -> SharedPort | None:
+def attach_memory(dut, memory: Memory, kind: str = "two-ports", **settings) -> tuple[AxiSlaveRead, AxiSlaveWrite]:
     """Attach a memory of some kind to both directions of a design's AXI4 port.
 
     Args:
@@ -95,7 +95,7 @@ def attach_memory(dut, memory: Memory, kind: str = "two-ports", **settings) -> S
         settings: as `read_memory`.
 
     Returns:
-        The shared port, to be told of resets; None if there is none.
+        The models of the two directions.
     """
     if kind not in KINDS:
         raise ValueError(f"memory kind {kind!r}: choose one of {', '.join(KINDS)}")
@@ -103,16 +103,16 @@ def attach_memory(dut, memory: Memory, kind: str = "two-ports", **settings) -> S
     if kind == "late-answers":
         _delay_answers(write)
     if kind not in ("one-port", "in-order"):
-        return None
+        return read, write
     port = SharedPort(read, write, ahead=kind == "in-order")
 
     async def watch_reset() -> None:
         while True:
-            await RisingEdge(dut.rst)
+            await RisingEdge(dut.bus_rst)
             port.forget()
 
     cocotb.start_soon(watch_reset())
-    return port
+    return read, write
 
 
 def _delay_answers(write: AxiSlaveWrite) -> None:

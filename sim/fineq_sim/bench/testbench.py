@@ -34,9 +34,18 @@ def start_clock(dut: Any) -> Any:
     return Clock(dut.clk, CLOCK_NS, unit="ns").start()
 
 
-async def reset(dut: Any, cycles: int = 2) -> None:
-    """Hold the synchronous reset for some cycles; returns just after the edge that releases it."""
-    dut.rst.value = 1
+async def reset(dut: Any, cycles: int = 2, *, bus: bool = False) -> None:
+    """Hold the synchronous reset for some cycles; returns just after the edge that releases it.
+
+    Args:
+        dut: the design.
+        cycles: how long.
+        bus: what is on the design's memory port is reset too, as at power-up.
+    """
+    resets = [dut.rst, *([dut.bus_rst] if hasattr(dut, "bus_rst") else [])]
+    for signal in resets:
+        signal.value = int(bus or signal is dut.rst)
     await ClockCycles(dut.clk, cycles)
-    dut.rst.value = 0
+    for signal in resets:
+        signal.value = 0
     await RisingEdge(dut.clk)

@@ -18,12 +18,14 @@ from numpy.typing import ArrayLike
 import fineq.format as block_format
 from fineq_hw.config import MacConfig
 from fineq_hw.interface.jobs import FRACTION_BITS
+from fineq_hw.interface.registers import WORD_BITS
 from fineq_sim.driver.chain import Chain, chain_limit
 from fineq_sim.driver.diagnosis import refusal, what_it_does
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
-from fineq_sim.driver.jobs import Counters, Job, Linear, Result
+from fineq_sim.driver.jobs import Counters, Job, Linear, Result, StoredPart
 from fineq_sim.driver.memory import Allocator
 from fineq_sim.driver.registers import RegisterPort, discover
+from fineq_sim.driver.split import part_weights, parts_of
 from fineq_sim.driver.transport import Transport
 from fineq_sim.reference import memory_image
 from fineq_sim.reference.vector_unit import fixed_point_scales, to_fixed
@@ -35,19 +37,30 @@ if TYPE_CHECKING:  # torch is not needed here, and slow to load
 _IDLE_LIMIT = 100_000
 """Cycles that an abort may take."""
 
+_LEFTOVER_LIMIT, _LEFTOVER_STEP = 2_000, 50
+"""Cycles that the memory is given, after a reset, to end what it has begun; how often the driver looks."""
+
+_SILENT_LIMIT = 10_000
+"""Cycles without a sign of life after which an abort gives up the memory."""
+
 
 class Accelerator:
     """A FineQ accelerator or its MAC baseline; what it is like, it says itself (`config`).
 
+    Layers with more channels or inputs than a descriptor may have are cut (`fineq_sim.driver.split`), exactly.
+
     Args:
         transport: see `fineq_sim.driver`.
+        watchdog: cycles without a sign of life from the memory after which the machine gives up; 0: never.
 
     Raises:
         AcceleratorError: there is no accelerator behind the transport, or one of another version.
     """
 
-    def __init__(self, transport: Transport) -> None:
-        self.transport = transport
+    def __init__(self, transport: Transport, *, watchdog: int = 0) -> None:
+        if not 0 <= watchdog < 1 << WORD_BITS:
+            raise AcceleratorError(f"watchdog is {watchdog}: a number of cycles below 2^{WORD_BITS}, 0 for none")
+        self.transport, self.watchdog = transport, watchdog
         self.registers = RegisterPort(transport)
         self.config = discover(self.registers)
         end = transport.memory_base + transport.memory_size
@@ -57,13 +70,23 @@ class Accelerator:
             )
         self.memory = Allocator(transport.memory_base, transport.memory_size)
         self._configure()
+        if not self.registers.fields("STATUS")["busy"]:
+            self._wait_for_memory()
 
     def _configure(self) -> None:
         base = self.transport.memory_base
         self.registers.write("MEMORY_BASE", base)
         self.registers.write("MEMORY_LIMIT", base + self.transport.memory_size - 1)
         self.registers.write("INTERRUPT_ENABLE", done=1, error=1)
+        self.registers.write("WATCHDOG", self.watchdog)
         self._clear_flags()
+
+    def _wait_for_memory(self) -> None:
+        """After a reset: let the memory end what it has begun, so that no late write meets new contents."""
+        for _ in range(_LEFTOVER_LIMIT // _LEFTOVER_STEP):
+            if not self.registers.fields("STATUS")["memory_pending"]:
+                return
+            self.transport.wait(_LEFTOVER_STEP)
 
     def _clear_flags(self) -> None:
         self.registers.write("STATUS", done=1, error=1, access_error=1, job_done=1)
@@ -124,19 +147,26 @@ class Accelerator:
             biases = np.zeros(channels) if bias is None else to_fixed(np.asarray(bias))
         except ValueError as error:
             raise AcceleratorError(f"{name}: {error}") from error
-        image = memory_image.weight_image(self.config, weights, inner)
-        address = self._store(image, f"the weights of {name}")
+        taken: list[int] = []
+        parts = []
         try:
-            records = self._store(memory_image.channel_image(multipliers, shifts, biases), f"the scales of {name}")
+            for part in parts_of(channels, inner, self.config):
+                image = memory_image.weight_image(self.config, part_weights(weights, part, self.config), part.width)
+                taken.append(self._store(image, f"the weights of {name}"))
+                records = (values[part.channels] for values in (multipliers, shifts, biases))
+                taken.append(self._store(memory_image.channel_image(*records), f"the scales of {name}"))
+                parts.append(StoredPart(part.channels, part.inputs, taken[-2], taken[-1], len(image)))
         except AcceleratorError:
-            self.memory.free(address)
+            for address in taken:
+                self.memory.free(address)
             raise
-        return Linear(name, channels, inner, address, records, len(image))
+        return Linear(name, channels, inner, tuple(parts))
 
     def unload(self, layer: Linear) -> None:
         """Give a layer's memory back; the handle is void afterwards."""
-        self.memory.free(layer.weights)
-        self.memory.free(layer.parameters)
+        for part in layer.parts:
+            self.memory.free(part.weights)
+            self.memory.free(part.parameters)
 
     def _store(self, image: np.ndarray, purpose: str) -> int:
         address = self.memory.allocate(len(image), purpose)
@@ -167,13 +197,12 @@ class Accelerator:
         chain = Chain(jobs, self.config, self.memory, self.transport)
         try:
             limit = limit or chain_limit(jobs, self.config)
-            counters = self.run_descriptors(chain.link(), limit, [job.layer.name for job in jobs])
-            results = []
-            for job, place in zip(jobs, chain.places, strict=True):
-                values = place.read(self.transport, len(job.activations), job.layer.channels)
-                step = {"sums": None, "fixed": 2.0**-FRACTION_BITS, "int8": job.output_scale}[job.output]
-                results.append(Result(values, step, counters))
-            return results
+            counters = self.run_descriptors(chain.link(), limit, chain.names)
+            steps = {"sums": lambda job: None, "fixed": lambda job: 2.0**-FRACTION_BITS}
+            return [
+                Result(values, steps.get(job.output, lambda job: job.output_scale)(job), counters)
+                for job, values in zip(jobs, chain.results(), strict=True)
+            ]
         finally:
             chain.free()
 
@@ -203,11 +232,20 @@ class Accelerator:
         return Counters(self.registers.counters(), self.transport.cycle_accurate)
 
     def reset(self) -> None:
-        """Bring the machine to rest, by an abort if that works, else by the reset line. Layers stay loaded."""
+        """Bring the machine to rest. Layers stay loaded.
+
+        By an abort; if the memory does not let it end, by the watchdog; else by the reset line, which is the
+        accelerator's alone: the machine remembers what the memory still owes (docs/hardware/integration.md).
+        """
         self.registers.write("CONTROL", soft_reset=1)
         if self.registers.fields("STATUS")["busy"]:
             self.transport.wait(_IDLE_LIMIT)
         if self.registers.fields("STATUS")["busy"]:
+            self.registers.write("WATCHDOG", _SILENT_LIMIT)
+            self.transport.wait(_IDLE_LIMIT)
+            self.registers.write("WATCHDOG", self.watchdog)
+        if self.registers.fields("STATUS")["busy"]:
             self.transport.reset()
             self._configure()
         self._clear_flags()
+        self._wait_for_memory()

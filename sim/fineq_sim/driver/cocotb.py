@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 import numpy as np
 from cocotb.task import resume
@@ -65,8 +66,8 @@ class CocotbTransport:
             logging.getLogger(f"cocotb.{self.dut._name}.{name}").setLevel("WARNING")
         start_clock(self.dut)
         self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk)
-        attach_memory(self.dut, self._memory, self._kind, stall=self._stall)
-        await reset(self.dut)
+        self._slaves = attach_memory(self.dut, self._memory, self._kind, stall=self._stall)
+        await reset(self.dut, bus=True)
 
     async def _reset(self) -> None:
         await reset(self.dut, 4)
@@ -101,6 +102,14 @@ class CocotbTransport:
     def fault(self, address: int, size: int, response: int) -> None:
         """Make the memory answer accesses to a range with SLVERR; size 0: never."""
         self._memory.faults = set(range(address, address + size))
+
+    def silence(self, channels: Collection[str]) -> None:
+        """Make these channels of the memory (ar, r, aw, w, b) stop; all others go on. For memories without pauses."""
+        for slave in self._slaves:
+            for name in ("ar", "r", "aw", "w", "b"):
+                channel = getattr(slave, f"{name}_channel", None)
+                if channel is not None:
+                    channel.pause = name in channels
 
     def close(self) -> None:
         """The simulation ends with its test."""

@@ -12,7 +12,7 @@
 //   'i' limit:64                      run until the interrupt or for `limit` cycles -> cycles:64 interrupt:32
 //   't' latency:32 stall:32 seed:64   memory: cycles to the first word; chance of a stall in 65536; random seed
 //   'f' address:64 size:64 code:32    answer accesses in a range with this AXI response (size 0: none)
-//   'x' cycles:32                     hold the reset
+//   'x' cycles:32                     hold the accelerator's reset; the memory goes on with what it has begun
 //   'c'                               -> cycles since the start:64
 //
 // The memory moves one bus word a cycle in each direction, answers in order, and checks what the accelerator asks
@@ -100,7 +100,9 @@ public:
     Machine(uint64_t base, uint64_t size) : base_(base), memory_(size) {
         top_->s_axil_awvalid = top_->s_axil_wvalid = top_->s_axil_arvalid = 0;
         top_->s_axil_bready = top_->s_axil_rready = 1;
+        top_->bus_rst = 1;
         reset(4);
+        top_->bus_rst = 0;
     }
     ~Machine() { top_->final(); }
 
@@ -118,20 +120,9 @@ public:
     void fault(uint64_t address, uint64_t size, uint32_t code) { fault_ = {address, size, code}; }
 
     void reset(uint32_t cycles) {
-        forget();
         top_->rst = 1;
         for (uint32_t i = 0; i < cycles; ++i) step();
         top_->rst = 0;
-        forget();
-    }
-
-    // What the memory had under way, words that it offers at this moment among them.
-    void forget() {
-        reads_.clear();
-        writes_.clear();
-        answers_.clear();
-        read_offered_ = answer_offered_ = false;
-        write_code_ = OKAY;
     }
 
     uint32_t write_register(uint32_t address, uint32_t value) {
@@ -242,7 +233,7 @@ private:
         seen_.response = seen_.b ? top.s_axil_bresp : top.s_axil_rresp;
         seen_.value = top.s_axil_rdata;
 
-        if (!top.rst) move();
+        if (!top.bus_rst) move();
         top.clk = 1;
         top.eval();
         ++cycle_;

@@ -8,6 +8,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from fineq_sim.driver.exceptions import AcceleratorError
+from fineq_sim.driver.split import Part
+
+
+@dataclass(frozen=True)
+class StoredPart(Part):
+    """A part of a layer in device memory.
+
+    Attributes:
+        weights, parameters: addresses of the weight image and of the channels' records.
+        image_bytes: size of the weight image.
+    """
+
+    weights: int
+    parameters: int
+    image_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,16 +32,23 @@ class Linear:
     Attributes:
         name: for messages.
         channels, inner: N and K.
-        weights, parameters: addresses of the weight image and of the channels' records.
-        image_bytes: size of the weight image.
+        parts: one, or as many as its size asks for.
     """
 
     name: str
     channels: int
     inner: int
-    weights: int
-    parameters: int
-    image_bytes: int
+    parts: tuple[StoredPart, ...]
+
+    @property
+    def image_bytes(self) -> int:
+        """Size of the weight images."""
+        return sum(part.image_bytes for part in self.parts)
+
+    @property
+    def adds_on_host(self) -> bool:
+        """K is cut: the machine gives sums of parts; adding, scaling and functions are the driver's."""
+        return any(part.inputs.start for part in self.parts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,9 +83,10 @@ def discover(port: RegisterPort) -> AcceleratorConfig:
     magic, version = port.read("MAGIC"), port.fields("VERSION")
     if magic != MAGIC:
         raise AcceleratorError(f"there is no FineQ accelerator: the first register reads {magic:#010x}, not {MAGIC:#x}")
-    if version["major"] != VERSION[0]:
+    if version["major"] != VERSION[0] or version["minor"] < VERSION[1]:
         raise AcceleratorError(
-            f"the accelerator has version {version['major']}.{version['minor']}: this driver knows version {VERSION[0]}"
+            f"the accelerator has version {version['major']}.{version['minor']}: this driver knows version "
+            f"{VERSION[0]} from {VERSION[0]}.{VERSION[1]} on"
         )
     size, kind, bus, tile = (port.fields(name) for name in ("ARRAY_SIZE", "ARRAY_KIND", "MEMORY_BUS", "TILE"))
     shape: dict[str, Any] = {
@@ -105,6 +106,8 @@ def discover(port: RegisterPort) -> AcceleratorConfig:
             address_bits=bus["address_bits"],
             channels_per_tile=tile["channels_per_tile"],
             final_channels=ALIGNMENT,
+            protection=bus["protection"],
+            cacheability=bus["cacheability"],
         )
     except (ValueError, IndexError) as error:
         raise AcceleratorError(f"the accelerator says of itself what this driver does not know: {error}") from error

@@ -44,7 +44,7 @@ class Transport(Protocol):
         """Let time pass until the interrupt line is high, at most so many cycles; whether it is high."""
 
     def reset(self) -> None:
-        """Reset the machine by its reset line. The memory keeps its contents."""
+        """Reset the machine alone by its reset line. The memory keeps its contents and what it has under way."""
 
     def fault(self, address: int, size: int, response: int) -> None:
         """Make the memory answer accesses to a range with an AXI response; size 0: no longer."""

@@ -84,6 +84,7 @@ _BENCHES = {
     "job_control": "control.job_control_bench",
     "tile_walk": "control.tile_walk_bench",
     "write_back": "control.write_back_bench",
+    "watchdog": "control.watchdog_bench",
 }
 """Testbench of each component, by the name that `duts` has for it."""
 
@@ -168,14 +169,23 @@ def machine_run(kind: str, name: str, **options) -> BenchRun:
 
 
 def shared_port_run(name: str) -> BenchRun:
-    """A machine that gathers its bursts, behind memories that serve one burst at a time."""
-    config = replace(ACCELERATORS[name], addresses_ahead=False)
+    """A named machine behind memories that serve one burst at a time or answer late.
+
+    All of them on Verilator, the small ones on Icarus too. Of the largest arrays, with behavioural adder trees, which
+    change nothing on the bus, the shortest checks.
+    """
+    config = ACCELERATORS[name]
+    elements = config.array.rows * config.array.columns
+    if elements > _LARGE_ELEMENTS and isinstance(config.array, ArrayConfig):
+        config = replace(config, array=replace(config.array, adder_tree="behavioural"))
     return BenchRun(
         f"driver/{name}_shared_port",
         "machine.shared_port_bench",
         partial(accelerator_design, config),
         {"config": asdict(config)},
-        simulators=VERILATOR_ALONE,
+        simulators=VERILATOR_ALONE if _is_large(config) else SIMULATORS,
+        tests=r"check=(chain|bus_errors)/" if elements > _LARGE_ELEMENTS else None,
+        large=_is_large(config),
     )
 
 

@@ -128,6 +128,7 @@ def _blocks() -> list[BenchRun]:
         component_run("csr", "mac8x8_accelerator_64x64"),
         changed_run("csr", "accelerator_8x24", address_bits=64),
         component_run("job_control", "accelerator_5x7", quick=True),
+        component_run("watchdog", "accelerator_5x7", quick=True),
         changed_run("job_control", "accelerator_8x24", address_bits=64),
         component_run("descriptor_unit", "accelerator_5x7", quick=True),
         component_run("descriptor_unit", "accelerator_64x64"),
@@ -140,11 +141,13 @@ def _blocks() -> list[BenchRun]:
     runs += [
         component_run("read_dma", "accelerator_5x7"),
         changed_run("read_dma", "accelerator_16x16", max_burst_beats=256, outstanding_reads=1),
+        changed_run("read_dma", "accelerator_5x7", protection=0b101, cacheability=0b1110),
+        changed_run("write_dma", "accelerator_5x7", protection=0b101, cacheability=0b1110),
         changed_run("write_dma", "accelerator_8x24", max_burst_beats=1),
         changed_run("write_dma", "accelerator_16x16", max_burst_beats=256),
-        changed_run("write_dma", "accelerator_8x24", addresses_ahead=False),
-        changed_run("write_dma", "accelerator_8x24", addresses_ahead=False, max_burst_beats=1),
-        changed_run("write_dma", "accelerator_16x16", addresses_ahead=False, max_burst_beats=256),
+        changed_run("write_dma", "accelerator_8x24", addresses_ahead=True),
+        changed_run("write_dma", "accelerator_8x24", addresses_ahead=True, max_burst_beats=1),
+        changed_run("write_dma", "accelerator_16x16", addresses_ahead=True, max_burst_beats=256),
         component_run("vector_unit", "mac8x8_accelerator_5x7"),
         *(changed_run("vector_unit", "accelerator_8x24", vector_words=words) for words in (2, 4)),
         changed_run("parameter_buffer", "accelerator_8x24", vector_words=2),
@@ -175,27 +178,30 @@ def _machines() -> list[BenchRun]:
             machine_run("accelerator", name),
             machine_run("driver", name, simulators=simulators),
         ]
+    for name in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
+        runs += [machine_run("silent_memory", name), machine_run("stop_and_stall", name)]
     runs.append(machine_run("driver", "accelerator_5x7_cluster", simulators=VERILATOR_ALONE))
     runs += [
         around_run(name, config, quick=name == _LEAN_MACHINE)
         for name, config in small_machines().items()
         if config not in ACCELERATORS.values()
     ]
-    runs += [shared_port_run(name) for name in ("accelerator_5x7", "accelerator_8x24", "mac8x8_accelerator_5x7")]
+    runs += [shared_port_run(name) for name in ACCELERATORS]
     for name in ("accelerator_16x16", "mac8x3_accelerator_16x16"):
         runs.append(machine_run("accelerator", name, simulators=VERILATOR_ALONE))
     return runs
 
 
 def select(simulator: str, pattern: str | None = None, quick: bool = False) -> list[BenchRun]:
-    """Runs for a simulator whose name matches a pattern (shell style, or a plain part of the name).
+    """Runs for a simulator: the one of that name, or all whose name matches (shell style, or a plain part of it).
 
     Raises:
         FineqError: nothing matches.
     """
     runs = [run for run in all_runs() if simulator in run.simulators and (run.quick or not quick)]
     if pattern is not None:
-        runs = [run for run in runs if fnmatch(run.name, pattern) or pattern in run.name]
+        exact = [run for run in runs if run.name == pattern]
+        runs = exact or [run for run in runs if fnmatch(run.name, pattern) or pattern in run.name]
         if not runs:
             raise FineqError(f"no testbench matches {pattern!r} on {simulator}: --list shows their names")
     return runs

@@ -81,6 +81,7 @@ def component_design(
         from fineq_hw.control.descriptor_unit import DescriptorUnit
         from fineq_hw.control.job_control import JobControl
         from fineq_hw.control.tile_walk import TileWalk
+        from fineq_hw.control.watchdog import Watchdog
         from fineq_hw.control.write_back import WriteBack
         from fineq_hw.decode.line_decoder import LineDecoder
         from fineq_hw.dma.read_dma import ReadDma
@@ -110,6 +111,7 @@ def component_design(
             "output_buffer": OutputBuffer,
             "parameter_buffer": ParameterBuffer,
             "write_back": WriteBack,
+            "watchdog": lambda config: Watchdog(),
         }
         if kind not in components:
             raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")

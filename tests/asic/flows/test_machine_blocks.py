@@ -62,7 +62,8 @@ def test_unknown_names_are_refused(tmp_path):
         measure(MACHINE, tmp_path, "cache")
     assert str(error.value) == (
         "accelerator_8x24 has no block 'cache': choose one of core, descriptor_unit, input_buffer, job_control, "
-        "output_buffer, parameter_buffer, read_dma, registers, vector_unit, weight_buffer, write_back, write_dma"
+        "output_buffer, parameter_buffer, read_dma, registers, vector_unit, watchdog, weight_buffer, write_back, "
+        "write_dma"
     )
     with pytest.raises(SynthesisError) as error:
         measure("accelerator_1x1", tmp_path)

@@ -74,6 +74,8 @@ def test_equal_names_are_equal_circuits():
         {"bus_bits": 64, "max_burst_beats": 4},
         {"channels_per_tile": 64, "final_channels": 32},
         {"vector_words": 4, "outstanding_reads": 2},
+        {"addresses_ahead": True},
+        {"protection": 0b001, "cacheability": 0b1111},
         {"array": array},
         {"array": replace(array, encoding="cluster")},
         {"array": replace(array, accumulator_bits=28)},

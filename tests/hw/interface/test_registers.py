@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fineq_hw.config import ACCELERATORS, ALIGNMENT
@@ -59,7 +61,10 @@ def test_identification_tells_the_configuration():
         "weight_bits": 8,
         "accumulator_bits": 32,
     }
-    assert read("MEMORY_BUS", config) == {"bus_bytes": 8, "address_bits": 40, "alignment": ALIGNMENT}
+    bus = {"bus_bytes": 8, "address_bits": 40, "alignment": ALIGNMENT}
+    assert read("MEMORY_BUS", config) == bus | {"protection": 0b010, "cacheability": 0b0011}
+    secure = replace(config, protection=0b001, cacheability=0b1111)
+    assert read("MEMORY_BUS", secure) == bus | {"protection": 0b001, "cacheability": 0b1111}
     assert REGISTERS["MEMORY_LIMIT"].reset(config) == (1 << 40) - 1
     resets = {tuple(register.reset(each) for register in REGISTERS.values()) for each in ACCELERATORS.values()}
     assert len(resets) == len(ACCELERATORS), "two machines look the same to the driver"

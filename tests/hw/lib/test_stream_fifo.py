@@ -6,6 +6,7 @@ import gc
 import random
 
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 from hardware_simulation import simulate
 
 from fineq_hw.lib.block_fifo import BlockFifo
@@ -40,6 +41,41 @@ def test_queue_keeps_the_order(depth):
         assert most == depth
 
     simulate(queue, bench)
+
+
+@pytest.mark.parametrize("outlives", [False, True])
+def test_what_empties_a_queue(outlives):
+    """The reset, or for a queue that outlives it its port `clear` alone; it works on from there."""
+    queue, reset = StreamFifo(8, 3, outlives_reset=outlives), Signal()
+
+    async def put(ctx, value):
+        ctx.set(queue.input.valid, 1)
+        ctx.set(queue.input.payload, value)
+        await ctx.tick()
+        ctx.set(queue.input.valid, 0)
+
+    async def bench(ctx):
+        await put(ctx, 17)
+        await put(ctx, 4)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        assert ctx.get(queue.level) == (2 if outlives else 0)
+        if outlives:
+            assert ctx.get(queue.output.payload) == 17
+            ctx.set(queue.clear, 1)
+            await ctx.tick()
+            ctx.set(queue.clear, 0)
+            assert not ctx.get(queue.level) and not ctx.get(queue.output.valid)
+        for value in (1, 2, 3):
+            await put(ctx, value)
+        for value in (1, 2, 3):
+            assert ctx.get(queue.output.payload) == value
+            ctx.set(queue.output.ready, 1)
+            await ctx.tick()
+        assert not ctx.get(queue.output.valid)
+
+    simulate(ResetInserter(reset)(queue), bench)
 
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")

@@ -62,6 +62,8 @@ def test_wrong_kind_of_array_is_refused(kind, name, text):
         ({"channels_per_tile": 40}, "channels_per_tile is 40: it must be a multiple of 16"),
         ({"bus_bits": 32}, "bus_bits is 32: choose one of 64, 128"),
         ({"max_burst_beats": 3}, "max_burst_beats is 3: choose one of 1, 2, 4"),
+        ({"protection": 8}, "protection is 8: it must be an integer between 0 and 7"),
+        ({"cacheability": 16}, "cacheability is 16: it must be an integer between 0 and 15"),
     ],
 )
 def test_impossible_accelerators_are_refused(changes, text):

@@ -134,7 +134,8 @@ class Strange(FunctionalTransport):
     "change, text",
     [
         ({"MAGIC": 0}, "there is no FineQ accelerator: the first register reads 0x00000000, not 0x46494e51"),
-        ({"VERSION": 2 << 16}, "the accelerator has version 2.0: this driver knows version 1"),
+        ({"VERSION": 2 << 16}, "the accelerator has version 2.0: this driver knows version 1 from 1.1 on"),
+        ({"VERSION": 1 << 16}, "the accelerator has version 1.0: this driver knows version 1 from 1.1 on"),
         ({"TILE": 32}, "the accelerator says line_bytes is 0: this driver expects 7"),
         (
             {"MEMORY_BUS": 0x10_28_03},

@@ -48,6 +48,13 @@ CONTROL: tuple[Register, ...] = (
                 Access.W1C,
             ),
             RegisterField("job_done", 4, 1, "A job whose descriptor has the flag `interrupt` is finished.", Access.W1C),
+            RegisterField(
+                "memory_pending",
+                5,
+                1,
+                "A burst is under way on the memory port. On an idle machine: one that was cut off by the reset or by "
+                "the watchdog. A chain may be started, but begins when the memory has ended it.",
+            ),
         ),
     ),
     Register(

@@ -9,7 +9,7 @@ from fineq_hw.interface.registers.fields import Access, Register, RegisterField,
 MAGIC = int.from_bytes(b"FINQ", "big")
 """First register of every accelerator."""
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 """Major and minor version of the register map and of the descriptor; a new major one is not compatible."""
 
 
@@ -76,6 +76,8 @@ IDENTIFICATION: tuple[Register, ...] = (
             RegisterField("bus_bytes", 0, 8, "Bytes of a bus word.", value=lambda config: config.bus_bytes),
             RegisterField("address_bits", 8, 8, "Width of an address.", value=lambda config: config.address_bits),
             RegisterField("alignment", 16, 8, "Addresses and strides are multiples of so many bytes.", value=ALIGNMENT),
+            RegisterField("protection", 24, 3, "AxPROT of every burst.", value=lambda config: config.protection),
+            RegisterField("cacheability", 28, 4, "AxCACHE of every burst.", value=lambda config: config.cacheability),
         ),
     ),
     Register(

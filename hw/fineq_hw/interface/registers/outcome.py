@@ -34,4 +34,11 @@ OUTCOME: tuple[Register, ...] = (
         bits=64,
     ),
     Register("TAG", 0x060, "Tag of the descriptor that was finished last.", whole(Access.RO)),
+    Register(
+        "WATCHDOG",
+        0x064,
+        "Cycles without a sign of life from a memory that is on turn, after which the chain, or an abort, is given up "
+        "with the error MEMORY_TIMEOUT. May be written while busy.",
+        whole(Access.RW, "0: the machine waits for ever."),
+    ),
 )

@@ -25,6 +25,7 @@ class JobControlBench(Bench[AcceleratorConfig]):
         "descriptor",
         "soft_reset",
         "working",
+        "memory_timeout",
         "read_error",
         "write_error",
         "jobs__valid",
@@ -196,6 +197,38 @@ async def an_error_is_seen_before_a_job_starts_or_ends(dut):
     tb.drive(working=0, write_error=tb.error(True, Response.DECERR, 0x40))
     await tb.step()
     await tb.is_stopped(WRITE_FAULT + Response.DECERR.value, 0x40)
+
+
+@cocotb.test()
+async def a_silent_memory_ends_everything_at_once(dut):
+    """While a descriptor is fetched, while a job runs, and during an abort, whose reason stays."""
+    tb = JobControlBench(dut)
+    await tb.begin()
+    for stage in ("fetch", "work", "abort", "late"):
+        await tb.start(0x500)
+        code = ErrorCode.MEMORY_TIMEOUT
+        if stage in ("work", "late"):
+            await tb.begin_job(0x500)
+        if stage in ("abort", "late"):
+            tb.drive(soft_reset=1, read_idle=0, write_idle=0)
+            await tb.step()
+            tb.drive(soft_reset=0)
+            await tb.pause(5, stop=1)
+            code = ErrorCode.ABORTED
+        tb.drive(memory_timeout=1, read_idle=0)
+        await tb.step(**({"stop": 1} if stage in ("abort", "late") else {}))
+        tb.drive(memory_timeout=0, working=0, jobs__valid=0)
+        await tb.fault(code, 0x500)
+        await tb.step(flush=1, fault_valid=1)
+        await tb.step(busy=0)
+        tb.drive(read_idle=1, write_idle=1)
+    tb.drive(memory_timeout=1)  # of no meaning to an idle machine
+    await tb.step(busy=0)
+    tb.drive(memory_timeout=0)
+    await tb.start(0x600)
+    await tb.begin_job(0x600, last=True)
+    await tb.finish_job(last=True)
+    await tb.step(busy=0)
 
 
 @cocotb.test()

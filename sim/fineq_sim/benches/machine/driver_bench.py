@@ -14,21 +14,11 @@ from fineq_sim.reference.payloads import find_config
 
 MEMORY = 1 << 16
 
-UNFRIENDLY_CHECKS = ["sums", "outputs", "chain"]
-"""What is tried on memories that are unfriendly in other ways than by pauses."""
-
 
 @cocotb.test()
 @cocotb.parametrize(check=[cocotb.Param(name, name) for name in CHECKS], stall=[0.0, 0.4])
 async def test_driver(dut, check, stall):
     await run_check(dut, check, stall=stall)
-
-
-@cocotb.test()
-@cocotb.parametrize(check=[cocotb.Param(name, name) for name in UNFRIENDLY_CHECKS])
-async def test_late_answers(dut, check):
-    """A memory that answers every write late."""
-    await run_check(dut, check, kind="late-answers")
 
 
 async def run_check(dut, check: str, **memory) -> None:

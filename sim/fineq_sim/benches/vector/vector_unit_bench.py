@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cocotb
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.jobs import FRACTION_BITS, ActivationFunction, OutputFormat
+from fineq_hw.interface.jobs import FRACTION_BITS, MAX_INT8, ActivationFunction, OutputFormat
 from fineq_hw.latencies import VECTOR_UNIT_LATENCY
 from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_word_layout
 from fineq_hw.vector.activation_functions import TABLE_FUNCTIONS
@@ -193,6 +193,19 @@ async def saturation(dut):
                 tb.send(row, multiplier, 0)
     reached = {word[0] & 0xFFFFFFFF for word in tb.expected}
     assert {low & 0xFFFFFFFF, high} <= reached
+    await tb.check()
+
+
+@cocotb.test()
+async def eight_bits_are_symmetric(dut):
+    """Every result from beyond the lowest to beyond the highest: -128 does not occur."""
+    tb = VectorUnitBench(dut, VectorSettings(OutputFormat.INT8, ActivationFunction.NONE, 1, 0))
+    await tb.begin()
+    sums = range(-MAX_INT8 - 4, MAX_INT8 + 5)
+    tb.send([Channel(value, 1, FRACTION_BITS, 0) for value in sums], 1, 0)
+    written = b"".join(word.to_bytes(strobe.bit_length(), "little") for word, strobe, _ in tb.expected)
+    results = [byte - 256 if byte > MAX_INT8 else byte for byte in written]
+    assert results == [max(-MAX_INT8, min(value, MAX_INT8)) for value in sums]
     await tb.check()
 
 

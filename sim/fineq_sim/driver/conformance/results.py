@@ -8,7 +8,7 @@ from fineq_hw.interface.jobs import ActivationFunction
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.conformance.registry import CheckList, check_counters_of, model_of
 from fineq_sim.driver.jobs import Job
-from fineq_sim.driver.samples import expected, load, shapes
+from fineq_sim.driver.samples import Prepared, expected, load, shapes
 from fineq_sim.reference.random_layers import random_activations, random_codes, sums
 
 CHECKS = CheckList()
@@ -74,6 +74,24 @@ def check_chain(machine: Accelerator) -> None:
         assert result.counters["jobs"] == len(jobs)
     assert machine.registers.read("JOBS_DONE") == done + len(jobs)
     assert machine.registers.read("TAG") == len(jobs) - 1
+
+
+@CHECKS.add("job_interrupt")
+def check_job_interrupt(machine: Accelerator) -> None:
+    """The flag `interrupt` of a descriptor, and nothing else, raises `job_done` and with it the interrupt."""
+    registers = machine.registers
+    prepared = Prepared(machine)
+    for interrupt in (0, 1, 0):
+        prepared.write(interrupt=interrupt)
+        registers.write("INTERRUPT_ENABLE", job_done=1)
+        registers.write("DESCRIPTOR", prepared.address)
+        registers.write("CONTROL", start=1)
+        assert machine.transport.wait(5_000) == bool(interrupt)
+        assert registers.fields("STATUS")["job_done"] == interrupt and registers.fields("STATUS")["done"]
+        registers.write("STATUS", job_done=1)
+        assert not machine.transport.wait(5)
+        registers.write("INTERRUPT_ENABLE", done=1, error=1)
+        registers.write("STATUS", done=1)
 
 
 @CHECKS.add("counters")
