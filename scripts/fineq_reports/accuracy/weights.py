@@ -12,7 +12,8 @@ from transformers import PreTrainedModel
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.huggingface.loading import load_model
-from fineq.models.language_model import block_linears, decoder_blocks, get_weight
+from fineq.models.blocks import decoder_blocks
+from fineq.models.language_model import block_linears, get_weight
 from fineq_reports.accuracy.cells import Plan, measure_cells
 from fineq_reports.accuracy.perplexities import RATIO, Results, protocol_notes
 from fineq_reports.accuracy.tables import Report, Section, cell_records, number

@@ -17,7 +17,8 @@ from fineq.checkpoint.layers import skeleton
 from fineq.checkpoint.names import TensorNames, stacks_rows
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
-from fineq.models.language_model import block_linears, decoder_blocks
+from fineq.models.blocks import decoder_blocks
+from fineq.models.language_model import block_linears
 
 
 class StreamedModel:

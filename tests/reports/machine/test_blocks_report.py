@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from fineq_asic.flows.machine_blocks import Block, BlocksReport, MemoryArray
+from fineq_asic.flows.machine_blocks import BlockFigures, BlocksReport
+from fineq_asic.flows.stand_ins import MemoryArray
 from fineq_reports.machine.blocks_report import as_markdown, write_report
 
 PUBLISHED = (Path(__file__).parents[3] / "docs/results/accelerator-blocks.md").read_text()
@@ -21,7 +22,7 @@ def published() -> BlocksReport:
     rows = [[cell.strip() for cell in line[2:-1].split("|")] for line in PUBLISHED.splitlines() if line[:2] == "| "]
     number = lambda text: float(text.replace(",", ""))  # noqa: E731
     blocks = [
-        Block(name.strip("`"), int(count), int(number(cells)), number(area) / int(count), float(slack))
+        BlockFigures(name.strip("`"), int(count), int(number(cells)), number(area) / int(count), float(slack))
         for name, count, cells, _, area, slack in (row for row in rows if len(row) == 6)
         if count.isdigit()
     ]
