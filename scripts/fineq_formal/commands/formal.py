@@ -1,4 +1,4 @@
-"""`fineq formal`: prove properties of the RTL, and show that a planted fault breaks each proof (docs/verification.md).
+"""`fineq formal`: prove properties of the RTL; planted faults must break proofs (docs/flows/verification.md).
 
     fineq formal                                        # all proofs
     fineq formal --only dma/burst_splitter
