@@ -41,7 +41,8 @@ def _pulses(setup: Setup, config: ArrayConfig) -> None:
     m = setup.m
     group = encoding_of(config).groups(config)[0]
     dut = setup.add("dut", group.make_encoder())
-    doubles = group.encoding.doubles_sum
+    # An encoding that must know whether a vector has a second step sends the high bits first: the sum so far doubles.
+    doubles = "single_step" in dut.signature.members
     weights = [dut.weights[column] for column in range(group.size)]
     needed = _steps(setup, group, [weight.magnitude for weight in weights], dut.single_step if doubles else None)
     loads = dut.load & dut.update
