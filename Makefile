@@ -17,7 +17,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress versions model-types bench clean
+.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate coverage architecture regress versions model-types bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real acti
 
 accelerator-blocks: setup  ## area and slack of the accelerator's logic around the array, block by block
 	$(FINEQ) accelerator-blocks --output $(BUILD)/accelerator-blocks
+
+formal: setup  ## prove the RTL's blocks right, and show that a planted fault breaks each proof
+	$(FINEQ) formal --faults --output $(BUILD)/formal --results docs/results
 
 equivalence: setup  ## prove the mapped netlists equal to their RTL, module by module and small cores as a whole
 	$(FINEQ) equivalence --size 5x7 --whole --output $(BUILD)/equivalence --cache $(BUILD)/ppa/cache

@@ -39,6 +39,8 @@ class Fault:
         old, new: the text that is there exactly once, and what takes its place.
         bench: name of a testbench run that must notice it, or ''.
         tests: pytest arguments of the tests that must notice it, for faults in software.
+        proof: beginning of the names of the proofs one of which must fail (`fineq formal --list`), or ''. Of `bench`,
+            `tests` and `proof` a fault has one.
     """
 
     name: str
@@ -48,10 +50,11 @@ class Fault:
     new: str
     bench: str = ""
     tests: tuple[str, ...] = ()
+    proof: str = ""
 
     @property
     def check(self) -> str:
-        return self.bench or " ".join(self.tests)
+        return self.bench or self.proof or " ".join(self.tests)
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,10 @@ def run_check(fault: Fault, copy: Path, simulator: str, cache: Path) -> str | No
         results = copy / "sim-out" / "results.xml"
         command = ["fineq", "sim", "--simulator", simulator, "--only", fault.bench, "--jobs", "1"]
         command += ["--output", str(results.parent)]
+    elif fault.proof:
+        results = copy / "formal-out" / "results.xml"
+        command = ["fineq", "formal", "--only", fault.proof, "--jobs", "1", "--output", str(results.parent)]
+        command += ["--cache", str(cache / "formal")]
     else:
         results = copy / "results.xml"
         command = ["pytest", "-q", "-x", "-m", "not regress", "-p", "no:cacheprovider", f"--junitxml={results}"]

@@ -20,7 +20,8 @@ def test_there_are_enough_faults_and_each_fits_the_sources():
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)
     for fault in FAULTS:
         assert (REPOSITORY / fault.file).read_text().count(fault.old) == 1, fault.name
-        assert fault.old != fault.new and bool(fault.bench) != bool(fault.tests), fault.name
+        assert fault.old != fault.new, fault.name
+        assert sum(map(bool, (fault.bench, fault.tests, fault.proof))) == 1, fault.name
 
 
 def test_each_check_exists():

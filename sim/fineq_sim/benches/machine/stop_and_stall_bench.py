@@ -20,7 +20,7 @@ OVERHEAD = {"unary": 289, "mac8x8": 362}
 
 
 def stall_conditions(dut, mac: bool) -> dict[str, Callable[[], bool]]:
-    """Whether a stage is stalled, from the ports of the blocks: docs/registers.md in other words."""
+    """Whether a stage is stalled, from the ports of the blocks: docs/hardware/registers.md in other words."""
 
     def high(name: str) -> bool:
         block, _, port = name.rpartition(".")
