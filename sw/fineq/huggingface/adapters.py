@@ -45,7 +45,8 @@ def register() -> None:
         return kind(target, adapter_name, lora_config, **options)
 
     create._knows_fineq = True  # type: ignore[attr-defined]
-    LoraModel._create_new_module = staticmethod(create)
+    name = original.__name__  # types do not let a method be assigned
+    setattr(LoraModel, name, staticmethod(create))
 
 
 @functools.cache
