@@ -56,7 +56,7 @@ BAD_MODELS = {
     "unknown architecture": (lambda d: edit_json(d / "config.json", lambda c: c.update(model_type="lama")),
                              "transformers does not know the model_type 'lama' of config.json: check its spelling"),
     "not a language model": (lambda d: edit_json(d / "config.json", lambda c: c.update(model_type="vit")),
-                             "transformers cannot build the model_type 'vit' of config.json"),
+                             "transformers has no causal language model of the model_type 'vit'"),
     "impossible config": (lambda d: edit_json(d / "config.json", lambda c: c.update(hidden_size=-1)),
                           "transformers cannot build the model_type 'llama' of config.json"),
     "quantized": (lambda d: edit_json(d / "config.json", lambda c: c.update(quantization_config=AWQ)),
