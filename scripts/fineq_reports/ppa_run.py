@@ -1,7 +1,8 @@
 """`fineq ppa`: the steps that draw every hardware table and plot of docs/results, each kept once it is done.
 
 A step is done if the files it wrote are still there, byte for byte, and nothing it depends on has changed since:
-its command and the code behind it, the tools, the models that it sees, the reports of other steps that it reads. So a run that was stopped goes on where it was.
+its command and the code behind it, the tools, the models that it sees, the reports of other steps that it reads. So a
+run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
