@@ -6,11 +6,11 @@ documents, the cycle model and the testbenches take every latency from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from fineq.format.temporal import array_cycles, vector_cycles
+from fineq.format.temporal import array_cycles
 from fineq_hw.config import ArrayConfig, MacConfig
 
 PULSE_LATENCY = 1
@@ -25,11 +25,6 @@ VECTOR_LANE_LATENCY = 17
 
 VECTOR_UNIT_LATENCY = VECTOR_LANE_LATENCY + 1
 """Cycles from accepting a group of sums to the bus word that it completes: the lanes and the word register."""
-
-
-def pulse_cycles(config: ArrayConfig, max_magnitudes: Iterable[int], early_termination: bool = True) -> list[int]:
-    """Pulse steps of each weight vector, given the largest magnitude in it (not for `cluster`: `weight_cycles`)."""
-    return [vector_cycles(magnitude, config.encoding, early_termination) for magnitude in max_magnitudes]
 
 
 def weight_cycles(
@@ -61,7 +56,7 @@ def result_latency(config: ArrayConfig | MacConfig, cycles: int = 1) -> int:
 
     Args:
         config: the array.
-        cycles: pulse steps of the vector (see `pulse_cycles`); a MAC array always spends one.
+        cycles: pulse steps of the vector (see `weight_cycles`); a MAC array always spends one.
     """
     if isinstance(config, MacConfig):
         return mac_array_latency(config) + 1  # the row accumulators

@@ -1,7 +1,8 @@
 """`fineq ppa`: the steps that draw every hardware table and plot of docs/results, each kept once it is done.
 
 A step is done if the files it wrote are still there, byte for byte, and nothing it depends on has changed since:
-its command and the code behind it, the tools, the models that it sees. So a run that was stopped goes on where it was.
+its command and the code behind it, the tools, the models that it sees, the reports of other steps that it reads. So a
+run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -111,11 +112,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def key(step: Step, tools: dict[str, str]) -> str:
-    """What a step depends on: its command's code, the tools, the models by content; no places on the disk."""
+def key(step: Step, tools: dict[str, str], output: Path) -> str:
+    """What a step depends on: its command's code, the tools, models and files that it reads by content; no places."""
     words = [Path(word).name if Path(word).is_absolute() else word for word in step.command]
     models = [[path.name, model_fingerprint(path)] for path in (shipped_model_path(), *further_models())]
-    return cache_key(commands()[step.command[0]].module, inputs=[words, tools, models])
+    read = [path for path in map(Path, _placed(step, output)) if path.is_file()]
+    return cache_key(commands()[step.command[0]].module, inputs=[words, tools, models], files=read)
+
+
+def _placed(step: Step, output: Path) -> list[str]:
+    """The command of a step with the directory of the run in its place."""
+    return [word.replace("{output}", str(output)) for word in step.command]
 
 
 def run(chosen: Sequence[Step], output: Path, progress: Progress, fresh: bool = False) -> list[str]:
@@ -137,12 +144,12 @@ def run(chosen: Sequence[Step], output: Path, progress: Progress, fresh: bool = 
             progress(f"# {step.name}: left as it is: {step.missing}")
             continue
         note = output / "done" / f"{step.name}.json"
-        wanted = key(step, tools)
+        wanted = key(step, tools, output)
         if not fresh and _is_done(note, wanted, output):
             progress(f"# {step.name}: done already")
             continue
         progress(f"# {step.name}: {step.shown()}")
-        command = [sys.executable, "-m", "fineq", *(word.replace("{output}", str(output)) for word in step.command)]
+        command = [sys.executable, "-m", "fineq", *_placed(step, output)]
         note.unlink(missing_ok=True)
         if subprocess.run(command, check=False).returncode:
             failed.append(step.name)

@@ -137,13 +137,6 @@ class AdderTree(CombinationalComponent):
         m.d.comb += self.sum.eq(Cat(rows[0][:done], upper))
 
 
-def popcount_arrival(lines: int) -> int:
-    """When the output of `Popcount` is there, in the units of `compression`."""
-    bits = lines.bit_length()
-    ones = [Bit(0, ("input", line, 0)) for line in range(lines)]
-    return compress([ones] + [[]] * (bits - 1), ripple_columns=bits).arrival
-
-
 class Popcount(AdderTree):
     """Adder tree that counts ones: as many 1-bit operands as `lines`, carry chain made of adder cells."""
 

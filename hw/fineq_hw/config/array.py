@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import lcm
 from typing import ClassVar
 
-from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, CLUSTER_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
+from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
 from fineq.format.temporal import ENCODINGS, STEP_BITS, line_order
 from fineq_hw.config.checks import check_array, check_choice
 
@@ -127,8 +127,3 @@ class ArrayConfig:
         `fineq.format.temporal.input_order`.
         """
         return line_order(self.columns, self.encoding)
-
-    @property
-    def line_decoders(self) -> int:
-        """Decoders that turn one line into weights in one cycle (paper: 64)."""
-        return self.line_weights // CLUSTER_WEIGHTS

@@ -17,7 +17,15 @@ from amaranth.lib import wiring
 
 from fineq.common.tools import ToolError
 from fineq_hw.export.manifest import Manifest, ModuleEntry, ModulePort
-from fineq_hw.lib.hierarchy import Placed, VerilogComponent, check_identifier, check_namesakes, collecting, flat_ports
+from fineq_hw.lib.hierarchy import (
+    Placed,
+    VerilogComponent,
+    check_declared,
+    check_identifier,
+    check_namesakes,
+    collecting,
+    flat_ports,
+)
 
 _YOSYS_SCRIPT = """
 read_rtlil {name}.il
@@ -65,6 +73,9 @@ def describe(component: wiring.Component, children: Mapping[str, str]) -> Module
     Args:
         component: placed in others, or a top; a top need not be a `VerilogComponent`.
         children: module name by instance name.
+
+    Raises:
+        ValueError: as `check_declared`, for a `VerilogComponent`.
     """
     children = dict(sorted(children.items()))
     ports = [
@@ -72,6 +83,8 @@ def describe(component: wiring.Component, children: Mapping[str, str]) -> Module
         for name, flow, value in flat_ports(component)
     ]
     declared = isinstance(component, VerilogComponent)
+    if declared:
+        check_declared(component)
     if not declared or component.clocked:
         ports += [ModulePort(name, "input", 1) for name in ("clk", "rst")]
     name, config = type(component).__name__, str(getattr(component, "config", ""))

@@ -47,6 +47,20 @@ def verilog_name(kind: str, *parameters: object) -> str:
     return name
 
 
+def check_declared(component: wiring.Component) -> None:
+    """A component that others hold must say what it is called and what it is.
+
+    Raises:
+        ValueError: it is no `VerilogComponent`, or one without KIND or ROLE.
+    """
+    name = type(component).__name__
+    if not isinstance(component, VerilogComponent):
+        raise ValueError(f"{name} does not say what its module is called: make it a VerilogComponent")
+    for fact in ("KIND", "ROLE"):
+        if not hasattr(component, fact):
+            raise ValueError(f"{name} does not say what it is: a VerilogComponent declares its {fact}")
+
+
 class VerilogComponent(wiring.Component):
     """A component that becomes a Verilog module of its own.
 
@@ -138,15 +152,13 @@ def place(m: Module, name: str, component: VerilogComponent, *, reset: Value | N
         reset: one bit that resets the component besides the reset of its parent.
 
     Raises:
-        ValueError: the component does not say what its module is called; as `check_namesakes`, `check_identifier`.
+        ValueError: as `check_declared`, `check_namesakes`, `check_identifier`.
     """
     placed = _collected.get()
     if placed is None:
         m.submodules[name] = component if reset is None else ResetInserter(reset)(component)
         return
-    if not isinstance(component, VerilogComponent):
-        text = f"{type(component).__name__} does not say what its module is called: make it a VerilogComponent"
-        raise ValueError(text)
+    check_declared(component)
     module = component.module_name
     check_identifier(module)
     check_namesakes(module, placed.modules.setdefault(module, component).signature, component.signature)

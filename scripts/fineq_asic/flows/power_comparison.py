@@ -25,7 +25,7 @@ from fineq_asic.power.liberty_power import PowerEngine, total_power
 from fineq_asic.timing.opensta import Constraints, sta_version
 from fineq_hw.array.processing_array import ArrayRow
 from fineq_hw.baseline.mac_array import MacRow
-from fineq_hw.config import ArrayConfig
+from fineq_hw.config import ArrayConfig, MacConfig
 
 LIMIT = 0.03
 """Largest difference, as a share of the other tool's figure, with states taken as it takes them."""
@@ -113,7 +113,9 @@ def chosen_designs() -> list[tuple[CoreDesign, bool]]:
     def first(size: str, fineq: bool, storage: str) -> CoreDesign | None:
         for design in designs_of(size):
             config = design.config
-            wanted = isinstance(config, ArrayConfig) if fineq else getattr(config, "weight_bits", None) == 3
+            wanted = (
+                isinstance(config, ArrayConfig) if fineq else isinstance(config, MacConfig) and config.weight_bits == 3
+            )
             if wanted and config.activation_storage == storage:
                 return design
         return None

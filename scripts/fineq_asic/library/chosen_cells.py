@@ -1,4 +1,5 @@
-"""Cells of the library that the flows place: the one place where their names stand."""
+"""Cells of the library that the flows choose themselves, by name; those that components of the RTL stand for are in
+`fineq_asic.mapping.placed_cells`, with their pins."""
 
 BUFFERS = ("BUF_X1", "BUF_X2", "BUF_X4", "BUF_X8")
 """For loads, smallest first; input `A`, output `Z`."""
@@ -8,6 +9,9 @@ INVERTER = "INV_X1"
 
 TIES = {"0": "LOGIC0_X1", "1": "LOGIC1_X1"}
 """By the constant that they give at `Z`."""
+
+DRIVING_CELL = "BUF_X2"
+"""What drives a piece of logic while it is mapped."""
 
 CLOCK_GATE = "CLKGATE_X1"
 """The smallest; clock `CK`, enable `E`, gated clock `GCK`."""

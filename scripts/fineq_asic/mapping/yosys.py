@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.library.chosen_cells import DONT_USE, TIES
+from fineq_asic.library.chosen_cells import DONT_USE, DRIVING_CELL, TIES
 from fineq_asic.library.liberty import Library
 from fineq_asic.library.pdk import Pdk
 from fineq_asic.mapping.placed_cells import CELL_INSTANCE, FULL_ADDER, GATED_CLOCK, LATCH, cell_map, placed_modules
@@ -63,15 +63,12 @@ _ABC_SCRIPTS = {
     "balanced": (_OPTIMISE + "amap,-m" + _SIZE, 300),
     "speed": (_OPTIMISE + "map,-B,0.9,{D}" + _SIZE, 300),
 }
-"""ABC scripts by effort, with the delay target in ps; None: the clock period. ABC sees the logic between full
-adders only, so the full period is easily met and leaves the area smallest; a tight target closes timing."""
+"""ABC scripts by effort, smallest netlist first, with the delay target in ps; None: the clock period. ABC sees the
+logic between full adders only, so the full period is easily met and leaves the area smallest; a tight target closes
+timing."""
 
-EFFORTS = tuple(_ABC_SCRIPTS)
-"""From the smallest netlist to the fastest."""
-
-_DRIVING_CELL = "BUF_X2"
 _OUTPUT_LOAD_FF = 8.0
-"""What ABC assumes around a piece of logic: driven by a small buffer, loaded by a few gates."""
+"""What ABC assumes behind a piece of logic: a few gates."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ class MappingOptions:
         both_polarities: modules whose registers offer their complement to ABC for nothing, as their cells do;
             pays off where both are needed, costs a little elsewhere.
         clock_gating: put enable flip-flops behind clock gates.
-        effort: one of `EFFORTS`.
+        effort: a key of `_ABC_SCRIPTS`.
     """
 
     clock_ns: float = 2.5
@@ -235,9 +232,7 @@ def map_design(
     (work / "cells.v").write_text(cell_map(library) + _ADDER_MAP, encoding="utf-8")
     (work / "inverters.v").write_text(_INVERTER_MAP, encoding="utf-8")
     (work / "blackboxes.v").write_text(_BLACKBOXES, encoding="utf-8")
-    (work / "abc.constr").write_text(
-        f"set_driving_cell {_DRIVING_CELL}\nset_load {_OUTPUT_LOAD_FF}\n", encoding="utf-8"
-    )
+    (work / "abc.constr").write_text(f"set_driving_cell {DRIVING_CELL}\nset_load {_OUTPUT_LOAD_FF}\n", encoding="utf-8")
     run_yosys(yosys_script([file.resolve() for file in files], top, options, pdk, work), work)
     netlist = read_json(work / "netlist.json", top)
     use_inverted_outputs(netlist, library)

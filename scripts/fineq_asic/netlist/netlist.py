@@ -44,15 +44,16 @@ class Module:
     net_names: dict[int, str] = field(default_factory=dict)
     aliases: dict[str, int | str] = field(default_factory=dict)
     stands_for_load: bool = False
+    _last_net: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def new_net(self) -> int:
         """A net number that is not in use yet."""
-        if not hasattr(self, "_next_net"):
+        if self._last_net is None:
             used = [bit for port in self.ports.values() for bit in port.bits]
             used += [bit for instance in self.instances for bits in instance.pins.values() for bit in bits]
-            self._next_net = max((bit for bit in used if isinstance(bit, int)), default=0)
-        self._next_net += 1
-        return self._next_net
+            self._last_net = max((bit for bit in used if isinstance(bit, int)), default=0)
+        self._last_net += 1
+        return self._last_net
 
 
 @dataclass

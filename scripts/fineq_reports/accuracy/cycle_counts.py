@@ -113,33 +113,34 @@ class Counter:
         self.vectors += cycles.size
         return values
 
-    def point(self, data: str, recipe: Recipe | str, perplexity: float | None = None) -> Point:
-        aware = recipe if isinstance(recipe, Recipe) and recipe.cycle_weight > 0 else None
+    def point(self, data: str, name: str, recipe: Recipe | None = None, perplexity: float | None = None) -> Point:
+        """What was counted of a data-free recipe, or of any other that has a name only."""
+        aware = recipe if recipe is not None and recipe.cycle_weight > 0 else None
         return Point(
-            data, recipe.name.split(",")[0] if isinstance(recipe, Recipe) else recipe,
-            aware.encoding if aware else "", aware.cycle_weight if aware else 0.0,
+            data, name, aware.encoding if aware else "", aware.cycle_weight if aware else 0.0,
             self.error / self.power, {e: total / self.vectors for e, total in self.cycles.items()},
             self.threes / self.weights, perplexity,
         )  # fmt: skip
 
 
-def study_recipes(columns: int) -> list[Recipe]:
-    """All data-free recipes of the study: the plain ones, then the cycle-aware ones by encoding and weight."""
+def study_recipes(columns: int) -> list[tuple[str, Recipe]]:
+    """All data-free recipes of the study by the named one that they come from: the plain ones, then the cycle-aware
+    ones by encoding and weight."""
     aware = [
-        RECIPES[name].with_options(cycle_weight=weight, encoding=encoding, columns=columns)
+        (name, RECIPES[name].with_options(cycle_weight=weight, encoding=encoding, columns=columns))
         for name in CYCLE_RECIPES
         for encoding in aware_encodings()
         for weight in CYCLE_WEIGHTS
     ]
-    return [*(RECIPES[name] for name in PLAIN_RECIPES), *aware]
+    return [*((name, RECIPES[name]) for name in PLAIN_RECIPES), *aware]
 
 
 def matrix_points(data: str, weight: Tensor, columns: int) -> Iterator[Point]:
     """All recipes on one matrix."""
-    for recipe in study_recipes(columns):
+    for name, recipe in study_recipes(columns):
         counter = Counter(columns)
         counter.add(weight, quantize(weight, recipe))
-        yield counter.point(data, recipe)
+        yield counter.point(data, name, recipe)
 
 
 def model_points(path: Path, text: Text, calibration: Text, columns: int, windows: int | None) -> Iterator[Point]:
@@ -147,21 +148,22 @@ def model_points(path: Path, text: Text, calibration: Text, columns: int, window
     model, tokenizer, data = load_model(path), load_tokenizer(path), Path(path).resolve().name
     weights = {name: get_weight(model, name).float().clone() for name in block_linears(model)}
 
-    def point(recipe: Recipe | str, packed: dict[str, PackedWeight], changed: PreTrainedModel) -> Point:
+    def point(name: str, recipe: Recipe | None, packed: dict[str, PackedWeight], changed: PreTrainedModel) -> Point:
         counter = Counter(columns)
-        for name, weight in weights.items():
-            values = counter.add(weight, packed[name])
+        for layer, weight in weights.items():
+            values = counter.add(weight, packed[layer])
             if changed is model:
-                set_weight(model, name, values)
+                set_weight(model, layer, values)
         subject = Subject(changed, tokenizer, data, "", find_method("none"), None, [])
-        return counter.point(data, recipe, measure(subject, text, max_windows=windows).result.perplexity)
+        return counter.point(data, name, recipe, measure(subject, text, max_windows=windows).result.perplexity)
 
-    for recipe in study_recipes(columns):
-        yield point(recipe, {name: quantize(weight, recipe, name) for name, weight in weights.items()}, model)
+    for name, recipe in study_recipes(columns):
+        packed = {layer: quantize(weight, recipe, layer) for layer, weight in weights.items()}
+        yield point(name, recipe, packed, model)
     for calibrated in CALIBRATED:
         fitted = load_model(path)
         packed, _ = quantize_model(fitted, tokenize(tokenizer, calibration.content), calibrated)
-        yield point(calibrated.name, packed, fitted)
+        yield point(calibrated.name, None, packed, fitted)
 
 
 # -- permuted input channels -----------------------------------------------------------------------------------

@@ -50,6 +50,9 @@ _BLOCK_COLOUR = "#eceff4"
 _STAGE_COLOUR = "#d5e5f5"
 _STREAM_COLOUR, _BUS_COLOUR, _TAG_COLOUR = "#1f4e79", "#8a4b08", "#777777"
 _BUSES = {SLAVE_PREFIX: "AXI4-Lite", MASTER_PREFIX: "AXI4"}
+_ANSWER_BITS = 8
+"""A bus has at most so many wires back to its sender (ready, response codes): they are drawn with the way there."""
+
 _LEGEND = "blue: streams with a handshake, width in bits; brown: buses; grey: what else a block listens to"
 
 
@@ -168,7 +171,7 @@ def _outside(axes, structure: Structure) -> None:
         )
         axes.text(x, y, text, fontsize=8, ha="center", va="center")
     for link in structure.connections:
-        if OUTSIDE in (link.source, link.sink) and link.port in _BUSES and link.bits > 8:
+        if OUTSIDE in (link.source, link.sink) and link.port in _BUSES and link.bits > _ANSWER_BITS:
             block = PLACES[link.sink or link.source]
             ends = (-0.36, block.y), (block.x - _WIDTH / 2, block.y)
             if link.sink == OUTSIDE:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import gc
 import json
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Collection, Iterable, Mapping
@@ -19,13 +17,10 @@ from types import MappingProxyType
 from amaranth.hdl import Fragment, UnusedElaboratable
 from amaranth.lib import stream, wiring
 
-from fineq.common.tools import ToolError
+from fineq_asic.mapping.yosys import run_yosys
 from fineq_hw.export.conversion import Converted
 from fineq_hw.export.manifest import Manifest
 from fineq_hw.lib.hierarchy import Placed, collecting, flat_ports
-
-CODE_PACKAGES = ("pyosys",)
-"""What the program of `read_structure` imports (`fineq.common.cache_keys`)."""
 
 OUTSIDE = ""
 """Stands for the ports of the top module itself, in the place of an instance."""
@@ -117,13 +112,7 @@ def _netlist(files: Mapping[str, str], manifest: Manifest, top: str) -> dict:
             "opt_clean",
             "write_json out.json",
         ]
-        (work / "read.ys").write_text("\n".join(commands) + "\n", encoding="utf-8")
-        program = "import sys; from pyosys import libyosys as ys; ys.run_pass('script ' + sys.argv[1], ys.Design())"
-        result = subprocess.run(
-            [sys.executable, "-c", program, "read.ys"], cwd=work, capture_output=True, text=True, check=False
-        )
-        if result.returncode or not (work / "out.json").is_file():
-            raise ToolError(f"Yosys could not read the Verilog of {top}: {(result.stdout + result.stderr)[-300:]}")
+        run_yosys(commands, work)
         return json.loads((work / "out.json").read_text(encoding="utf-8"))["modules"][top]
 
 
@@ -142,7 +131,7 @@ def read_structure(
         buses: names of ports that are one bus, by the bus; streams are known from the signatures.
 
     Raises:
-        ToolError: Yosys is missing or cannot read the Verilog.
+        SynthesisError: Yosys is missing or cannot read the Verilog.
         ValueError: no such module.
     """
     modules, manifest = converted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fineq.common.errors import FineqError
@@ -11,19 +11,27 @@ from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, Array
 from fineq_sim.reference.bits import join, pack, unpack
 from fineq_sim.reference.weights import to_weight_field
 
+_KINDS: tuple[type[ArrayConfig] | type[MacConfig] | type[AcceleratorConfig], ...] = (
+    ArrayConfig,
+    MacConfig,
+    AcceleratorConfig,
+)
+
 
 def find_config(which: str | Mapping[str, Any]) -> ArrayConfig | MacConfig | AcceleratorConfig:
     """A hardware configuration by its name, or from its parameters.
 
-    Those of a MAC array have `weight_bits`, those of an accelerator have the parameters of its `array`.
+    Parameters are all those of one kind of configuration, as `dataclasses.asdict` gives them.
 
     Raises:
-        ValueError: there is none of that name, or a parameter is impossible.
+        ValueError: there is none of that name or with these parameters, or one of them is impossible.
     """
     if not isinstance(which, str):
-        if "array" in which:
-            return AcceleratorConfig(**{**which, "array": find_config(which["array"])})
-        return (MacConfig if "weight_bits" in which else ArrayConfig)(**which)
+        kind = next((kind for kind in _KINDS if {field.name for field in fields(kind)} == set(which)), None)
+        if kind is None:
+            raise FineqError(f"no configuration has just the parameters {', '.join(which)}")
+        inner = {name: find_config(value) for name, value in which.items() if isinstance(value, Mapping)}
+        return kind(**{**which, **inner})
     known: dict[str, ArrayConfig | MacConfig | AcceleratorConfig] = {**ARRAYS, **MACS, **ACCELERATORS}
     if which not in known:
         raise FineqError(f"unknown configuration {which!r}: choose one of {', '.join(known)}")

@@ -86,7 +86,7 @@ COVERAGE_FILE = "coverage.dat"
 def build_key(design: VerilogDesign, simulator: str, waves: bool, coverage: bool = False) -> str:
     """Hash of everything that a build depends on."""
     return cache_key(
-        __name__, inputs=[simulators.version(simulator), waves, coverage, design.top, dict(design.sources)]
+        __name__, inputs=[simulators.build_versions(simulator), waves, coverage, design.top, dict(design.sources)]
     )
 
 

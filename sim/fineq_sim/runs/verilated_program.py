@@ -55,7 +55,9 @@ def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path |
     if rows is not None:
         files["rows.vlt"] = f'`verilator_config\nhier_block -module "{rows}"\n'
         options.append("--hierarchical")
-    key = cache_key(__name__, inputs=[simulators.version("verilator"), options, design.top, files], files=[harness])
+    key = cache_key(
+        __name__, inputs=[simulators.build_versions("verilator"), options, design.top, files], files=[harness]
+    )
     program = cache / f"{name}-{key}"
     if program.is_file():
         return program

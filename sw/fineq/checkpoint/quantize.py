@@ -27,7 +27,7 @@ from fineq.common.errors import FineqError
 from fineq.common.places import why_not_new
 from fineq.common.progress import Progress
 from fineq.models.stored import REPORT_FILE
-from fineq.quantizer.recipes import Recipe, find_recipe, is_recipe
+from fineq.quantizer.recipes import Recipe, find_recipe
 
 WORK_SUFFIX = ".unfinished"
 """Added to the output's name for the directory that is written, until all is done."""
@@ -271,8 +271,3 @@ def _report_line(result: LayerResult) -> dict[str, Any]:
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def is_data_free(recipe: str) -> bool:
-    """Whether a recipe needs nothing but the weights, so that a model can be streamed through it."""
-    return is_recipe(recipe)

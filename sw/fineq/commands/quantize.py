@@ -68,12 +68,12 @@ def quantize(
     from fineq.checkpoint.calibration import check_options
     from fineq.checkpoint.card import measure_sizes
     from fineq.checkpoint.planning import Options, make_plan
-    from fineq.checkpoint.quantize import check_output, is_data_free, quantize_checkpoint
+    from fineq.checkpoint.quantize import check_output, quantize_checkpoint
     from fineq.checkpoint.source import open_source
-    from fineq.quantizer.recipes import find_recipe
+    from fineq.quantizer.recipes import find_recipe, is_recipe
 
     options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
-    data_free = is_data_free(recipe)
+    data_free = is_recipe(recipe)
     if data_free and calibration:
         raise FineqError(f"recipe {recipe} needs no calibration text: leave --calibration out")
     if not data_free:

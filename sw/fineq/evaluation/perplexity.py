@@ -20,6 +20,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.common.errors import FineqError
 
+CODE_FILES = ("../data/evaluation_text.txt", "../data/calibration_text.txt")
+"""Texts that decide what is measured where none is named (`fineq.common.cache_keys`)."""
+
 BOS_CHOICES = ("window", "text", "none")
 BATCH_TOKENS = 4096
 """Tokens that the model sees at once: bounds the memory for logits."""
@@ -46,12 +49,12 @@ class Text:
 
 def shipped_text_path() -> Path:
     """The evaluation text that the package carries."""
-    return Path(__file__).parents[1] / "data" / "evaluation_text.txt"
+    return (Path(__file__).parent / CODE_FILES[0]).resolve()
 
 
 def shipped_calibration_path() -> Path:
     """The calibration text that the package carries."""
-    return Path(__file__).parents[1] / "data" / "calibration_text.txt"
+    return (Path(__file__).parent / CODE_FILES[1]).resolve()
 
 
 def read_text(path: Path) -> Text:

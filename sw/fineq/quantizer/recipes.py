@@ -131,7 +131,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def is_recipe(name: str) -> bool:
-    """Whether a name, or a name with options behind it, means a recipe of `RECIPES`."""
+    """Whether a name, or a name with options behind it, is of `RECIPES`: such a recipe needs the weights alone."""
     return name.split(",")[0] in RECIPES
 
 

@@ -58,14 +58,18 @@ def test_a_renamed_module_stays_in_its_block(mapped, library, tmp_path, monkeypa
 
 
 def test_a_component_that_says_nothing_is_an_error(mapped, library, tmp_path, monkeypatch):
-    monkeypatch.delattr(LineDecoder, "ROLE")
-    write_verilog(tmp_path, [TOP])
-    manifest = read_manifest(tmp_path)
+    known = mapped[1].modules
+    name = next(name for name, entry in known.items() if entry.kind == LineDecoder.KIND)
+    manifest = Manifest(mapped[1].tops, known | {name: replace(known[name], declared=False)})
     sentence = r"^LineDecoder, the component of module fineq_line_decoder_\d+, does not say which block it is$"
     with pytest.raises(SynthesisError, match=sentence):
         DESIGN.mapping(manifest, 2.5)
     with pytest.raises(SynthesisError, match=sentence):
         attribute_blocks(mapped[0], library, manifest)
+    monkeypatch.delattr(LineDecoder, "ROLE")
+    with pytest.raises(ValueError, match="LineDecoder does not say what it is: a VerilogComponent declares its ROLE"):
+        write_verilog(tmp_path, [TOP])
+    assert not list(tmp_path.iterdir())
 
 
 def array_of(netlist, manifest: Manifest):

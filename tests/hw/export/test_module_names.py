@@ -73,6 +73,21 @@ class Plain(wiring.Component):
     """Says nothing."""
 
 
+class NoKind(CombinationalComponent):
+    """Does not say what it is called."""
+
+    ROLE = PART
+
+
+class NoRole(CombinationalComponent):
+    """Does not say what it is to the reports."""
+
+    KIND = "child"
+
+    def elaborate(self, platform) -> Module:
+        return Module()
+
+
 class Parent(wiring.Component):
     def __init__(self, child: wiring.Component) -> None:
         self.child = child
@@ -90,6 +105,12 @@ def test_a_component_with_another_name_is_refused():
         collect({"parent": Parent(Child({"a": In(1)}))})
     with pytest.raises(ValueError, match="Plain does not say what its module is called: make it a VerilogComponent"):
         collect({"parent": Parent(Plain({}))})
+    with pytest.raises(ValueError, match="NoKind does not say what it is: a VerilogComponent declares its KIND"):
+        collect({"parent": Parent(NoKind({}))})
+    with pytest.raises(ValueError, match="NoRole does not say what it is: a VerilogComponent declares its ROLE"):
+        collect({"parent": Parent(NoRole({}))})
+    with pytest.raises(ValueError, match="NoRole does not say what it is: a VerilogComponent declares its ROLE"):
+        collect({"top": NoRole({})})
     with pytest.raises(ValueError, match="'the top' is no Verilog identifier"):
         collect({"the top": Parent(Plain({}))})
     gc.collect()  # the rejected components warn here, where it is ignored

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,11 +67,20 @@ def test_counts_of_a_matrix_small_enough_to_follow():
     weight = packed.dequantize()
     weight[0, 1] = 1.0
     assert torch.equal(counter.add(weight, packed), packed.dequantize())
-    point = counter.point("data", RECIPES["paper"])
+    point = counter.point("data", "paper", RECIPES["paper"])
     assert point.cycles["unary"] == (3 + 1 + 1 + 1 + 1 + 2) / 6
     assert point.cycles["2s-unary"] == (2 + 5) / 6 and point.cycles["parallel"] == 1
     assert point.threes == 1 / 27
     assert point.error == pytest.approx(1 / weight.square().sum().item())
+
+
+def test_points_bear_the_recipe_that_theirs_comes_from(monkeypatch):
+    """Also where names of changed recipes are built in another way."""
+    plain = cycle_counts.RECIPES
+    renamed = {name: replace(recipe, name=f"our {name}, changed") for name, recipe in plain.items()}
+    monkeypatch.setattr(cycle_counts, "RECIPES", renamed)
+    points = list(matrix_points("data", torch.randn(2, 48, generator=torch.Generator().manual_seed(0)), 16))
+    assert {point.recipe for point in points} == {"paper", "mse", "mse-cycles"}
 
 
 def test_points_of_a_matrix_are_those_of_its_recipes():
@@ -78,7 +88,8 @@ def test_points_of_a_matrix_are_those_of_its_recipes():
     points = list(matrix_points("data", weight, 16))
     recipes = study_recipes(16)
     assert len(points) == len(recipes) >= 6
-    for point, recipe in zip(points, recipes, strict=True):
+    for point, (name, recipe) in zip(points, recipes, strict=True):
+        assert point.recipe == name
         packed = quantize(weight, recipe)
         assert point.error == pytest.approx(normalised_error(weight, packed))
         assert (point.encoding, point.cycle_weight) == (
@@ -128,7 +139,7 @@ def test_areas_times_cycles(tmp_path):
     counter = Counter(64)
     weight = torch.randn(4, 128, generator=torch.Generator().manual_seed(0))
     counter.add(weight, quantize(weight, "paper"))
-    point = counter.point("data", RECIPES["paper"])
+    point = counter.point("data", "paper", RECIPES["paper"])
     assert [design.encoding for design in designs] == ["unary", "2s-unary", None]
     assert designs[0].product(point) == 80 * point.cycles["unary"]
     assert designs[1].product(point) == 90 * point.cycles["2s-unary"]

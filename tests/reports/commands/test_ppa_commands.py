@@ -9,6 +9,7 @@ from command_line import run_fineq
 
 from fineq.cli import commands
 from fineq.common.cache_keys import deciding_files
+from fineq.evaluation.perplexity import shipped_calibration_path, shipped_text_path
 from fineq_asic.activity.switching import Activity
 from fineq_asic.activity.workload import DataSet
 from fineq_asic.equivalence import whole as equivalence_run
@@ -163,7 +164,10 @@ def test_ppa_goes_on_where_it_was(tmp_path, fake_steps, monkeypatch):
     assert ppa(tmp_path).code == 0 and not ran
     assert ppa(tmp_path, "--step", "synth-5x7", "--fresh").code == 0 and len(ran) == 1
     ran.clear()
-    monkeypatch.setattr(ppa_run, "cache_key", lambda module, inputs: "another")
+    (tmp_path / "run" / "synth-5x7.json").write_text("{}")  # what encodings read of another step
+    assert ppa(tmp_path).code == 0 and [command[0] for command in ran] == ["encodings"]
+    ran.clear()
+    monkeypatch.setattr(ppa_run, "cache_key", lambda module, inputs, files: "another")
     assert ppa(tmp_path).code == 0 and len(ran) == len(WRITTEN)
 
 
@@ -177,13 +181,18 @@ def test_a_step_depends_on_the_code_of_its_command_alone(fake_steps):
 
 
 @pytest.mark.parametrize("tool", ["version", "compiler_version"])
-def test_a_step_depends_on_the_programs_that_run_it(monkeypatch, tool):
+def test_a_step_depends_on_the_programs_that_run_it(monkeypatch, tmp_path, tool):
     """Verilator and g++ make the throughput, the architecture and the runs with delays."""
     step = ppa_run.steps()[0]
     before = ppa_run.versions()
     assert {"Verilator", "g++", "OpenSTA", "pyosys", "library sha256"} <= set(before)
     monkeypatch.setattr(ppa_run.simulators, tool, lambda *names: "another\n")
-    assert ppa_run.key(step, ppa_run.versions()) != ppa_run.key(step, before)
+    assert ppa_run.key(step, ppa_run.versions(), tmp_path) != ppa_run.key(step, before, tmp_path)
+
+
+def test_a_step_depends_on_the_texts_that_the_package_carries():
+    files = deciding_files(commands()["encodings"].module)
+    assert {shipped_text_path(), shipped_calibration_path()} <= set(map(Path.resolve, files))
 
 
 def test_ppa_with_a_step_that_is_none(tmp_path, fake_steps):

@@ -4,9 +4,10 @@ import subprocess
 
 import pytest
 
+from fineq.common.cache_keys import cache_key
 from fineq_hw.export.manifest import Manifest, ModuleEntry
-from fineq_sim.runs import verilated_program
-from fineq_sim.runs.runner import VerilogDesign, default_cache
+from fineq_sim.runs import simulators, verilated_program
+from fineq_sim.runs.runner import VerilogDesign, build_key, default_cache
 from fineq_sim.runs.simulators import SimulatorError, object_directory
 from fineq_sim.runs.verilated_program import build_program
 
@@ -86,3 +87,20 @@ def test_failure(harness, cache):
         build_program("chain", chain(2), harness, cache)
     assert "no_such_port" in str(error.value)
     assert {file.name for file in cache.iterdir()} == {object_directory(cache).name}
+
+
+def test_another_compiler_builds_anew(harness, tmp_path, monkeypatch):
+    """What it made is not taken for the work of the present one, neither programs nor benches."""
+    keys = []
+
+    def key(*modules, **inputs):
+        keys.append(cache_key(*modules, **inputs))
+        raise InterruptedError
+
+    monkeypatch.setattr(verilated_program, "cache_key", key)
+    for compiler in ("g++ 12", "g++ 13"):
+        monkeypatch.setattr(simulators, "compiler_version", lambda compiler=compiler: compiler)
+        with pytest.raises(InterruptedError):
+            build_program("chain", chain(2), harness, tmp_path)
+        keys.append(build_key(chain(2), "verilator", False))
+    assert len(set(keys)) == 4

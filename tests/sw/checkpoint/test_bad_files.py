@@ -5,11 +5,13 @@ import random
 import tracemalloc
 from pathlib import Path
 
+import bad_containers  # noqa: F401  (both fill the table)
+import bad_contents  # noqa: F401
 import pytest
 import torch
-from bad_checkpoints import BAD, Parts
 from tiny_models import make_model
 from transformers import AutoModelForCausalLM
+from weight_file_parts import BAD, Parts
 
 from fineq.checkpoint.config_match import first_difference
 from fineq.checkpoint.container import DTYPES, open_container
