@@ -48,15 +48,16 @@ def small_block() -> RoutedBlock:
     cells = (PlacedCell("a", "INV_X1", (1.0, 1.0, 2.0, 2.4)), PlacedCell("b", "FILL", (2.0, 1.0, 4.0, 2.4)))
     wires = {"metal2": [(1.0, 1.0, 1.1, 3.0)]}
     outline = (0.0, 0.0, 5.0, 4.0)
-    return RoutedBlock(outline, outline, cells, (BorderPin("x", "metal3", 0.0, 2.0),), wires, {}, {}, 1, kdb.Layout())
+    pins = (BorderPin("x", "metal3", 0.0, 2.0),)
+    return RoutedBlock(outline, outline, cells, pins, wires, {}, {}, 1, {}, kdb.Layout())
 
 
 def test_pictures_are_the_same_bytes_and_whole(tmp_path):
     block, path = small_block(), tmp_path / "block.png"
-    draw_layout(block, "block", lambda name, kind: CATEGORIES[0] if name == "a" else CATEGORIES[-1], path)
+    draw_layout(block, "block", {"a": CATEGORIES[0], "b": CATEGORIES[-1]}, path)
     first = path.read_bytes()
-    draw_layout(block, "block", lambda name, kind: CATEGORIES[0] if name == "a" else CATEGORIES[-1], path)
+    draw_layout(block, "block", {"a": CATEGORIES[0], "b": CATEGORIES[-1]}, path)
     assert path.read_bytes() == first and first[:4] == b"\x89PNG"
     with pytest.raises(KeyError, match="unheard of"):  # a category without a colour
-        draw_layout(block, "block", lambda name, kind: "unheard of", path)
+        draw_layout(block, "block", {"a": "unheard of", "b": CATEGORIES[0]}, path)
     assert path.read_bytes() == first and [file.name for file in tmp_path.iterdir()] == ["block.png"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fineq_asic.errors import SynthesisError
-from fineq_asic.flows.results import GlitchShare, Result, SynthesisRun
+from fineq_asic.flows.results import DataCycles, GlitchShare, Result, SynthesisRun
 from fineq_asic.mapping.designs import designs_of
 from fineq_asic.power.liberty_power import Power
 from fineq_asic.timing.opensta import TimingReport
@@ -30,7 +30,7 @@ def result(top: str, area: float, watts: float, cycles: float, slack: float = 0.
 @pytest.fixture
 def run():
     results = [result("fineq_5x7_column_packed", 3500, 0.001, 2.0), result("mac8x3_5x7", 7000, 0.004, 1.0, -0.25)]
-    cycles = {"Gaussian rows": {"unary": 2.0}}
+    cycles = {"Gaussian rows": DataCycles("", "paper", {"unary": 2.0})}
     return SynthesisRun("5x7", 2.5, results, {"a|b": "1"}, "made up", cycles, "fineq synth --size 5x7")
 
 
