@@ -104,7 +104,6 @@ class _Machine:
         manifest: of all modules.
         logic: Verilog with stand-ins.
         kept: what stays a module.
-        stand_in_paths: instance paths of all stand-ins for memories.
     """
 
     top: str
@@ -112,7 +111,6 @@ class _Machine:
     manifest: Manifest
     logic: LogicVerilog
     kept: tuple[str, ...]
-    stand_in_paths: tuple[str, ...]
 
 
 def measure(
@@ -141,15 +139,17 @@ def measure(
     work = work.resolve()
     machine = _prepare(accelerator, block, work)
     files = machine.logic.write(work)
-    memories = [replace(each, block=machine.names[each.block]) for each in machine.logic.memories]
-    bits = sum(each.words * each.bits for each in memories)
-    progress(f"{machine.top}: {len(files)} modules; {bits:,} bits of memory are left out")
+    progress(f"{machine.top}: {len(files)} modules, mapping for {EFFORT}")
     options = MappingOptions(clock_ns, machine.kept, effort=EFFORT)
     mapped = map_design(files, machine.top, options, tools.pdk, tools.library, work)
-    progress(f"{machine.top}: mapped for {EFFORT}")
-    constraints = _MacroConstraints(clock_ns, macros=machine.stand_in_paths)
+    places = _stand_in_places(mapped, machine)
+    memories = _memories(places, machine)
+    bits = sum(each.words * each.bits for each in memories)
+    progress(f"{machine.top}: mapped; {bits:,} bits of memory are left out")
+    paths = sorted(f"{path}/{box}".lstrip("/") for found in places.values() for path, box, _ in found)
+    constraints = _MacroConstraints(clock_ns, macros=tuple(paths))
     timing, netlist, slacks = _close_timing(mapped, constraints, tools, work, progress)
-    rows = _rows(netlist, tools.library, machine, slacks)
+    rows = _rows(netlist, tools.library, machine, slacks, places)
     return BlocksReport(accelerator, block, clock_ns, timing, rows, tuple(memories))
 
 
@@ -163,9 +163,35 @@ def _prepare(accelerator: str, block: str | None, work: Path) -> _Machine:
     logic = with_stand_ins(texts, manifest, top, work)
     check_placed(manifest, logic.texts)
     names = {top: GLUE if block is None else block} | {kind: name for name, kind in blocks.items()}
-    inner = {kind: box if kind == top else f"{names[kind]}/{box}" for kind, box in logic.memory_stand_ins.items()}
     kept = (*blocks.values(), *(name for name in logic.texts if _stays(manifest, name)))
-    return _Machine(top, names, manifest, logic, kept, tuple(sorted(inner.values())))
+    return _Machine(top, names, manifest, logic, kept)
+
+
+def _stand_in_places(netlist: Netlist, machine: _Machine) -> dict[str, list[tuple[str, str, str]]]:
+    """By module of the netlist: path of the module, instance in it and kind of every stand-in for memories.
+
+    A memory may stand in a module that was dissolved, a queue for instance: it belongs to the block that is left.
+    """
+    boxes = set(machine.logic.memory_stand_ins.values())
+    kinds: dict[tuple[str, ...], str] = {(): netlist.top, **dict(named_instances(netlist))}
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for path, kind in kinds.items():
+        if kind in boxes:
+            found.setdefault(kinds[path[:-1]], []).append(("/".join(path[:-1]), path[-1], kind))
+    return found
+
+
+def _memories(places: dict[str, list[tuple[str, str, str]]], machine: _Machine) -> list[MemoryArray]:
+    """Every memory that is left out, with the report's name of the block that holds it."""
+    inside: dict[str, list[MemoryArray]] = {box: [] for box in machine.logic.memory_stand_ins.values()}
+    for each in machine.logic.memories:
+        inside[machine.logic.memory_stand_ins[each.block]].append(each)
+    return [
+        replace(each, block=machine.names[module])
+        for module, found in places.items()
+        for _, _, box in found
+        for each in inside[box]
+    ]
 
 
 def _close_timing(
@@ -220,7 +246,13 @@ def _slack_by_place(netlist: Netlist, pdk: Pdk, sta: Path, work: Path) -> dict[s
     return slacks
 
 
-def _rows(netlist: Netlist, library: Library, machine: _Machine, slacks: dict[str, float]) -> tuple[BlockFigures, ...]:
+def _rows(
+    netlist: Netlist,
+    library: Library,
+    machine: _Machine,
+    slacks: dict[str, float],
+    stand_ins: dict[str, list[tuple[str, str, str]]],
+) -> tuple[BlockFigures, ...]:
     """One line for every kind of module that was mapped; memories' pins count for the block that holds them."""
     paths: dict[str, list[str]] = {netlist.top: [""]}
     for path, kind in named_instances(netlist):
@@ -231,8 +263,7 @@ def _rows(netlist: Netlist, library: Library, machine: _Machine, slacks: dict[st
         if kind not in machine.manifest.modules or is_array(machine.manifest, kind):
             continue
         cells = [each for each in netlist.modules[kind].instances if each.kind not in netlist.modules]
-        box = machine.logic.memory_stand_ins.get(kind)
-        places = [*paths[kind], *(f"{path}/{box}".lstrip("/") for path in paths[kind] if box)]
+        places = [*paths[kind], *(f"{path}/{box}".lstrip("/") for path, box, _ in stand_ins.get(kind, ()))]
         rows.append(
             BlockFigures(
                 machine.names.get(kind, machine.manifest.modules[kind].kind),

@@ -28,6 +28,12 @@ def test_a_memory_whose_name_was_changed_is_found(tmp_path):
     assert 64 * 32 * 4.522 > report.blocks[0].area
 
 
+def test_a_memory_of_a_queue_belongs_to_the_block_that_holds_the_queue(tmp_path):
+    report = measure(MACHINE, tmp_path, "write_dma")
+    assert [(each.block, each.name) for each in report.memories] == [("write_dma", "entries")]
+    assert report.blocks[0].slack_ns == pytest.approx(report.timing.worst_slack_ns, abs=1e-3)
+
+
 def test_the_block_is_measured_without_its_memory(input_buffer):
     (row,) = input_buffer.blocks
     assert (row.name, row.instances) == ("input_buffer", 1)
