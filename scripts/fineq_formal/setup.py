@@ -23,7 +23,8 @@ class Setup:
 
     A proof begins after a cycle of reset from any state: registers have what their reset gives them, whatever they
     held, and those without one, as all memories, have any contents (`fineq_formal.conversion`). Later resets are
-    covered: the state before them is one of those.
+    covered, the state before them is one of those, but for the engines of the bus: theirs is the reset at power-up,
+    with `bus_rst` (`add_engine`). What they do for bursts of before a reset is shown by benches.
 
     Attributes:
         m: the circuit; blocks, reference models and conditions are added to it.
@@ -37,6 +38,11 @@ class Setup:
         self.rules: list[str] = []
         self.m.domains.sync = self._sync = ClockDomain("sync")
         self._sync.clk.name, self._sync.rst.name = CLOCK, RESET
+
+    @property
+    def reset(self) -> Signal:
+        """High in the one cycle before the proof begins."""
+        return self._sync.rst
 
     @property
     def ports(self) -> list[Value]:
@@ -74,6 +80,18 @@ class Setup:
         for port, flow, value in flat_ports(component):
             if flow == wiring.In and port not in driven:
                 self.m.d.comb += value.eq(self.free(f"{name}_{port}", len(value)))
+        return component
+
+    def add_engine(self, name: str, component: _Component, *, driven: tuple[str, ...] = ()) -> _Component:
+        """Add a block that remembers over its reset what the bus owes: here the bus is reset with it.
+
+        Args:
+            name: of the instance.
+            component: the block, with an input `bus_rst`.
+            driven: other inputs that the caller drives.
+        """
+        self.add(name, component, driven=("bus_rst", *driven))
+        self.m.d.comb += component.bus_rst.eq(self.reset)
         return component
 
     def assume(self, condition: Value) -> None:

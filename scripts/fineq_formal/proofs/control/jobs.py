@@ -59,7 +59,8 @@ def _faults(setup: Setup) -> None:
     dut = _add(setup)
     read, write = dut.read_error, dut.write_error
     broken = read.valid | write.valid
-    interrupted = broken | dut.soft_reset
+    timeout = dut.memory_timeout
+    interrupted = broken | dut.soft_reset | timeout
     stopping = Signal()
     code, address = Signal(8), Signal(64)
     state_open = dut.busy & ~stopping
@@ -70,7 +71,8 @@ def _faults(setup: Setup) -> None:
         with m.Elif(write.valid):
             m.d.sync += [code.eq(WRITE_FAULT + write.response), address.eq(write.address)]
         with m.Else():
-            m.d.sync += [code.eq(ErrorCode.ABORTED), address.eq(dut.current_descriptor)]
+            reason = Mux(timeout, ErrorCode.MEMORY_TIMEOUT, ErrorCode.ABORTED)
+            m.d.sync += [code.eq(reason), address.eq(dut.current_descriptor)]
     with m.If(dut.flush):
         m.d.sync += stopping.eq(0)
     for error in (read, write):
@@ -82,8 +84,9 @@ def _faults(setup: Setup) -> None:
     setup.check(implies(dut.flush, dut.fault.code == code), "the first reason is reported")
     setup.check(implies(dut.flush, dut.fault.address == address), "with its address")
     setup.check(dut.stop == (stopping & ~dut.flush), "both engines are stopped until the flush")
-    idle = setup.past(dut.stop & dut.read_idle & dut.write_idle, "both_idle")
-    setup.check(dut.flush == idle, "the flush comes when both engines are idle, and only then")
+    idle = dut.stop & dut.read_idle & dut.write_idle
+    due = setup.past(idle | ((state_open | dut.stop) & timeout), "due")
+    setup.check(dut.flush == due, "the flush comes when both engines are idle or the memory is silent, and only then")
     refused = dut.fault_valid & ~dut.flush
     checked = dut.jobs.payload
     setup.check(implies(refused, dut.jobs.valid & dut.jobs.ready), "a refused descriptor is taken")
@@ -94,7 +97,7 @@ def _faults(setup: Setup) -> None:
 def _ends(setup: Setup) -> None:
     """Once interrupted, a chain is over as soon as the engines let it."""
     dut = _add(setup)
-    interrupted = dut.busy & (dut.soft_reset | dut.read_error.valid | dut.write_error.valid)
+    interrupted = dut.busy & (dut.soft_reset | dut.memory_timeout | dut.read_error.valid | dut.write_error.valid)
     waiting = Signal()
     setup.m.d.sync += waiting.eq(Mux(dut.flush, 0, waiting | interrupted))
     both = dut.read_idle & dut.write_idle
@@ -112,7 +115,8 @@ PROOFS: tuple[Proof, ...] = (
     ),
     Proof(
         "control/job_control/faults",
-        "A bus error or abort stops both engines, flushes when they are idle, and reports the first reason",
+        "A bus error or abort stops both engines and flushes when they are idle, a silent memory flushes at once; the "
+        "first reason is reported",
         _faults,
     ),
     Proof("control/job_control/ends", "An interrupted chain is over within 3 cycles of both engines being idle", _ends),

@@ -23,7 +23,7 @@ _STOP_CYCLES = (_CONFIG.outstanding_reads * _CONFIG.max_burst_beats + 1) * (_WIT
 
 
 def _rules(setup: Setup) -> None:
-    dut = setup.add("dut", ReadDma(_CONFIG, _CHANNELS))
+    dut = setup.add_engine("dut", ReadDma(_CONFIG, _CHANNELS))
     for number in range(_CHANNELS):
         command = getattr(dut, f"commands_{number}").payload
         setup.assume((command.address[:3] == 0) & (command.stride[:3] == 0))
@@ -42,7 +42,7 @@ def _rules(setup: Setup) -> None:
 
 def _words(setup: Setup) -> None:
     """Memory holds addresses, so a client sees where its words come from."""
-    dut = setup.add("dut", ReadDma(_CONFIG, _CHANNELS))
+    dut = setup.add_engine("dut", ReadDma(_CONFIG, _CHANNELS))
     memory = read_memory(setup, dut, _CONFIG)
     setup.assume(~dut.stop & (dut.m_axi_rresp == Response.OKAY))
     setup.assume(implies(dut.m_axi_rvalid, dut.m_axi_rdata == memory.address))
@@ -57,7 +57,7 @@ def _words(setup: Setup) -> None:
 
 
 def _stop(setup: Setup) -> None:
-    dut = setup.add("dut", ReadDma(_CONFIG, 1))
+    dut = setup.add_engine("dut", ReadDma(_CONFIG, 1))
     setup.assume((dut.commands_0.payload.address[:3] == 0) & (dut.commands_0.payload.stride[:3] == 0))
     memory = read_memory(setup, dut, _CONFIG, within=_WITHIN)
     halted = setup.latched(dut.stop, "stop")
@@ -69,7 +69,7 @@ def _stop(setup: Setup) -> None:
 def _errors(setup: Setup) -> None:
     """The first error is kept, with the address of its beat, and no beat from it on is passed on."""
     m = setup.m
-    dut = setup.add("dut", ReadDma(_CONFIG, 1))
+    dut = setup.add_engine("dut", ReadDma(_CONFIG, 1))
     setup.assume((dut.commands_0.payload.address[:3] == 0) & (dut.commands_0.payload.stride[:3] == 0))
     memory = read_memory(setup, dut, _CONFIG)
     setup.assume(~dut.stop)

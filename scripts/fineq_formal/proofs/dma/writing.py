@@ -27,7 +27,7 @@ def _config(order: str, beats: int = 2) -> AcceleratorConfig:
 
 
 def _add(setup: Setup, config: AcceleratorConfig) -> WriteDma:
-    dut = setup.add("dut", WriteDma(config))
+    dut = setup.add_engine("dut", WriteDma(config))
     command = dut.commands.payload
     setup.assume((command.address[:3] == 0) & (command.stride[:3] == 0))
     return dut
