@@ -6,8 +6,11 @@ still found, and one that says `Synthesis.CELL` without a cell in `PLACED_CELLS`
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+
+from amaranth.hdl import UnusedElaboratable
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.chosen_cells import CLOCK_GATE
@@ -29,24 +32,35 @@ class PlacedCell:
     """A component and its cell.
 
     Attributes:
-        component: of the RTL.
+        make: makes the component of the RTL.
         cell: of the library.
         pins: pin of the cell by port of the component.
     """
 
-    component: VerilogComponent
+    make: Callable[[], VerilogComponent]
     cell: str
     pins: dict[str, str]
 
     @property
     def module(self) -> str:
         """Name of the component's module."""
-        return self.component.module_name
+        return self._names[0]
 
     @property
     def _header(self) -> str:
-        ports = describe(self.component, {}).ports
-        return f"module {self.module}({', '.join(f'{port.direction} {port.name}' for port in ports)});"
+        module, ports = self._names
+        return f"module {module}({', '.join(ports)});"
+
+    @property
+    def _names(self) -> tuple[str, tuple[str, ...]]:
+        """Name of the module, and its ports with their directions."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnusedElaboratable)  # it is only asked
+            component = self.make()
+            ports = tuple(f"{port.direction} {port.name}" for port in describe(component, {}).ports)
+            module = component.module_name
+            del component  # while its warning is off
+        return module, ports
 
     def verilog(self) -> str:
         """A module of the component's name and ports with the cell inside."""
@@ -58,24 +72,24 @@ class PlacedCell:
         return f"(* blackbox *) {self._header} endmodule\n"
 
 
-FULL_ADDER = PlacedCell(FullAdder(), "FA_X1", {"a": "A", "b": "B", "c": "CI", "sum": "S", "carry": "CO"})
-HALF_ADDER = PlacedCell(HalfAdder(), "HA_X1", {"a": "A", "b": "B", "sum": "S", "carry": "CO"})
-LATCH = PlacedCell(Latch(), "DLH_X1", {"enable": "G", "d": "D", "q": "Q"})
-GATED_CLOCK = PlacedCell(ClockGate(), CLOCK_GATE, {"clk": "CK", "enable": "E", "gated_clk": "GCK"})
+FULL_ADDER = PlacedCell(FullAdder, "FA_X1", {"a": "A", "b": "B", "c": "CI", "sum": "S", "carry": "CO"})
+HALF_ADDER = PlacedCell(HalfAdder, "HA_X1", {"a": "A", "b": "B", "sum": "S", "carry": "CO"})
+LATCH = PlacedCell(Latch, "DLH_X1", {"enable": "G", "d": "D", "q": "Q"})
+GATED_CLOCK = PlacedCell(ClockGate, CLOCK_GATE, {"clk": "CK", "enable": "E", "gated_clk": "GCK"})
 PLACED_CELLS = (
     FULL_ADDER,
     HALF_ADDER,
     LATCH,
     GATED_CLOCK,
-    PlacedCell(Select(1), "NAND2_X1", {"d0": "A1", "s0": "A2", "q_n": "ZN"}),
-    PlacedCell(Select(2), "AOI22_X1", {"d0": "A1", "s0": "A2", "d1": "B1", "s1": "B2", "q_n": "ZN"}),
+    PlacedCell(lambda: Select(1), "NAND2_X1", {"d0": "A1", "s0": "A2", "q_n": "ZN"}),
+    PlacedCell(lambda: Select(2), "AOI22_X1", {"d0": "A1", "s0": "A2", "d1": "B1", "s1": "B2", "q_n": "ZN"}),
     PlacedCell(
-        Select(3),
+        lambda: Select(3),
         "AOI222_X1",
         {"d0": "A1", "s0": "A2", "d1": "B1", "s1": "B2", "d2": "C1", "s2": "C2", "q_n": "ZN"},
     ),
-    PlacedCell(ConditionalInverter(), "XOR2_X1", {"d": "A", "invert": "B", "q": "Z"}),
-    PlacedCell(ConditionalInverter(negated=True), "XNOR2_X1", {"d": "A", "invert": "B", "q": "ZN"}),
+    PlacedCell(ConditionalInverter, "XOR2_X1", {"d": "A", "invert": "B", "q": "Z"}),
+    PlacedCell(lambda: ConditionalInverter(negated=True), "XNOR2_X1", {"d": "A", "invert": "B", "q": "ZN"}),
 )
 
 
