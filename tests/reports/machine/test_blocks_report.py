@@ -37,7 +37,7 @@ def published() -> BlocksReport:
 
 def test_the_published_page_is_that_of_its_figures(tmp_path):
     report = published()
-    assert len(report.blocks) == 14 and len(report.memories) == 22
+    assert len(report.blocks) == 15 and len(report.memories) == 23
     assert write_report(report, tmp_path).read_text() == PUBLISHED
 
 
