@@ -126,7 +126,7 @@ def copy(tmp_path_factory):
     """A copy of the sources, to change."""
     directory = tmp_path_factory.mktemp("sources")
     for name in ROOTS:
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "data")
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "storyteller")
         shutil.copytree(SOURCES / name, directory / name, ignore=ignored)
     return directory
 

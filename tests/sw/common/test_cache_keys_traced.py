@@ -104,7 +104,7 @@ def copy(tmp_path_factory):
     """A copy of the sources without anything compiled, a hook for every Python, and compilers that report."""
     directory = tmp_path_factory.mktemp("traced")
     for name in ROOTS:
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "data")
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", "storyteller")
         shutil.copytree(SOURCES / name, directory / name, ignore=ignored)
     (directory / "hook").mkdir()
     (directory / "hook" / "sitecustomize.py").write_text(HOOK.replace("\\\\n", "\\n"))
