@@ -6,11 +6,10 @@ still found, and one that says `Synthesis.CELL` without a cell in `PLACED_CELLS`
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from amaranth.hdl import UnusedElaboratable
+from amaranth.hdl import Fragment
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.chosen_cells import CLOCK_GATE
@@ -54,13 +53,10 @@ class PlacedCell:
     @property
     def _names(self) -> tuple[str, tuple[str, ...]]:
         """Name of the module, and its ports with their directions."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnusedElaboratable)  # it is only asked
-            component = self.make()
-            ports = tuple(f"{port.direction} {port.name}" for port in describe(component, {}).ports)
-            module = component.module_name
-            del component  # while its warning is off
-        return module, ports
+        component = self.make()
+        Fragment.get(component, None)  # else Amaranth warns that it was made for nothing
+        ports = tuple(f"{port.direction} {port.name}" for port in describe(component, {}).ports)
+        return component.module_name, ports
 
     def verilog(self) -> str:
         """A module of the component's name and ports with the cell inside."""
