@@ -118,6 +118,7 @@ PROOFS: tuple[Proof, ...] = (
         "A bus error or abort stops both engines and flushes when they are idle, a silent memory flushes at once; the "
         "first reason is reported",
         _faults,
+        short=True,
     ),
     Proof("control/job_control/ends", "An interrupted chain is over within 3 cycles of both engines being idle", _ends),
 )

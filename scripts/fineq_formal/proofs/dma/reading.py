@@ -92,6 +92,7 @@ PROOFS = (
         "AXI4 rules on AR and R; nothing new once stopped; idle means idle",
         _rules,
         Engine("bounded", 30),
+        short=True,
     ),
     Proof(
         "dma/read_dma/words",

@@ -100,7 +100,13 @@ def _stop_cycles(config: AcceleratorConfig) -> int:
 
 def _proof(what: str, order: str, claim: str, build: Callable[[Setup, AcceleratorConfig], None], depth: int) -> Proof:
     config = _config(order, 1 if what == "stop" else 2)
-    return Proof(f"dma/write_dma/{what}-{order}", claim, lambda setup: build(setup, config), Engine("bounded", depth))
+    return Proof(
+        f"dma/write_dma/{what}-{order}",
+        claim,
+        lambda setup: build(setup, config),
+        Engine("bounded", depth),
+        short=what == "rules" and not config.addresses_ahead,
+    )
 
 
 PROOFS = tuple(
