@@ -93,17 +93,26 @@ def _tail(log: str) -> str:
 
 
 def _pdr(engine: Engine, rtlil_text: str, provers: Provers, work: Path, limit_s: float) -> tuple[str, str, int]:
+    proven = ("Property proved", "is trivially proved")
+    return _abc("pdr", proven, "Property UNDECIDED", rtlil_text, provers, work, limit_s)
+
+
+def _abc(
+    command: str, proven: tuple[str, ...], no_state: str, rtlil_text: str, provers: Provers, work: Path, limit_s: float
+) -> tuple[str, str, int]:
+    """One of ABC's engines; `proven`: what it says if the rules hold, `no_state`: on a circuit without registers."""
     write_model(rtlil_text, "aig", work)
-    log = _run([*provers.abc, "-q", f"{_SIMPLIFY}; pdr"], provers, work, "pdr.log", limit_s)
+    name = f"{command.split()[0]}.log"
+    log = _run([*provers.abc, "-q", f"{_SIMPLIFY}; {command}"], provers, work, name, limit_s)
     if log is None:
         return "unknown", "", 0
-    if "Property proved" in log or "is trivially proved" in log:
+    if any(text in log for text in proven):
         return "proven", "", 0
     if failed := re.search(r"was asserted in frame (\d+)", log):
         return "fails", "", int(failed[1])
-    if "Property UNDECIDED" in log:
+    if no_state in log:
         return _combinational(provers, work, limit_s)
-    raise ToolError(f"ABC broke down: {_tail(log)} (log: {work / 'pdr.log'})")
+    raise ToolError(f"ABC broke down: {_tail(log)} (log: {work / name})")
 
 
 def _smtbmc_command(provers: Provers, depth: int, *options: str) -> list[str]:
@@ -130,17 +139,9 @@ def _combinational(provers: Provers, work: Path, limit_s: float) -> tuple[str, s
 
 
 def _bounded(engine: Engine, rtlil_text: str, provers: Provers, work: Path, limit_s: float) -> tuple[str, str, int]:
-    write_model(rtlil_text, "aig", work)
-    log = _run([*provers.abc, "-q", f"{_SIMPLIFY}; bmc3 -F {engine.depth}"], provers, work, "bmc.log", limit_s)
-    if log is None:
-        return "unknown", "", 0
-    if f"No output asserted in {engine.depth} frames" in log:
-        return "proven", "", 0
-    if failed := re.search(r"was asserted in frame (\d+)", log):
-        return "fails", "", int(failed[1])
-    if "Does not work for combinational networks" in log:
-        return _combinational(provers, work, limit_s)
-    raise ToolError(f"ABC broke down: {_tail(log)} (log: {work / 'bmc.log'})")
+    proven = (f"No output asserted in {engine.depth} frames",)
+    no_state = "Does not work for combinational networks"
+    return _abc(f"bmc3 -F {engine.depth}", proven, no_state, rtlil_text, provers, work, limit_s)
 
 
 def _induction(engine: Engine, rtlil_text: str, provers: Provers, work: Path, limit_s: float) -> tuple[str, str, int]:
