@@ -1,6 +1,7 @@
 """What a model does with the weights and the outputs of its layers, seen by following them through one run.
 
-The model runs without memory for its weights (the meta device), so this costs little and needs no input of meaning.
+The model runs without memory for its weights (the meta device), and of blocks that are made the same only one
+(`fineq.models.repeats`), so this costs little and needs no input of meaning.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
+
+from fineq.common.errors import FineqError
+from fineq.models.blocks import block_lists
+from fineq.models.repeats import each_kind_once
 
 TOKENS = 8
 """Length of the input that is followed; more than any kernel of a short convolution, so that no branch is skipped."""
@@ -78,6 +83,18 @@ def follow(model: PreTrainedModel) -> Seen:
 
 
 def _follow(shadow: PreTrainedModel) -> Seen:
+    try:
+        with each_kind_once(block_lists(shadow).values()):
+            seen = _run(shadow)
+    except FineqError:  # no list of blocks
+        return _run(shadow)
+    if seen.failure is None:
+        return seen
+    whole = _run(shadow)
+    return Seen(seen.chosen | whole.chosen, seen.borrowed | whole.borrowed, whole.failure)
+
+
+def _run(shadow: PreTrainedModel) -> Seen:
     names = [name for name, module in shadow.named_modules() if isinstance(module, nn.Linear | Conv1D | nn.Embedding)]
     layers: dict[int, list[tuple[str, nn.Module]]] = defaultdict(list)
     for name in names:
@@ -95,7 +112,7 @@ def _follow(shadow: PreTrainedModel) -> Seen:
         )
     ]
     failure = None
-    restored, was_training = _pass_experts(shadow), shadow.training
+    changed, was_training = _pass_experts(shadow), shadow.training
     shadow.eval()  # as it runs after loading: some models change their weights then
     try:
         ids = torch.zeros((1, TOKENS), dtype=torch.int64, device="meta")
@@ -107,8 +124,8 @@ def _follow(shadow: PreTrainedModel) -> Seen:
         failure = f"{type(error).__name__}: {error}"
     finally:
         shadow.train(was_training)
-        for module, forward in restored:
-            module.forward = forward
+        for module in changed:
+            del module.forward
         for handle in handles:
             handle.remove()
     chosen, borrowed = ({_kind(name) for name in seen} for seen in (followed.chosen, followed.borrowed))
@@ -129,13 +146,13 @@ def _kind(name: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
-def _pass_experts(model: PreTrainedModel) -> list[tuple[nn.Module, Callable[..., Any]]]:
+def _pass_experts(model: PreTrainedModel) -> list[nn.Module]:
     """Let stacks of experts hand on what they get: how they sort tokens depends on values, and needs none here."""
     changed = []
     for module in model.modules():
         if any(weight.ndim == 3 for weight in module.parameters(recurse=False)) and hasattr(module, "num_experts"):
-            changed.append((module, module.forward))
-            module.forward = lambda hidden, *rest, **named: hidden
+            changed.append(module)
+            module.forward = lambda hidden, *rest, **named: hidden  # type: ignore[method-assign]
     return changed
 
 
