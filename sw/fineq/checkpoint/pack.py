@@ -53,15 +53,15 @@ class Measures:
         """Share of the pairs whose clusters, each alone, would choose different codes (by the paper's rule)."""
         return self.disagreeing_pairs / self.pairs if self.pairs else 0.0
 
-    def add(self, weight: Tensor, packed: PackedWeight) -> None:
-        """Count a matrix, [rows, K]."""
+    def add(self, weight: Tensor, packed: PackedWeight, figures: kernels.RowFigures | None = None) -> None:
+        """Count a matrix, [rows, K]; `figures`: what is known of its channels already, if it is all of them."""
         channels = weight if packed.axis == "row" else weight.T
-        if channels.dtype == torch.float64 or channels.stride(-1) != 1:
-            channels = channels.to(torch.float32).contiguous()
         rows, length = channels.shape
         clusters = -(-length // block_format.CLUSTER_WEIGHTS)
-        found = kernels.measure_rows(channels, packed.blocks, packed.scales, row_options(OWN_CODES))
-        measured = _measure(channels.to(torch.float32), packed, clusters) if found is None else found
+        if figures and figures.rows == rows:
+            measured = figures.error, figures.power, figures.outlier_clusters, figures.disagreeing_pairs
+        else:
+            measured = _measure(channels, packed, clusters)
         error, power, outliers, disagreeing = measured
         self.error += error
         self.power += power
@@ -72,7 +72,12 @@ class Measures:
 
 
 def _measure(channels: Tensor, packed: PackedWeight, clusters: int) -> tuple[float, float, int, int]:
-    """As `kernels.measure_rows`, where there is no kernel."""
+    if channels.dtype == torch.float64 or channels.stride(-1) != 1:
+        channels = channels.to(torch.float32).contiguous()
+    found = kernels.measure_rows(channels, packed.blocks, packed.scales, row_options(OWN_CODES))
+    if found is not None:
+        return found
+    channels = channels.to(torch.float32)
     dequantized = packed.dequantize()
     dequantized = dequantized if packed.axis == "row" else dequantized.T
     error = torch.square(channels - dequantized).sum(dtype=torch.float64).item()
@@ -119,12 +124,13 @@ def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Me
             channels = range(0, rows, max(1, CHUNK_WEIGHTS // inputs)) if transposed and recipe.axis == "row" else [0]
             for first in channels:
                 part = weight[first : first + CHUNK_WEIGHTS // inputs] if len(channels) > 1 else weight
+                figures = kernels.RowFigures(row_options(OWN_CODES))
                 try:
-                    packed = quantize(part, recipe, name=unit.source)
+                    packed = quantize(part, recipe, unit.source, figures)
                 except FineqError:
                     check_finite(part, unit.source, start + first)  # the place in the whole tensor
                     raise
-                measures.add(part, packed)
+                measures.add(part, packed, figures)
                 yield packed
 
 

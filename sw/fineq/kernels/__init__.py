@@ -14,12 +14,13 @@ from fineq.kernels.decoding import dequantize, unpack
 from fineq.kernels.libraries import available, empty, reason
 from fineq.kernels.measurement import measure_rows
 from fineq.kernels.product import linear
-from fineq.kernels.quantization import RowOptions, WindowOptions, quantize_rows
+from fineq.kernels.quantization import RowFigures, RowOptions, WindowOptions, quantize_rows
 from fineq.kernels.solving import PairMetric, SolverNumbers, solve_rows
 
 __all__ = [
     "KernelError",
     "PairMetric",
+    "RowFigures",
     "RowOptions",
     "SolverNumbers",
     "WindowOptions",

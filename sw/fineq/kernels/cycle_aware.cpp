@@ -206,8 +206,9 @@ extern "C" int64_t fineq_quantize_by_cycles(const void* weights, int32_t type, i
     const int64_t count = ceil_div(length, BLOCK_WEIGHTS);
     const auto places = find_places(length, cycles->columns, ceil_div(count * BLOCK_PAIRS, LANES));
     return for_quantized_rows(weights, type, rows, length, stride, *options, blocks, scales, threads,
-                              [&](const std::vector<Group>& groups, float, float& scale, uint8_t* bytes) {
+                              [&](int64_t, const std::vector<Group>& groups, float, float& scale, uint8_t* bytes) {
                                   (options->is_squared ? quantize_row<true> : quantize_row<false>)(
                                       groups, places, *options, *cycles, scale, bytes, count);
-                              });
+                              },
+                              [](int64_t, const float*, const std::vector<Group>&) {});
 }

@@ -111,6 +111,18 @@ inline Ints own_codes(const Floats* weights, const Options& options) {
     return most > options.threshold * least ? smallest + 1 : Ints{};
 }
 
+// The code that each pair keeps whatever the loss; NOT_KEPT: it chooses one.
+inline Ints kept_codes(const Group& group, const Options& options) {
+    Ints own = own_codes(group.weights[0], options), neighbours = own_codes(group.weights[1], options);
+    return (options.is_argmin ? Ints{} : own == neighbours) ? own : Ints{} + NOT_KEPT;
+}
+
+// The pair that holds a last cluster without neighbour, or -1.
+inline int64_t lone_pair(int64_t length) {
+    const int64_t clusters = ceil_div(length, CLUSTER_WEIGHTS);
+    return clusters % PAIR_CLUSTERS ? (clusters - 1) / PAIR_CLUSTERS : -1;
+}
+
 inline void fill_groups(const float* row, int64_t length, const Options& options, std::vector<Group>& groups) {
     for (size_t g = 0; g < groups.size(); ++g) {
         Group& group = groups[g];
@@ -122,13 +134,11 @@ inline void fill_groups(const float* row, int64_t length, const Options& options
                 group.weights[c][j] = Floats{from[0],        from[STEP],     from[2 * STEP], from[3 * STEP],
                                              from[4 * STEP], from[5 * STEP], from[6 * STEP], from[7 * STEP]};
             }
-        Ints own = own_codes(group.weights[0], options), neighbours = own_codes(group.weights[1], options);
-        group.kept = (options.is_argmin ? Ints{} : own == neighbours) ? own : Ints{} + NOT_KEPT;
+        group.kept = kept_codes(group, options);
     }
-    int64_t clusters = ceil_div(length, CLUSTER_WEIGHTS), last_pair = (clusters - 1) / PAIR_CLUSTERS;
-    if (clusters % PAIR_CLUSTERS) {  // a last cluster without neighbour keeps its own code (lines 15, 16)
-        Group& group = groups[last_pair / LANES];
-        group.kept[last_pair % LANES] = own_codes(group.weights[0], options)[last_pair % LANES];
+    if (const int64_t lone = lone_pair(length); lone >= 0) {  // it keeps its own code (lines 15, 16)
+        Group& group = groups[lone / LANES];
+        group.kept[lone % LANES] = own_codes(group.weights[0], options)[lone % LANES];
     }
 }
 
@@ -160,6 +170,12 @@ inline Longs in_units(Floats losses, double units) {
     return (Longs)(__builtin_convertvector(losses, Doubles) * units + ROUNDER) - (Longs)(Doubles{} + ROUNDER);
 }
 
+// What rounded weights become under a code, at one position of a cluster.
+inline Floats limited(Floats rounded, Floats limit, Ints index, int position) {
+    Floats value = clamp(rounded, index == 0 ? fill(MAX_NORMAL) : limit);
+    return index == position + 1 ? Floats{} : value;
+}
+
 // Writes eight pairs, from their rounded weights by [cluster, position], not limited to `limit` yet (line 25).
 inline void pack_group(const Floats (*rounded)[CLUSTER_WEIGHTS], const Floats (*limit)[CLUSTER_WEIGHTS], Ints index,
                        const uint8_t* payloads, uint8_t* blocks, size_t group, int64_t count) {
@@ -168,9 +184,7 @@ inline void pack_group(const Floats (*rounded)[CLUSTER_WEIGHTS], const Floats (*
     for (int c = 0; c < PAIR_CLUSTERS; ++c) {
         Floats number{};
         for (int j = CLUSTER_WEIGHTS - 1; j >= 0; --j) {
-            Floats value = clamp(rounded[c][j], index == 0 ? fill(MAX_NORMAL) : limit[c][j]);
-            value = index == j + 1 ? Floats{} : value;
-            number = number * float(LEVELS) + (value + float(MAX_MAGNITUDE));
+            number = number * float(LEVELS) + (limited(rounded[c][j], limit[c][j], index, j) + float(MAX_MAGNITUDE));
         }
         entry[c] = __builtin_convertvector(number, Ints) + index * (LEVELS * LEVELS * LEVELS);
     }
@@ -186,11 +200,13 @@ inline void pack_group(const Floats (*rounded)[CLUSTER_WEIGHTS], const Floats (*
     }
 }
 
-// Calls quantize(groups, absmax, scale, bytes) for every row that is not zero; it may change the scale from absmax / 3.
+// Calls quantize(row, groups, absmax, scale, bytes) for every row that is not zero; it may change the scale from
+// absmax / 3. Calls zero(row, values, groups) for the others; their groups are not filled.
 // Returns the first row that holds NaN or infinity, or -1; what the output then holds is of no use.
-template <class Quantize>
+template <class Quantize, class Zero>
 int64_t for_quantized_rows(const void* weights, int32_t type, int64_t rows, int64_t length, int64_t stride,
-                           const Options& options, uint8_t* blocks, float* scales, int32_t threads, Quantize quantize) {
+                           const Options& options, uint8_t* blocks, float* scales, int32_t threads, Quantize quantize,
+                           Zero zero) {
     const int64_t row_blocks = ceil_div(length, BLOCK_WEIGHTS), group_count = ceil_div(row_blocks * BLOCK_PAIRS, LANES);
     std::atomic<int64_t> bad_row{INT64_MAX};
     for_row_tiles(rows, 16, threads, [&](int64_t first, int64_t last) {
@@ -208,10 +224,11 @@ int64_t for_quantized_rows(const void* weights, int32_t type, int64_t rows, int6
             if (scale < options.smallest_scale) {
                 scales[r] = 1.0f;
                 std::memset(row_bytes, 0, row_blocks * BLOCK_BYTES);
+                zero(r, row.data(), groups);
                 continue;
             }
             fill_groups(row.data(), length, options, groups);
-            quantize(groups, most, scale, row_bytes);
+            quantize(r, groups, most, scale, row_bytes);
             scales[r] = scale;
         }
     });

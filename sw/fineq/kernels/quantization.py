@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fineq import format as block_format
 from fineq.kernels import libraries
 from fineq.kernels.libraries import address, int32s
@@ -58,8 +60,33 @@ class WindowOptions:
     worth: float
 
 
+@dataclass
+class RowFigures:
+    """Sums over rows of what quantizing did to them, which `quantize_rows` adds to as it goes.
+
+    Attributes:
+        own: by which clusters choose codes of their own.
+        rows: how many have been added.
+        error, power: squared error, and squared weights.
+        outlier_clusters: clusters with 3-bit weights.
+        disagreeing_pairs: pairs whose clusters, each alone, would choose different codes.
+    """
+
+    own: RowOptions
+    rows: int = 0
+    error: float = 0.0
+    power: float = 0.0
+    outlier_clusters: int = 0
+    disagreeing_pairs: int = 0
+
+
 def quantize_rows(
-    channels: Tensor, options: RowOptions, blocks: Tensor, scales: Tensor, windows: WindowOptions | None = None
+    channels: Tensor,
+    options: RowOptions,
+    blocks: Tensor,
+    scales: Tensor,
+    windows: WindowOptions | None = None,
+    figures: RowFigures | None = None,
 ) -> int | None:
     """Quantize and pack rows.
 
@@ -68,6 +95,7 @@ def quantize_rows(
         options: what to do.
         blocks, scales: contiguous uint8 [rows, 7*ceil(K/24)] and float32 [rows]; filled.
         windows: take the array's cycles into account.
+        figures: of the rows; they do not depend on the number of threads. With `windows` nothing is added.
 
     Returns:
         The first row that holds NaN or infinity (the output is of no use then), -1 if none does, None if the
@@ -80,7 +108,12 @@ def quantize_rows(
     after = (address(blocks), address(scales), libraries.thread_count(channels.numel()))
     if windows:
         return library.fineq_quantize_by_cycles(*before, ctypes.byref(_CycleOptions.of(windows)), *after)
-    return library.fineq_quantize(*before, *after)
+    if figures is None:
+        return library.fineq_quantize(*before, None, *after)
+    found = _Figures.make(len(channels), figures.own)
+    bad_row = library.fineq_quantize(*before, ctypes.byref(found), *after)
+    found.add_to(figures)
+    return bad_row
 
 
 def row_source(channels: Tensor) -> tuple[Any, ...] | None:
@@ -137,6 +170,34 @@ class _Options(ctypes.Structure):
             options.grid_denominator,
             block_format.encode_table().ctypes.data,
         )
+
+
+class _Figures(ctypes.Structure):
+    """`Figures` of quantize.cpp."""
+
+    _fields_ = [
+        ("own", ctypes.POINTER(_Options)),
+        ("error", ctypes.c_void_p),
+        ("power", ctypes.c_void_p),
+        ("outliers", ctypes.c_void_p),
+        ("disagreeing", ctypes.c_void_p),
+    ]
+
+    @classmethod
+    def make(cls, rows: int, own: RowOptions) -> _Figures:
+        """Room for the figures of rows, and what keeps it."""
+        arrays = [np.zeros(rows), np.zeros(rows), np.zeros(rows, np.int64), np.zeros(rows, np.int64)]
+        figures = cls(ctypes.pointer(_Options.of(own)), *(array.ctypes.data for array in arrays))
+        figures.arrays = arrays
+        return figures
+
+    def add_to(self, figures: RowFigures) -> None:
+        error, power, outliers, disagreeing = self.arrays
+        figures.rows += len(error)
+        figures.error += float(error.sum())
+        figures.power += float(power.sum())
+        figures.outlier_clusters += int(outliers.sum())
+        figures.disagreeing_pairs += int(disagreeing.sum())
 
 
 class _CycleOptions(ctypes.Structure):

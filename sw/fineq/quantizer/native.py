@@ -10,10 +10,12 @@ from fineq.quantizer.cycle_aware import allowances, cycle_worth, scale_grid
 from fineq.quantizer.recipes import Recipe
 
 
-def quantize_rows(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tensor) -> int | None:
+def quantize_rows(
+    channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tensor, figures: kernels.RowFigures | None = None
+) -> int | None:
     """`fineq.kernels.quantize_rows` by a recipe: same arguments, same answer."""
     windows = window_options(recipe, channels.shape[1]) if recipe.cycle_weight else None
-    return kernels.quantize_rows(channels, row_options(recipe), blocks, scales, windows)
+    return kernels.quantize_rows(channels, row_options(recipe), blocks, scales, windows, figures)
 
 
 def row_options(recipe: Recipe) -> kernels.RowOptions:

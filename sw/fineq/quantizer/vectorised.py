@@ -27,7 +27,11 @@ CHUNK_WEIGHTS = 1 << 19
 
 
 def quantize(
-    weight: Tensor, recipe: str | Recipe = DEFAULT_RECIPE, name: str = "weight", **options: Any
+    weight: Tensor,
+    recipe: str | Recipe = DEFAULT_RECIPE,
+    name: str = "weight",
+    figures: kernels.RowFigures | None = None,
+    **options: Any,
 ) -> PackedWeight:
     """Quantize a weight matrix to the FineQ format.
 
@@ -36,6 +40,7 @@ def quantize(
             numpy too. float64 is rounded to float32 first.
         recipe: name of a recipe or a `Recipe`.
         name: what error texts call the tensor.
+        figures: what quantizing does to the channels is added, for those that the kernel measures on its way.
         options: switches of `Recipe` that differ from the recipe's.
 
     Returns:
@@ -51,22 +56,29 @@ def quantize(
     rows, length = channels.shape
     blocks = kernels.empty((rows, bytes_per_row(length)), torch.uint8)
     scales = torch.empty(rows, dtype=torch.float32)
-    bad_row = quantize_rows(channels, recipe, blocks, scales)
+    bad_row = quantize_rows(channels, recipe, blocks, scales, figures)
     if bad_row is None:
-        quantize_in_chunks(channels, recipe, blocks, scales, name)
+        quantize_in_chunks(channels, recipe, blocks, scales, name, figures)
     elif bad_row >= 0:
         check_finite(channels[bad_row : bad_row + 1].to(torch.float32), name, bad_row, recipe.axis == "column")
     return PackedWeight(blocks, scales, (weight.shape[0], weight.shape[1]), axis=recipe.axis, recipe=recipe.name)
 
 
-def quantize_in_chunks(channels: Tensor, recipe: Recipe, blocks: Tensor, scales: Tensor, name: str) -> None:
+def quantize_in_chunks(
+    channels: Tensor,
+    recipe: Recipe,
+    blocks: Tensor,
+    scales: Tensor,
+    name: str,
+    figures: kernels.RowFigures | None = None,
+) -> None:
     """Fill blocks [channels, bytes] and scales [channels] a piece at a time."""
     step = max(1, CHUNK_WEIGHTS // channels.shape[1])
     for start in range(0, len(channels), step):
         part = slice(start, start + step)
         chunk = channels[part].to(torch.float32).contiguous()
         check_finite(chunk, name, start, transposed=recipe.axis == "column")
-        if quantize_rows(chunk, recipe, blocks[part], scales[part]) is None:
+        if quantize_rows(chunk, recipe, blocks[part], scales[part], figures) is None:
             codes, index, scale = quantize_channels(chunk, recipe)
             blocks[part] = torch.from_numpy(pack(codes.cpu().numpy(), index.cpu().numpy()))
             scales[part] = scale.cpu()

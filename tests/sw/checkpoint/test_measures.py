@@ -6,11 +6,14 @@ from safetensors.torch import load_file, save_file
 from tiny_models import make_model
 
 import fineq
-from fineq.checkpoint.pack import Measures
+from fineq import kernels
+from fineq.checkpoint import pack
+from fineq.checkpoint.pack import OWN_CODES, Measures
 from fineq.checkpoint.quantize import quantize_checkpoint
 from fineq.checkpoint.selection import Options
 from fineq.checkpoint.source import open_source
 from fineq.common.errors import FineqError
+from fineq.quantizer.native import row_options
 
 
 @pytest.mark.parametrize("recipe", ["paper", "mse", "paper-column"])
@@ -29,14 +32,46 @@ def test_native_and_plain_figures_agree(recipe, shape, dtype, monkeypatch):
         assert getattr(native, figure) == getattr(plain, figure), figure
 
 
+@pytest.mark.parametrize("recipe", ["paper", "mse", "paper-column", "paper-signed"])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 23), (7, 25), (30, 100), (3, 49), (9, 51), (40, 48)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_kernel_measures_while_it_quantizes(recipe, shape, dtype):
+    """A second pass took longer than quantizing by the paper."""
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    weight[-1] *= 1e-37  # counts as zero
+    weight[:, -1] *= 8  # so that a last cluster without neighbour has outliers
+    figures = kernels.RowFigures(row_options(OWN_CODES))
+    packed = fineq.quantize(weight, recipe, figures=figures)
+    assert torch.equal(packed.blocks, fineq.quantize(weight, recipe).blocks)
+    assert figures.rows == len(packed.blocks)
+    on_the_way, afterwards = Measures(), Measures()
+    on_the_way.add(weight, packed, figures)
+    afterwards.add(weight, packed)
+    assert on_the_way.error == pytest.approx(afterwards.error, rel=1e-12, abs=1e-300)
+    assert on_the_way.power == pytest.approx(afterwards.power, rel=1e-12, abs=1e-300)
+    for figure in ("clusters", "outlier_clusters", "pairs", "disagreeing_pairs"):
+        assert getattr(on_the_way, figure) == getattr(afterwards, figure), figure
+
+
+def test_one_pass_measures(tmp_path, monkeypatch):
+    """Of recipes whose kernel can, the figures of the report come from it."""
+    source = open_source(make_model("llama", tmp_path / "model"))
+    expected = [result.measures for result in quantize_checkpoint(source, tmp_path / "a", Options("paper"))]
+    monkeypatch.setattr(pack, "_measure", None)
+    found = [result.measures for result in quantize_checkpoint(source, tmp_path / "b", Options("paper"))]
+    assert found == expected and all(0 < each.normalised_error < 0.5 for each in found)
+
+
 def test_figures_do_not_depend_on_threads():
     weight = torch.randn((4000, 100), generator=torch.Generator().manual_seed(0))
     packed, found, threads = fineq.quantize(weight, "mse"), [], torch.get_num_threads()
     try:
         for count in (1, 2):
             torch.set_num_threads(count)
-            found.append(Measures())
-            found[-1].add(weight, packed)
+            figures = kernels.RowFigures(row_options(OWN_CODES))
+            fineq.quantize(weight, "mse", figures=figures)
+            found.append((Measures(), figures))
+            found[-1][0].add(weight, packed)
     finally:
         torch.set_num_threads(threads)
     assert found[0] == found[1]
