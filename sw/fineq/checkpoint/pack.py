@@ -18,7 +18,7 @@ from fineq.quantizer.native import row_options
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.pairs import own_codes, split_clusters
 from fineq.quantizer.recipes import RECIPES, Recipe
-from fineq.quantizer.vectorised import quantize
+from fineq.quantizer.vectorised import quantize_measured
 
 CHUNK_WEIGHTS = 1 << 22
 """Weights that are read, quantized and measured at once."""
@@ -120,13 +120,13 @@ def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Me
             count = min(step, rows - start)
             weight = container.read(unit.source, (matrix * rows + start) * inputs, count * inputs)
             weight = weight.view(inputs, rows).T if transposed else weight.view(count, inputs)
-            # Pieces of pieces: `quantize` and the measures make float32 copies of what they get.
+            # Pieces of pieces: quantizing and the measures make float32 copies of what they get.
             channels = range(0, rows, max(1, CHUNK_WEIGHTS // inputs)) if transposed and recipe.axis == "row" else [0]
             for first in channels:
                 part = weight[first : first + CHUNK_WEIGHTS // inputs] if len(channels) > 1 else weight
                 figures = kernels.RowFigures(row_options(OWN_CODES))
                 try:
-                    packed = quantize(part, recipe, unit.source, figures)
+                    packed = quantize_measured(part, recipe, unit.source, figures)
                 except FineqError:
                     check_finite(part, unit.source, start + first)  # the place in the whole tensor
                     raise

@@ -27,11 +27,7 @@ CHUNK_WEIGHTS = 1 << 19
 
 
 def quantize(
-    weight: Tensor,
-    recipe: str | Recipe = DEFAULT_RECIPE,
-    name: str = "weight",
-    figures: kernels.RowFigures | None = None,
-    **options: Any,
+    weight: Tensor, recipe: str | Recipe = DEFAULT_RECIPE, name: str = "weight", **options: Any
 ) -> PackedWeight:
     """Quantize a weight matrix to the FineQ format.
 
@@ -40,7 +36,6 @@ def quantize(
             numpy too. float64 is rounded to float32 first.
         recipe: name of a recipe or a `Recipe`.
         name: what error texts call the tensor.
-        figures: what quantizing does to the channels is added, for those that the kernel measures on its way.
         options: switches of `Recipe` that differ from the recipe's.
 
     Returns:
@@ -49,7 +44,13 @@ def quantize(
     Raises:
         FineqError: unknown recipe or option, not a float matrix, empty, NaN or infinity (with its position).
     """
-    recipe = find_recipe(recipe, **options)
+    return quantize_measured(weight, find_recipe(recipe, **options), name)
+
+
+def quantize_measured(
+    weight: Tensor, recipe: Recipe, name: str, figures: kernels.RowFigures | None = None
+) -> PackedWeight:
+    """`quantize`; what it does to the channels is added to `figures`, for those that the kernel measures on its way."""
     weight = as_tensor(weight, name)
     check_matrix(weight, name)
     channels = weight if recipe.axis == "row" else weight.T

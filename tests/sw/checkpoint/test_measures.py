@@ -14,6 +14,8 @@ from fineq.checkpoint.selection import Options
 from fineq.checkpoint.source import open_source
 from fineq.common.errors import FineqError
 from fineq.quantizer.native import row_options
+from fineq.quantizer.recipes import find_recipe
+from fineq.quantizer.vectorised import quantize_measured
 
 
 @pytest.mark.parametrize("recipe", ["paper", "mse", "paper-column"])
@@ -41,7 +43,7 @@ def test_the_kernel_measures_while_it_quantizes(recipe, shape, dtype):
     weight[-1] *= 1e-37  # counts as zero
     weight[:, -1] *= 8  # so that a last cluster without neighbour has outliers
     figures = kernels.RowFigures(row_options(OWN_CODES))
-    packed = fineq.quantize(weight, recipe, figures=figures)
+    packed = quantize_measured(weight, find_recipe(recipe), "weight", figures)
     assert torch.equal(packed.blocks, fineq.quantize(weight, recipe).blocks)
     assert figures.rows == len(packed.blocks)
     on_the_way, afterwards = Measures(), Measures()
@@ -69,7 +71,7 @@ def test_figures_do_not_depend_on_threads():
         for count in (1, 2):
             torch.set_num_threads(count)
             figures = kernels.RowFigures(row_options(OWN_CODES))
-            fineq.quantize(weight, "mse", figures=figures)
+            quantize_measured(weight, find_recipe("mse"), "weight", figures)
             found.append((Measures(), figures))
             found[-1][0].add(weight, packed)
     finally:
