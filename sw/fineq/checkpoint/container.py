@@ -17,6 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -124,11 +125,11 @@ class Container:
         count = entry.elements - first if count is None else count
         if count == 0:
             return torch.empty(0, dtype=dtype)
-        buffer = bytearray(count * dtype.itemsize)
+        buffer = np.empty(count * dtype.itemsize, np.uint8)  # not filled with zeros first, unlike a bytearray
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.data_start + entry.start + first * dtype.itemsize)
-            _read_exactly(file, memoryview(buffer), f"{self.path.name}: tensor {name}")
-        return torch.frombuffer(buffer, dtype=dtype)
+            _read_exactly(file, buffer.data, f"{self.path.name}: tensor {name}")
+        return torch.from_numpy(buffer).view(dtype)
 
 
 def open_container(path: Path) -> Container:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -97,7 +97,7 @@ class LayerResult:
     measures: Measures = field(default_factory=Measures)
 
     def to_json(self) -> dict:
-        return asdict(self)
+        return vars(self) | {"measures": vars(self.measures)}
 
     @classmethod
     def from_json(cls, fields: dict) -> LayerResult:
