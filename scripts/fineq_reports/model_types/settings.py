@@ -19,7 +19,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "dots3_note_audio": {"adapter_out_dim": 64},
     "dots3_note_vision": {"adapter_out_dim": 64},
     "falcon_h1": {"mamba_d_ssm": 128, "mamba_d_head": 16},
-    "gemma3n_text": {"num_hidden_layers": 10, "num_kv_shared_layers": 5, "vocab_size_per_layer_input": 99},
+    "gemma3n_text": {
+        "num_hidden_layers": 10,
+        "num_kv_shared_layers": 5,
+        "vocab_size_per_layer_input": 99,
+        "intermediate_size": 96,
+    },
     "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
     "gpt_neo": {"num_layers": 2, "attention_types": [[["global", "local"], 1]]},
     "gptj": {"rotary_dim": 8},

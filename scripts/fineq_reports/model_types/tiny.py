@@ -94,7 +94,7 @@ def find_tiny(model_type: str) -> Tiny:
     Raises:
         NotTiny: transformers builds none of the candidates.
     """
-    default = _parts(CONFIG_MAPPING[model_type]())
+    default = _default_parts(CONFIG_MAPPING[model_type])
     best: Tiny | None = None
     reason = "no candidate"
     for config in candidates(model_type):
@@ -120,13 +120,21 @@ def find_tiny(model_type: str) -> Tiny:
 
 
 def candidates(model_type: str) -> Iterator[PreTrainedConfig]:
-    """Configurations to try, the likely ones first."""
+    """Configurations to try, the likely ones first.
+
+    Raises:
+        NotTiny: the type's own config refuses every one.
+    """
+    refusal, is_one_made = None, False
     for heads in (HEADS // 2, HEADS):
         for layers in BOTH:
             try:
                 yield _small(CONFIG_MAPPING[model_type], layers, heads)
-            except Exception:  # a combination that the config itself refuses
-                continue
+                is_one_made = True
+            except Exception as error:  # a combination that the config itself refuses
+                refusal = error
+    if refusal and not is_one_made:
+        raise NotTiny(one_line(refusal))
 
 
 def without_memory(config: PreTrainedConfig) -> PreTrainedModel:
@@ -145,9 +153,9 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
-def _parts(config: PreTrainedConfig) -> set[str]:
+def _default_parts(kind: type[PreTrainedConfig]) -> set[str]:
     try:
-        return _parts_of(without_memory(config))
+        return _parts_of(without_memory(kind()))
     except Exception:  # defaults that build no model: then nothing is asked of the tiny one
         return set()
 
@@ -161,7 +169,10 @@ def _small(
 ) -> PreTrainedConfig:
     """The defaults of a type with small sizes, and what is given."""
     given = SETTINGS.get(kind.model_type, {}) | (given or {})
-    defaults = kind()
+    try:
+        defaults = kind()
+    except Exception:  # its defaults contradict each other
+        defaults = kind(**given)
     values = {name: value for name, value in vars(defaults).items() if not name.startswith("_")}
     aliases = {alias: name for name, alias in getattr(kind, "attribute_map", {}).items()}
     width = _whole(getattr(defaults, "hidden_size", None)) or 1024

@@ -12,6 +12,7 @@ from fineq_reports.model_types import sweep as sweeping
 from fineq_reports.model_types.outcome import REFUSED, UNTRIED, WORKS, WRONG, Outcome, regressions
 from fineq_reports.model_types.page import as_markdown
 from fineq_reports.model_types.probe import probe
+from fineq_reports.model_types.settings import SETTINGS
 from fineq_reports.model_types.sweep import all_types, sweep
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "results" / "model-types.json"
@@ -46,6 +47,14 @@ def test_embeddings_with_a_scale_stay():
 
 def test_untying_more_than_the_head_is_refused():
     assert "unties all weights of a model or none" in probe("bert").embeddings
+
+
+def test_why_there_is_no_tiny_model_is_told():
+    """The sizes of gemma4_assistant's text part must be zero; it once said 'no candidate'."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(SETTINGS, "gemma4_assistant")
+        outcome = probe("gemma4_assistant")
+    assert outcome.result == UNTRIED and "hidden_size_per_layer_input must be 0" in outcome.reason
 
 
 def test_another_kind_of_model_is_refused_with_the_reason():
