@@ -25,12 +25,14 @@ PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.d
 COUNTED = "counts the blocks"
 """In the place of a setting that does."""
 
+Blocks = Sequence[nn.Module] | nn.ModuleList
+
 Facts = dict[tuple[str, str], Any]
 """What a block is made of, by path of a module in it and name of a setting."""
 
 
 @contextmanager
-def each_kind_once(lists: Iterable[Sequence[nn.Module]]) -> Iterator[None]:
+def each_kind_once(lists: Iterable[Blocks]) -> Iterator[None]:
     """Inside, a block that is of the same kind as one that has run, and gets inputs of the same form, gives what that
     one gave.
 
@@ -54,7 +56,7 @@ def each_kind_once(lists: Iterable[Sequence[nn.Module]]) -> Iterator[None]:
             del block.forward
 
 
-def kinds_of_blocks(blocks: Sequence[nn.Module], shared: frozenset[int] = frozenset()) -> list[int]:
+def kinds_of_blocks(blocks: Blocks, shared: frozenset[int] = frozenset()) -> list[int]:
     """A number for each block of a list; equal for blocks that are made the same.
 
     Args:
