@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import tempfile
@@ -37,6 +38,10 @@ SPREADS = (0.3, 0.1, 0.02)
 
 TOLERANCE = 1e-3
 """Of the largest logit. Equal weights differ only by the order in which products are summed."""
+
+ROUNDINGS = 2.0
+"""How many times the full-precision model's own error of rounding the logits may differ by, if that is more: a model
+that feeds its output back many times, as HRM does, blows it up."""
 
 NEW_TOKENS = 4
 
@@ -143,7 +148,8 @@ def _there_and_back(source: Path, directory: Path, options: Options, outcome: Ou
     logits, expected = run(packed), run(plain)
     if not _close(logits, expected):
         difference = (logits - expected).abs().max().item()
-        raise Wrong(f"logits differ by {difference:.2g} of {expected.abs().max().item():.2g}")
+        if not difference <= ROUNDINGS * _rounding(plain, expected):
+            raise Wrong(f"logits differ by {difference:.2g} of {expected.abs().max().item():.2g}")
     if torch.equal(before, expected):
         raise Wrong("quantizing changed nothing")
     _compare_generated(plain, packed)
@@ -160,6 +166,15 @@ def _load(directory: Path) -> PreTrainedModel:
 def _close(found: Tensor, expected: Tensor) -> bool:
     scale = max(1.0, expected.abs().max().item())
     return found.shape == expected.shape and (found - expected).abs().max().item() <= TOLERANCE * scale
+
+
+def _rounding(plain: PreTrainedModel, logits: Tensor) -> float:
+    """By how much float32 falsifies the logits of a model; 0: it does not run in float64."""
+    try:
+        exact = run(copy.deepcopy(plain).double())
+    except Exception:
+        return 0.0
+    return (exact - logits.double()).abs().max().item()
 
 
 def _replace(plain: PreTrainedModel, packed: PreTrainedModel) -> None:

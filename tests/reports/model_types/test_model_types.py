@@ -5,15 +5,19 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from command_line import run_fineq
+from tiny_models import LLAMA
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from fineq.models.routers import BORROWED, NO_PRODUCT, TIED
 from fineq_reports.model_types import sweep as sweeping
 from fineq_reports.model_types.outcome import REFUSED, UNTRIED, WORKS, WRONG, Outcome, regressions
 from fineq_reports.model_types.page import as_markdown
-from fineq_reports.model_types.probe import probe
+from fineq_reports.model_types.probe import _rounding, probe
 from fineq_reports.model_types.settings import SETTINGS
 from fineq_reports.model_types.sweep import all_types, sweep
+from fineq_reports.model_types.tiny import run
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "results" / "model-types.json"
 
@@ -91,6 +95,23 @@ def test_the_page_shows_every_type():
 def test_a_type_that_is_unknown_is_refused(tmp_path):
     result = run_fineq("model-types", "--only", "llamma", "--output", tmp_path)
     assert result.code == 1 and "no model type 'llamma' that writes text" in result.stderr
+
+
+@pytest.mark.regress
+def test_a_model_that_blows_up_errors_of_rounding_is_not_wrong():
+    """Its float32 logits are 2e-3 from those in float64, whether it is packed or not."""
+    outcome = probe("hrm_text")
+    assert (outcome.result, outcome.reason) == (WORKS, "")
+
+
+def test_the_error_of_rounding():
+    model = LlamaForCausalLM(LlamaConfig(**LLAMA)).eval()
+    logits = run(model)
+    assert 0 < _rounding(model, logits) < 1e-4
+    assert _rounding(model, logits + 1) == pytest.approx(1, abs=1e-4)
+    model.lm_head.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
+    assert _rounding(model, logits) == 0  # it does not run in float64
+    assert next(model.parameters()).dtype == torch.float32
 
 
 @pytest.mark.regress
