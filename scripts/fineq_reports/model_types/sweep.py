@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import resource
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib import metadata
 from multiprocessing.connection import Connection
@@ -19,7 +21,10 @@ from fineq_reports.model_types.outcome import UNTRIED, WRONG, Outcome
 PROGRESS_FILE = "progress.json"
 
 SECONDS = 240
-"""A type that takes longer is given up."""
+"""Of CPU time: a type that takes more is given up."""
+
+PATIENCE = 10
+"""How many times as long it may take by the clock, for want of a free processor."""
 
 PACKAGES = ("transformers", "torch", "fineq")
 
@@ -92,21 +97,28 @@ class _Stored:
 
 def _in_a_process(context: multiprocessing.context.ForkServerContext, model_type: str) -> Outcome:
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(model_type, sender), daemon=True)
+    process = context.Process(target=_limited, args=(_work, SECONDS, model_type, sender), daemon=True)
     process.start()
     sender.close()
     try:
-        if not receiver.poll(SECONDS):
-            return Outcome(model_type, UNTRIED, f"it takes longer than {SECONDS} s")
+        if not receiver.poll(PATIENCE * SECONDS):
+            return Outcome(model_type, UNTRIED, f"it takes longer than {PATIENCE * SECONDS} s")
         return Outcome(**receiver.recv())
     except EOFError:
         process.join()
         code = process.exitcode or 0
+        if code == -signal.SIGXCPU:
+            return Outcome(model_type, UNTRIED, f"it takes more than {SECONDS} s of CPU time")
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return Outcome(model_type, WRONG, f"its process ended with {how}")
     finally:
         process.kill()
         process.join()
+
+
+def _limited(work: Callable[[str, Connection], None], seconds: int, model_type: str, sender: Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    work(model_type, sender)
 
 
 def _work(model_type: str, sender: Connection) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,27 @@ def test_a_type_that_ends_its_process_ends_alone(tmp_path, monkeypatch):
 
 def die(model_type, sender):
     os._exit(7)
+
+
+def test_a_type_that_takes_too_long_is_given_up(tmp_path, monkeypatch):
+    """By CPU time: on a busy machine every type takes long."""
+    monkeypatch.setattr(sweeping, "_work", never_end)
+    monkeypatch.setattr(sweeping, "SECONDS", 1)
+    (outcome,) = sweep(["llama"], tmp_path, jobs=1)
+    assert (outcome.result, outcome.reason) == (UNTRIED, "it takes more than 1 s of CPU time")
+    monkeypatch.setattr(sweeping, "_work", wait)
+    (outcome,) = sweep(["opt"], tmp_path, jobs=1)
+    assert outcome.result == WORKS
+
+
+def never_end(model_type, sender):
+    while True:
+        pass
+
+
+def wait(model_type, sender):
+    time.sleep(2)
+    sender.send(Outcome(model_type, WORKS).as_dict())
 
 
 def test_what_no_longer_works_is_told():
