@@ -95,8 +95,7 @@ def quantize_checkpoint(
         for shard in shards.values():
             shard.close()
     with _writing(work):
-        unseen = prepared.unseen if prepared else ()
-        _finish(source, plan, shards, results, options, work, output, check, unseen)
+        _finish(source, plan, shards, results, options, work, output, check, prepared)
     return results
 
 
@@ -233,7 +232,7 @@ def _finish(
     work: Path,
     output: Path,
     check: Callable[[Path], LossCheck] | None,
-    unseen: tuple[str, ...],
+    prepared: CalibratedTensors | None,
 ) -> None:
     """Everything besides the weights; then the directory gets its final name."""
     _write_json(work / CONFIG_FILE, plan.config)
@@ -248,12 +247,15 @@ def _finish(
     found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
+    unseen, fitted_to = (prepared.unseen, prepared.fitted_to) if prepared else ((), None)
+    if fitted_to:
+        report["calibration"] = asdict(fitted_to)
     if unseen:
         report["saw_no_calibration_text"] = list(unseen)
     if found:
         report["check"] = found.to_json()
     _write_json(work / REPORT_FILE, report)
-    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen)
+    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen, fitted_to)
     (work / JOURNAL).unlink()
     os.replace(work, output)
 
