@@ -66,7 +66,7 @@ def switch_variants() -> list[Variant]:
         recipe_variant("paper", **dict(zip(crossed, values, strict=True))) for values in product(*crossed.values())
     ]
     once = [recipe_variant(base, loss="absolute") for base in ("paper", "mse")]
-    return [*variants, *once, recipe_variant("mse", scale="mse-clipped")]
+    return [*variants, *once, Variant("mse-clipped", recipe_method(RECIPES["mse-clipped"]))]
 
 
 def threshold_variants() -> list[Variant]:
