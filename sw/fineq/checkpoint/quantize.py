@@ -24,7 +24,7 @@ from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
-from fineq.common.places import why_not_new
+from fineq.common.places import check_new
 from fineq.common.progress import Progress
 from fineq.models.stored import REPORT_FILE
 from fineq.quantizer.recipes import Recipe, find_recipe
@@ -168,9 +168,7 @@ def _fingerprint(source: Source, options: Options) -> dict[str, str]:
 def check_output(output: Path, resume: bool) -> Path:
     """Raise if the output cannot be begun or resumed, before any long work; returns the directory to write in."""
     output = Path(output)
-    obstacle = why_not_new(output)
-    if obstacle or output.name in ("", ".."):
-        raise FineqError(f"{output} {obstacle or 'is no name'}: choose another output, or remove it")
+    check_new(output)
     work = output.with_name(output.name + WORK_SUFFIX)
     if work.exists() and not resume:
         raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")

@@ -43,6 +43,13 @@ def test_quantize_into_a_dangling_link(llama, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link"]
 
 
+def test_model_into_a_dangling_link(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    assert "nowhere, which does not exist: choose another output" in outcome_of(
+        "model", "smollm2-135m", "-o", tmp_path / "link"
+    )
+
+
 def test_vectors_into_a_dangling_link_and_here(matrix, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert "nowhere, which does not exist: choose a directory" in outcome_of("vectors", matrix, "-o", tmp_path / "link")
