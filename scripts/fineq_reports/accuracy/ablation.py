@@ -31,7 +31,7 @@ STEPS: dict[str, str | CalibratedRecipe] = {
     "full precision": "none",
     "paper": "paper",
     "mse": "mse",
-    "mse, inputs weighted": _step("diagonal", sweeps=0),
+    "mse-clipped, inputs weighted": _step("diagonal", sweeps=0),
     "+ error feedback in pairs": _step(sweeps=0, feedback_scales=(1.0,)),
     "+ scales tried with feedback": _step(sweeps=0),
     "+ sweeps": _step(),

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fineq.common.errors import FineqError
 from fineq.format import MAX_MAGNITUDE, MAX_NORMAL
-from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+from fineq.quantizer.arithmetic import SCALE_GRID, SMALLEST_SCALE, grid_scales
 from fineq.quantizer.checks import float_matrix
 
 SCALE_BITS = 32
@@ -65,14 +65,15 @@ class ClusterSize:
         weight = float_matrix(weight, name)
         rows, columns = weight.shape
         pairs = torch.nn.functional.pad(weight, (0, -columns % (2 * self.size))).view(rows, -1, 2, self.size)
-        base = weight.abs().amax(dim=1) / MAX_MAGNITUDE
-        base = torch.where(base < SMALLEST_SCALE, 1.0, base)
+        absmax = weight.abs().amax(dim=1)
+        absmax = torch.where(absmax / MAX_MAGNITUDE < SMALLEST_SCALE, 1.0, absmax)
+        base = absmax / MAX_MAGNITUDE
         if not self.search:
             values, _ = self._round(pairs, base)
         else:
             values, least = torch.zeros_like(pairs), torch.full((rows,), torch.inf)
             for numerator in SCALE_GRID:
-                tried, loss = self._round(pairs, base * (numerator / SCALE_GRID_DENOMINATOR))
+                tried, loss = self._round(pairs, grid_scales(absmax, base, numerator))
                 values = torch.where((loss < least)[:, None, None, None], tried, values)
                 least = torch.minimum(loss, least)
         padded = pairs.shape[1] * 2 * self.size

@@ -26,6 +26,8 @@ from fineq_reports.accuracy.tables import Report, Section, cell_records, number
 
 THRESHOLDS = (2.0, 3.0, 4.0, 5.0, 6.0)
 CLUSTER_SIZES = (2, 3, 4, 5, 6)
+SCALES = ("absmax", "mse")
+"""Of the scales, those that are crossed with the other switches; `mse-clipped` is varied once."""
 NAMED_SWITCHES = ("threshold", "loss")
 """Switches whose values do not tell what they are values of."""
 
@@ -58,22 +60,18 @@ def recipe_variant(base: str, **options: Any) -> Variant:
 
 
 def switch_variants() -> list[Variant]:
-    """All combinations of the switches that are words, at the paper's threshold; loss apart, which is varied once."""
-    crossed = ("axis", "scale", "pairs", "comparison")
+    """All combinations of the switches that are words, at the paper's threshold; then those that are varied once."""
+    crossed = {"axis": CHOICES["axis"], "scale": SCALES, "pairs": CHOICES["pairs"], "comparison": CHOICES["comparison"]}
     variants = [
-        recipe_variant("paper", **dict(zip(crossed, values, strict=True)))
-        for values in product(*(CHOICES[switch] for switch in crossed))
+        recipe_variant("paper", **dict(zip(crossed, values, strict=True))) for values in product(*crossed.values())
     ]
-    return [*variants, *(recipe_variant(base, loss="absolute") for base in ("paper", "mse"))]
+    once = [recipe_variant(base, loss="absolute") for base in ("paper", "mse")]
+    return [*variants, *once, Variant("mse-clipped", recipe_method(RECIPES["mse-clipped"]))]
 
 
 def threshold_variants() -> list[Variant]:
     """Thresholds 2 to 6, with the absmax and with the searched scale."""
-    return [
-        recipe_variant("paper", threshold=threshold, scale=scale)
-        for scale in CHOICES["scale"]
-        for threshold in THRESHOLDS
-    ]
+    return [recipe_variant("paper", threshold=threshold, scale=scale) for scale in SCALES for threshold in THRESHOLDS]
 
 
 def rule_statistics(model: PreTrainedModel, recipe: Recipe) -> tuple[float, float]:

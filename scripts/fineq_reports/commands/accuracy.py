@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fineq.common.errors import FineqError
+from fineq.common.places import check_directory
 from fineq.common.progress import progress_display
 
 if TYPE_CHECKING:
@@ -167,7 +168,13 @@ def make_plan(
 
 
 def run(make: Callable[[Callable[[str, int, int], None]], Report], output: Path | None) -> None:
-    """Make a report while showing the progress, print it and write it."""
+    """Make a report while showing the progress, print it and write it.
+
+    Raises:
+        FineqError: the output cannot be written to; told before anything is measured.
+    """
+    if output is not None:
+        check_directory(output)
     from fineq_reports.accuracy.tables import show_report, write_report
 
     with progress_display(seconds=0) as progress:

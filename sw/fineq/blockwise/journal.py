@@ -26,6 +26,8 @@ FINGERPRINT = "run.json"
 STREAM = "windows.safetensors"
 BLOCKS, SCALES, CHANGED = "blocks.", "scales.", "changed."
 """Before the names of layers and parameters in a block's file."""
+UNSEEN = "unseen"
+"""In the metadata of a block's file: its layers that saw no calibration text, as a JSON list."""
 
 
 class BlockJournal:
@@ -74,18 +76,27 @@ class BlockJournal:
             exact = file.get_tensor("exact") if "exact" in file.keys() else hidden
             return int(file.metadata()["finished"]), Stream(hidden, exact)
 
-    def write(self, number: int, result: BlockResult, recipe: str) -> None:
-        """Keep a finished block and what leaves it."""
+    def write(self, number: int, result: BlockResult, recipe: str, unseen: list[str]) -> None:
+        """Keep a finished block, its layers that saw no text, and what leaves it."""
         tensors: dict[str, torch.Tensor] = {}
         for name, packed in result.packed.items():
             tensors[BLOCKS + name], tensors[SCALES + name] = packed.blocks, packed.scales
         tensors |= {CHANGED + name: value for name, value in result.changed.items()}
         shapes = {name: list(packed.shape) for name, packed in result.packed.items()}
-        _save(self._block(number), tensors, {"recipe": recipe, "shapes": json.dumps(shapes)})
+        about = {"recipe": recipe, "shapes": json.dumps(shapes), UNSEEN: json.dumps(unseen)}
+        _save(self._block(number), tensors, about)
         stream = {"hidden": result.stream.hidden}
         if result.stream.exact is not result.stream.hidden:
             stream["exact"] = result.stream.exact
         _save(self.directory / STREAM, stream, {"finished": str(number + 1)})
+
+    def unseen(self, blocks: int) -> list[str]:
+        """Layers of the first `blocks` that saw no calibration text."""
+        found: list[str] = []
+        for number in range(blocks):
+            with self._open(self._block(number)) as file:
+                found += json.loads(file.metadata()[UNSEEN])
+        return found
 
     def results(self, blocks: int) -> tuple[PackedLayers, dict[str, torch.Tensor]]:
         """Packed weights by layer name, read when asked for, and other parameters that changed."""

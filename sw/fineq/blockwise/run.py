@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from fineq.blockwise.streamed import StreamedModel
 from fineq.calibrated.capture import cut_windows, evaluating
 from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
 from fineq.calibrated.model import CalibratedRecipe, choose_windows
+from fineq.calibrated.unseen import UnseenLayerWarning, unseen_layers
 from fineq.checkpoint.calibration import wanted_layers
 from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
@@ -102,6 +104,9 @@ def calibrate_blocks(
 
     Returns:
         Packed weights by layer name, read from the journal when asked for, and other parameters that changed.
+
+    Warns:
+        UnseenLayerWarning: for each layer that saw no text, also where an earlier run did the work.
     """
     streamed, recipe, journal = calibration.streamed, calibration.recipe, calibration.journal
     options = recipe.layerwise(calibration.wanted)
@@ -112,10 +117,12 @@ def calibrate_blocks(
         del hidden, found
         report = BlockProgress(runner, options, progress, finished)
         for number in range(finished, len(runner.blocks)):
-            with streamed.block(number):
+            with streamed.block(number), unseen_layers() as unseen:
                 result = quantize_block(runner, number, stream, options, report)
-            journal.write(number, result, recipe.name)
+            journal.write(number, result, recipe.name, unseen)
             stream = result.stream
+    for layer in journal.unseen(len(streamed.blocks)):  # those of an earlier run that this one goes on with too
+        warnings.warn(UnseenLayerWarning(layer), stacklevel=2)
     return journal.results(len(streamed.blocks))
 
 

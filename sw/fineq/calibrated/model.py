@@ -70,7 +70,7 @@ def find_calibrated_recipe(recipe: str | CalibratedRecipe) -> CalibratedRecipe:
     """A recipe by name, or as it is."""
     if isinstance(recipe, CalibratedRecipe):
         return recipe
-    if recipe not in RECIPES:
+    if not isinstance(recipe, str) or recipe not in RECIPES:
         raise FineqError(f"unknown calibrated recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
     return RECIPES[recipe]
 

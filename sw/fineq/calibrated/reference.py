@@ -14,7 +14,7 @@ from fineq.calibrated.metric import Metric
 from fineq.calibrated.options import SolverOptions
 from fineq.calibrated.pairs import loss_in_units, magnitude_limits, nearest_in_units
 from fineq.format import PAIR_WEIGHTS
-from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE, first_minimum
+from fineq.quantizer.arithmetic import CLIPPED_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE, first_minimum
 
 IMPROVEMENT = 1 - 1e-9
 """A sweep changes a pair only if its loss falls below that share of the present one: rounding is no reason."""
@@ -81,9 +81,9 @@ def _float32(scales: Tensor) -> Tensor:
 
 
 def _scale_on_diagonal(weight: Tensor, importance: Tensor, base: Tensor, largest: int) -> Tensor:
-    """The multiple of `base` up to 1, in the steps of recipe `mse`, with the least weighted error."""
+    """The multiple of `base` up to 1, in the steps of recipe `mse-clipped`, with the least weighted error."""
     best, least = base, torch.full_like(base, torch.inf)
-    for numerator in SCALE_GRID:
+    for numerator in CLIPPED_GRID:
         scales = _float32(base * (numerator / SCALE_GRID_DENOMINATOR))
         _, _, loss = _round_independently(weight, importance, scales, largest)
         best, least = torch.where(loss < least, scales, best), torch.minimum(loss, least)

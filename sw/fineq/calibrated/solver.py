@@ -5,7 +5,7 @@ changes the outputs by e H e^T on average. H as the identity is the plain square
 weights each input channel with its mean square; the full matrix also lets later weights make up for the errors
 of earlier ones. The steps, each a switch:
 
-1. scale search on the diagonal of H, as recipe `mse` does with equal weights;
+1. scale search on the diagonal of H, as recipe `mse-clipped` does with equal weights;
 2. error feedback in steps of a pair: the pair's codes are chosen in the metric that remains when all later
    columns are free to compensate, then the later columns are moved to their optimum (GPTQ, arXiv 2210.17323,
    with the pair of clusters in the place of the single column), for several scales per row, best one kept;
@@ -25,7 +25,7 @@ from fineq.calibrated.metric import Metric, prepare
 from fineq.calibrated.options import SolverOptions
 from fineq.calibrated.reference import IMPROVEMENT, solve_rows
 from fineq.format import PAIR_WEIGHTS
-from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
+from fineq.quantizer.arithmetic import CLIPPED_GRID, SCALE_GRID_DENOMINATOR, SMALLEST_SCALE
 from fineq.quantizer.packed import PackedWeight
 
 CHUNK_WEIGHTS = 1 << 22
@@ -74,7 +74,7 @@ def solve_natively(rows: Tensor, metric: Metric, options: SolverOptions) -> tupl
         ),
         kernels.SolverNumbers(
             factors=options.feedback_scales,
-            grid=[numerator / SCALE_GRID_DENOMINATOR for numerator in SCALE_GRID],
+            grid=[numerator / SCALE_GRID_DENOMINATOR for numerator in CLIPPED_GRID],
             sweeps=options.sweeps,
             largest=options.largest,
             smallest_scale=SMALLEST_SCALE,

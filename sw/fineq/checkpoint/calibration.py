@@ -16,6 +16,7 @@ from fineq.checkpoint.planning import CheckpointPlan, Options, Unit
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.models.language_model import block_linears, find_weight
+from fineq.models.stored import CalibrationRecord
 from fineq.quantizer.packed import PackedWeight
 
 
@@ -27,11 +28,13 @@ class CalibratedTensors:
         packed: the matrices of a tensor; a stack of experts has several.
         changed: other tensors that the recipe changed.
         unseen: layers that no calibration text reached, by the model's names.
+        fitted_to: the text, for the report and the card; None: not told.
     """
 
     packed: Mapping[str, list[PackedWeight]]
     changed: dict[str, Tensor]
     unseen: tuple[str, ...] = ()
+    fitted_to: CalibrationRecord | None = None
 
 
 class OnDemand(Mapping[str, list[PackedWeight]]):

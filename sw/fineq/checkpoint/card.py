@@ -16,6 +16,7 @@ from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import CARD_FILE, Source
 from fineq.common.files import write_text
 from fineq.common.markdown import table
+from fineq.models.stored import CalibrationRecord
 from fineq.quantizer.recipes import is_recipe
 
 KEPT_FIELDS = ("license", "license_name", "license_link", "language", "pipeline_tag")
@@ -72,12 +73,17 @@ def write_card(
     recipe: str,
     check: LossCheck | None = None,
     unseen: tuple[str, ...] = (),
+    fitted_to: CalibrationRecord | None = None,
 ) -> None:
     """Write README.md."""
     warning = check.warning(recipe, is_recipe(recipe)) if check else None
     effect = f"\n{check.sentence()[0].upper()}{check.sentence()[1:]}.\n" if check else ""
     if warning:
         effect = f"\n> [!WARNING]\n> {warning[0].upper()}{warning[1:]}.\n"
+    calibration = ""
+    if fitted_to:
+        calibration = f", calibrated on {fitted_to.windows} windows of {fitted_to.window_length} tokens of "
+        calibration += f"{fitted_to.text} (SHA-256 {fitted_to.sha256})"
     sizes = measure_sizes(source, plan)
     architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
     if unseen:
@@ -89,7 +95,7 @@ def write_card(
 # {architecture}, quantized with FineQ
 
 The weights of {len(results)} tensors are stored in the FineQ format: clusters of three weights, 24 weights in
-7 bytes. Recipe `{recipe}`.
+7 bytes. Recipe `{recipe}`{calibration}.
 {effect}
 | | |
 |---|---|

@@ -24,7 +24,7 @@ from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
-from fineq.common.places import why_not_new
+from fineq.common.places import check_new
 from fineq.common.progress import Progress
 from fineq.models.stored import REPORT_FILE
 from fineq.quantizer.recipes import Recipe, find_recipe
@@ -95,8 +95,7 @@ def quantize_checkpoint(
         for shard in shards.values():
             shard.close()
     with _writing(work):
-        unseen = prepared.unseen if prepared else ()
-        _finish(source, plan, shards, results, options, work, output, check, unseen)
+        _finish(source, plan, shards, results, options, work, output, check, prepared)
     return results
 
 
@@ -169,9 +168,7 @@ def _fingerprint(source: Source, options: Options) -> dict[str, str]:
 def check_output(output: Path, resume: bool) -> Path:
     """Raise if the output cannot be begun or resumed, before any long work; returns the directory to write in."""
     output = Path(output)
-    obstacle = why_not_new(output)
-    if obstacle or output.name in ("", ".."):
-        raise FineqError(f"{output} {obstacle or 'is no name'}: choose another output, or remove it")
+    check_new(output)
     work = output.with_name(output.name + WORK_SUFFIX)
     if work.exists() and not resume:
         raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
@@ -233,7 +230,7 @@ def _finish(
     work: Path,
     output: Path,
     check: Callable[[Path], LossCheck] | None,
-    unseen: tuple[str, ...],
+    prepared: CalibratedTensors | None,
 ) -> None:
     """Everything besides the weights; then the directory gets its final name."""
     _write_json(work / CONFIG_FILE, plan.config)
@@ -248,12 +245,15 @@ def _finish(
     found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
+    unseen, fitted_to = (prepared.unseen, prepared.fitted_to) if prepared else ((), None)
+    if fitted_to:
+        report["calibration"] = asdict(fitted_to)
     if unseen:
         report["saw_no_calibration_text"] = list(unseen)
     if found:
         report["check"] = found.to_json()
     _write_json(work / REPORT_FILE, report)
-    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen)
+    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen, fitted_to)
     (work / JOURNAL).unlink()
     os.replace(work, output)
 

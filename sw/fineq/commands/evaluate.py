@@ -86,6 +86,12 @@ def evaluate(
         f"windows  {protocol.windows} of {protocol.sequence_length} tokens, stride {protocol.stride}, "
         f"bos {protocol.bos}, {protocol.scored_tokens} tokens scored"
     )
+    for method in methods:
+        if told := method.stored_calibration:
+            typer.echo(
+                f"stored   recipe {method.name}, calibrated on {told.text}, {told.windows} windows of "
+                f"{told.window_length} tokens, sha256 {told.sha256[:16]}, as the checkpoint says"
+            )
     typer.echo("")
     width = max(len(method.title) for method in methods)
     typer.echo(f"{'method':{width}}  bits  with scales  norm. error  nll/token  perplexity")

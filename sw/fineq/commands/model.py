@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fineq.common.errors import FineqError
+from fineq.common.places import check_new
 
 
 def model(
@@ -25,8 +26,7 @@ def model(
     from fineq.kernels.build import cache_directory
 
     path = Path(name)
-    if output.exists():
-        raise FineqError(f"{output} exists already: choose another output, or remove it")
+    check_new(output)
     if name in MODELS:
         path = fetch_gguf(name, cache or cache_directory() / "models")
         typer.echo(f"{path.name} of {MODELS[name].requirement}, licence {MODELS[name].licence}, checksum verified")

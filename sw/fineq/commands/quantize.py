@@ -169,20 +169,24 @@ def calibrate(
     """Run a calibrated recipe: block by block, or on the whole model in memory if the recipe trains all of it."""
     from fineq.blockwise import calibrate_blocks, journal_directory, open_calibration
     from fineq.calibrated import find_calibrated_recipe, quantize_model
+    from fineq.calibrated.capture import cut_windows
     from fineq.calibrated.unseen import unseen_layers
     from fineq.checkpoint.calibration import prepare, wanted_layers
+    from fineq.evaluation.perplexity import read_text, tokenize
     from fineq.huggingface.loading import load_model, load_tokenizer
+    from fineq.models.stored import CalibrationRecord
 
-    text = calibration.read_text(encoding="utf-8", errors="replace")
-    token_ids = load_tokenizer(source.directory)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]
+    text = read_text(calibration)
+    token_ids = tokenize(load_tokenizer(source.directory), text.content)
     if find_calibrated_recipe(recipe).whole.steps:
         if resume:
             raise FineqError(f"recipe {recipe} trains the whole model at once and cannot resume: leave --resume out")
         model = load_model(source.directory)
         wanted = wanted_layers(model, source, plan)
+        cut = cut_windows(model, token_ids)
         with progress_display() as progress, unseen_layers() as unseen:
-            made = prepare(source, plan, *quantize_model(model, token_ids, recipe, progress, wanted, windows))
-        return replace(made, unseen=tuple(unseen))
+            made = prepare(source, plan, *quantize_model(model, cut, recipe, progress, wanted, windows))
+        return replace(made, unseen=tuple(unseen), fitted_to=CalibrationRecord(text.name, text.sha256, *cut.shape))
     opened = open_calibration(
         source, plan, find_calibrated_recipe(recipe), token_ids, journal_directory(output), resume, windows
     )
@@ -194,7 +198,8 @@ def calibrate(
         except KeyboardInterrupt:
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
             raise
-    return replace(prepare(source, plan, packed, changed), unseen=tuple(unseen))
+    record = CalibrationRecord(text.name, text.sha256, count, length)
+    return replace(prepare(source, plan, packed, changed), unseen=tuple(unseen), fitted_to=record)
 
 
 def text_of_check(path: Path | None) -> Text:

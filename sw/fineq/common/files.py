@@ -15,12 +15,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A file beside `path` to write to, which takes its place at the end; after an error nothing has changed.
 
     Several processes may do this for the same path at once; the last to end wins. Directories above are made.
-    The suffix stays, since some programs choose a format by it.
+    The suffix stays, since some programs choose a format by it. Of a link, what it leads to is replaced.
 
     Raises:
         OSError: the place cannot be written.
     """
-    path = Path(path)
+    path = _followed(Path(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
     os.close(handle)
@@ -37,12 +37,12 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new directory beside `path` to fill, which takes its place at the end; after an error nothing has changed.
 
-    Directories above are made.
+    Directories above are made. Of a link, what it leads to is replaced.
 
     Raises:
         OSError: the place cannot be written.
     """
-    path = Path(path).absolute()
+    path = _followed(Path(path).absolute())
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh, stale = (path.with_name(f".{path.name}.{os.getpid()}.{age}") for age in ("new", "old"))
     shutil.rmtree(fresh, ignore_errors=True)
@@ -63,13 +63,21 @@ def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a file whole or not at all; directories above are made."""
     with replacing(path) as aside:
-        aside.write_bytes(content)
+        try:
+            aside.write_bytes(content)
+        except OSError as error:  # a full disk does not say where it is
+            error.filename = error.filename or os.fspath(path)
+            raise
     return Path(path)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """As `write_bytes`, in UTF-8 with the line ends as they are."""
     return write_bytes(path, text.encode())
+
+
+def _followed(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _umask() -> int:

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.common import files
 from fineq.common.errors import FineqError
+from fineq.common.places import why_not_new
 from fineq.common.progress import Progress
 from fineq.evaluation.method import Method
 from fineq.evaluation.perplexity import Perplexity, Text, perplexity, tokenize
@@ -41,8 +42,12 @@ class Evaluation:
     """Mean over the layers, weighted by their size; None: not quantized, or not known."""
     quantized_layers: int
     calibration: str | None
-    """Name of the calibration text, if the method used one."""
+    """Name of the calibration text, if the method used one, or if a stored model says that its recipe did."""
     calibration_sha256: str | None
+    calibration_windows: int | None
+    """Windows of it that the recipe looked at, as a stored model says; None: not known."""
+    calibration_window_length: int | None
+    """Tokens of such a window."""
     text: str
     text_sha256: str
     documents: int
@@ -134,6 +139,7 @@ def measure(
         max_windows=max_windows,
         progress=progress,
     )
+    fitted, told = subject.calibration, subject.method.stored_calibration
     return Evaluation(
         model=subject.name,
         model_fingerprint=subject.fingerprint,
@@ -142,8 +148,10 @@ def measure(
         bits_per_weight=_weighted(subject.layers, "bits_per_weight"),
         normalised_error=_weighted(subject.layers, "normalised_error"),
         quantized_layers=len(subject.layers),
-        calibration=subject.calibration.name if subject.calibration else None,
-        calibration_sha256=subject.calibration.sha256 if subject.calibration else None,
+        calibration=fitted.name if fitted else told.text if told else None,
+        calibration_sha256=fitted.sha256 if fitted else told.sha256 if told else None,
+        calibration_windows=told.windows if told else None,
+        calibration_window_length=told.window_length if told else None,
         text=text.name,
         text_sha256=text.sha256,
         documents=text.documents,
@@ -208,10 +216,12 @@ def check_result_place(path: Path) -> None:
     """Raise if results cannot be written there, before the long work.
 
     Raises:
-        FineqError: the folder does not exist or may not be written to, or the path is a directory.
+        FineqError: the folder does not exist or may not be written to, or the path is a directory or a dangling link.
     """
     path = Path(path)
     problem = None
+    if not path.exists() and (obstacle := why_not_new(path)):
+        raise FineqError(f"{path} {obstacle}: choose another output, or remove it")
     if not path.parent.is_dir():
         problem = errno.ENOTDIR if path.parent.exists() else errno.ENOENT
     elif path.is_dir():

@@ -16,6 +16,7 @@ from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS
 from fineq.models.language_model import LayerReport, fake_quantize_model
+from fineq.models.stored import CalibrationRecord
 
 FORMAT_BITS = BLOCK_BYTES * 8 / BLOCK_WEIGHTS
 """Bits per weight of the codes and their index, scales and padding not counted."""
@@ -37,6 +38,8 @@ class Method:
     """Calibrated methods: model, token ids int64 [tokens] and progress -> reports; the model is changed in place."""
     stored: tuple[LayerReport, ...] | None = None
     """Of a model that is stored quantized: its layers, which stay as they are."""
+    stored_calibration: CalibrationRecord | None = None
+    """Of such a model: what it says that its recipe was fitted to."""
 
     @property
     def module(self) -> str | None:

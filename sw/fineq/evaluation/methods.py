@@ -26,8 +26,10 @@ def find_method(name: str) -> Method:
     """A method by name.
 
     Raises:
-        FineqError: unknown name.
+        FineqError: unknown name, or no name.
     """
+    if not isinstance(name, str):
+        raise FineqError(f"recipe is a {type(name).__name__}: give the name of one of {', '.join(method_names())}")
     if name == "none":
         return Method("none", "not quantized", None)
     if is_recipe(name):

@@ -36,4 +36,5 @@ def _stored_method(stored: StoredQuantization) -> Method:
     if stored.method != QUANT_METHOD:
         return Method(stored.method, f"{stored.method}, as stored", None, stored=layers)
     assert stored.recipe is not None  # FineQ's own settings always name one
-    return Method(stored.recipe, f"FineQ, recipe {stored.recipe}, as stored", FORMAT_BITS, stored=layers)
+    title = f"FineQ, recipe {stored.recipe}, as stored"
+    return Method(stored.recipe, title, FORMAT_BITS, stored=layers, stored_calibration=stored.calibration)

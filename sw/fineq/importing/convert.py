@@ -13,6 +13,7 @@ from typing import Any
 
 from fineq.common.errors import FineqError
 from fineq.common.memory import available_memory
+from fineq.common.places import check_new
 from fineq.importing.header import GgufHeader, read_header
 
 ARCHITECTURES = ("llama",)
@@ -33,8 +34,7 @@ def convert_gguf(path: Path, output: Path) -> Path:
             tensors of an unknown type; too little memory; the output exists or cannot be written.
     """
     path, output = Path(path), Path(output)
-    if output.exists():
-        raise FineqError(f"{output} exists already: choose another output, or remove it")
+    check_new(output)
     if importlib.util.find_spec("gguf") is None:
         raise FineqError("reading GGUF files needs the package gguf: pip install 'fineq[gguf]'")
     header = read_header(path)

@@ -35,6 +35,23 @@ class StoredTensor:
 
 
 @dataclass(frozen=True)
+class CalibrationRecord:
+    """The text that a recipe fitted weights to.
+
+    Attributes:
+        text: name of the file.
+        sha256: of its documents, joined.
+        windows: number of windows of it that were looked at.
+        window_length: tokens of a window.
+    """
+
+    text: str
+    sha256: str
+    windows: int
+    window_length: int
+
+
+@dataclass(frozen=True)
 class StoredQuantization:
     """How the weights of a model directory are stored.
 
@@ -42,11 +59,13 @@ class StoredQuantization:
         method: `fineq`, or what another quantizer calls itself.
         recipe: of FineQ; None: of another quantizer.
         tensors: the packed ones; empty if another quantizer made them.
+        calibration: what the directory says that its recipe was fitted to; None: it names nothing.
     """
 
     method: str
     recipe: str | None
     tensors: tuple[StoredTensor, ...]
+    calibration: CalibrationRecord | None = None
 
 
 def stored_quantization(directory: Path) -> StoredQuantization | None:
@@ -58,11 +77,19 @@ def stored_quantization(directory: Path) -> StoredQuantization | None:
     tensors = settings.get("tensors")
     if method != QUANT_METHOD or not isinstance(tensors, dict):
         return StoredQuantization(method, None, ())
-    layers = _read(Path(directory) / REPORT_FILE).get("layers")
+    report = _read(Path(directory) / REPORT_FILE)
+    layers = report.get("layers")
     errors = {line.get("tensor"): line.get("normalised_error") for line in layers or [] if isinstance(line, dict)}
     axis = settings.get("axis", "row")
     found = tuple(_tensor(name, shape, axis, errors.get(name)) for name, shape in tensors.items())
-    return StoredQuantization(method, str(settings.get("recipe", "custom")), found)
+    return StoredQuantization(method, str(settings.get("recipe", "custom")), found, _calibration(report))
+
+
+def _calibration(report: dict[str, Any]) -> CalibrationRecord | None:
+    try:
+        return CalibrationRecord(**report["calibration"])
+    except (KeyError, TypeError):  # a recipe without calibration, or a report of another release
+        return None
 
 
 def _tensor(name: str, shape: list[int], axis: str, error: float | None) -> StoredTensor:

@@ -22,15 +22,15 @@ from torch import Tensor
 from fineq.format import MAX_MAGNITUDE
 
 SCALE_GRID_DENOMINATOR = 32
-SCALE_GRID = tuple(range(SCALE_GRID_DENOMINATOR, 2, -1))
-"""Scales that the search tries, which clip the largest weights: n/32 * absmax/3 for n = 32 down to 3."""
+CLIPPED_GRID = tuple(range(SCALE_GRID_DENOMINATOR, 2, -1))
+"""Scales that clip the largest weights: n/32 * absmax/3 for n = 32 down to 3."""
 
 WIDE_SCALES = (96, 36, 40, 44, 48, 56, 64, 72, 80, 88)
 """Scales that leave the largest magnitudes unused: n/96 * absmax. They suit rows without tails: short ones, uniform
 ones. Few are enough, for the loss is flat there, and long rows drop them early. At absmax a ternary row is exact."""
 
-WIDE_GRID = (WIDE_SCALES[0], *SCALE_GRID, *WIDE_SCALES[1:])
-"""What a recipe with wide scales tries, the preferred of equals first: a row that is exact at absmax needs no 3."""
+SCALE_GRID = (WIDE_SCALES[0], *CLIPPED_GRID, *WIDE_SCALES[1:])
+"""What the search tries, the preferred of equals first: a row that is exact at absmax needs no 3."""
 
 SMALLEST_SCALE = 2.0**-100
 """Below this a channel counts as zero: far from subnormal numbers, far below any real weight."""

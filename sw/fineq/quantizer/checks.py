@@ -29,6 +29,8 @@ def as_tensor(values: Any, name: str) -> Tensor:
         raise FineqError(f"{name} is an uninitialized parameter: run the model once, so that it gets its shape")
     if values.is_meta:
         raise FineqError(f"{name} is on the meta device, without values: load the model with memory for its weights")
+    if values.is_nested:
+        raise FineqError(f"{name} is a nested tensor: give a matrix")
     if values.layout != torch.strided:
         raise FineqError(f"{name} is sparse: give its to_dense()")
     return values.detach()
@@ -37,6 +39,8 @@ def as_tensor(values: Any, name: str) -> Tensor:
 def _native_array(values: Any, name: str) -> np.ndarray:
     """An array that torch takes: numbers in the machine's byte order, writable, strides forward."""
     kind = type(values).__name__
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise FineqError(f"{name} hides values behind a mask: fill them in, as .filled(0) does")
     try:
         array = np.asarray(values)
     except (ValueError, TypeError, RuntimeError):

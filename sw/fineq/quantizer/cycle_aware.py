@@ -24,11 +24,11 @@ from torch import Tensor
 
 from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, MAX_NORMAL, PAIR_WEIGHTS
 from fineq.format.temporal import array_cycles, input_order, vector_cycles
-from fineq.quantizer.arithmetic import SCALE_GRID, SCALE_GRID_DENOMINATOR, in_units
+from fineq.quantizer.arithmetic import CLIPPED_GRID, SCALE_GRID_DENOMINATOR, in_units
 from fineq.quantizer.pairs import choose_codes, kept_codes
 from fineq.quantizer.recipes import Recipe
 
-CYCLE_GRID = (*SCALE_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
+CYCLE_GRID = (*CLIPPED_GRID, *range(SCALE_GRID_DENOMINATOR + 1, SCALE_GRID_DENOMINATOR * 3 // 2 + 1))
 """Scales that the search tries: those that clip, and every step up to absmax / 2, at which no weight is 3."""
 
 
@@ -72,7 +72,8 @@ def cycle_worth(recipe: Recipe, length: int) -> float:
 
 def scale_grid(recipe: Recipe) -> tuple[int, ...]:
     """The scales to try, in units of `SCALE_GRID_DENOMINATOR` a base; most preferred first."""
-    return CYCLE_GRID if recipe.scale == "mse" else (SCALE_GRID_DENOMINATOR,)
+    grids = {"absmax": (SCALE_GRID_DENOMINATOR,), "mse": CYCLE_GRID, "mse-clipped": CLIPPED_GRID}
+    return grids[recipe.scale]
 
 
 # -- the choice ------------------------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ def cycle_aware_codes(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Values [2, 3, rows, pairs], index codes [rows, pairs] and scales [rows] of the least error and cycles together.
 
-    Scales: `absmax` keeps the base; `mse` tries `CYCLE_GRID` too.
+    Scales: `absmax` keeps the base; `mse` tries `CYCLE_GRID`, `mse-clipped` the part of it up to the base.
     """
     windows = Windows(clusters, own, lone, base, length, recipe)
     chosen: tuple[Tensor, Tensor, Tensor] | None = None

@@ -14,14 +14,14 @@ from typing import Any
 from fineq.common.errors import FineqError
 from fineq.format import PAIR_WEIGHTS
 from fineq.format.temporal import PULSES
-from fineq.quantizer.arithmetic import SCALE_GRID, WIDE_GRID
+from fineq.quantizer.arithmetic import CLIPPED_GRID, SCALE_GRID
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "axis": ("row", "column"),
     "comparison": ("absolute", "signed"),
     "pairs": ("text", "argmin"),
     "loss": ("squared", "absolute"),
-    "scale": ("absmax", "mse"),
+    "scale": ("absmax", "mse", "mse-clipped"),
 }
 """Allowed values of every switch that is a word and that the paper leaves open."""
 
@@ -50,8 +50,8 @@ class Recipe:
             differ (Section III-B). `argmin`: always (Algorithm 1, line 21).
         loss: error that the choice minimises, summed over the pair.
         scale: `absmax`: largest magnitude of the channel / 3 (Equation 1 with b = 3). `mse`: the multiple of
-            that on the grid `fineq.quantizer.arithmetic.SCALE_GRID` with the least loss over the channel.
-        wide_scales: the search goes on up to absmax, for rows without tails: ternary rows stay exact.
+            that on the grid `fineq.quantizer.arithmetic.SCALE_GRID` with the least loss over the channel, up to
+            absmax itself, at which ternary rows are exact. `mse-clipped`: only up to absmax / 3 (`CLIPPED_GRID`).
         cycle_weight: normalised squared error that one cycle less per weight vector is worth (`quantizer.cycle_aware`);
             0: cycles do not count.
         encoding: how the array represents weights in time, one of `fineq.format.temporal.PULSES`. This and the next
@@ -66,7 +66,6 @@ class Recipe:
     pairs: str = "text"
     loss: str = "squared"
     scale: str = "absmax"
-    wide_scales: bool = False
     cycle_weight: float = 0.0
     encoding: str = "unary"
     columns: int = 64
@@ -77,10 +76,6 @@ class Recipe:
             value = getattr(self, switch)
             if value not in allowed:
                 raise FineqError(f"{switch} is {value!r}: choose one of {', '.join(allowed)}")
-        if not isinstance(self.wide_scales, bool):
-            raise FineqError(f"wide_scales is {self.wide_scales!r}: it must be true or false")
-        if self.wide_scales and (self.scale != "mse" or self.cycle_weight):
-            raise FineqError("wide_scales asks for a searched scale without a cycle weight: choose scale 'mse'")
         threshold = self.threshold
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < math.inf:
             raise FineqError(f"threshold is {threshold!r}: it must be a positive number")
@@ -97,9 +92,8 @@ class Recipe:
 
     def search_grid(self) -> tuple[int, ...]:
         """Scales that the search tries, in the units of `fineq.quantizer.arithmetic.grid_scales`; none without one."""
-        if self.scale != "mse":
-            return ()
-        return WIDE_GRID if self.wide_scales else SCALE_GRID
+        grids: dict[str, tuple[int, ...]] = {"absmax": (), "mse": SCALE_GRID, "mse-clipped": CLIPPED_GRID}
+        return grids[self.scale]
 
     def with_options(self, **options: Any) -> Recipe:
         """The same recipe with some switches changed; its name tells which."""
@@ -122,7 +116,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(name="paper-column", axis="column"),
         Recipe(name="paper-mse", scale="mse"),
         Recipe(name="mse", pairs="argmin", scale="mse"),
-        Recipe(name="mse-wide", pairs="argmin", scale="mse", wide_scales=True),
+        Recipe(name="mse-clipped", pairs="argmin", scale="mse-clipped"),
         Recipe(name="paper-cycles", cycle_weight=CYCLE_WEIGHT),
         Recipe(name="mse-cycles", pairs="argmin", scale="mse", cycle_weight=CYCLE_WEIGHT),
     )
@@ -163,8 +157,6 @@ def _parsed(change: str) -> tuple[str, Any]:
     if not equals:
         raise FineqError(f"recipe option {change!r} has no value: write {option}=VALUE")
     kind: type[Any] = type(getattr(RECIPES["paper"], option, ""))
-    if kind is bool:
-        return option, {"True": True, "False": False}.get(text, text)
     try:
         return option, kind(text)
     except ValueError as error:

@@ -74,7 +74,7 @@ def quantize_channel(weights: list[np.float32], recipe: Recipe) -> tuple[list[li
     own = [own_code(cluster, recipe) for cluster in clusters]
 
     scale = base
-    if recipe.scale == "mse":
+    if recipe.search_grid():
         least = None
         for numerator in recipe.search_grid():
             if numerator <= SCALE_GRID_DENOMINATOR:

@@ -100,7 +100,7 @@ def quantize_channels(weight: Tensor, recipe: Recipe) -> tuple[Tensor, Tensor, T
     if recipe.cycle_weight:
         values, index, scales = cycle_aware_codes(clusters, own, lone, base, weight.shape[1], recipe)
     else:
-        scales = base if recipe.scale == "absmax" else search_scales(clusters, own, lone, absmax, base, recipe)
+        scales = search_scales(clusters, own, lone, absmax, base, recipe) if recipe.search_grid() else base
         x = clusters / scales[:, None]
         index, _ = pair_codes(x, own, lone, recipe)
         values = x.round()

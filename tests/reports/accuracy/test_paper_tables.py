@@ -140,3 +140,12 @@ def test_commands(model, cache, tmp_path):
 def test_bad_input_is_one_sentence(tmp_path, arguments, text):
     printed = run_fineq(*arguments, "--cache", tmp_path)
     assert printed.code == 1 and printed.stderr.startswith(f"error: {text}") and printed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["table", "1"], ["figure", "1"], ["decisions"], ["encodings"]])
+def test_an_output_that_cannot_be_written_is_told_before_measuring(tmp_path, monkeypatch, command):
+    monkeypatch.setattr("fineq_reports.accuracy.cells.prepare", lambda *a, **k: pytest.fail("it began to measure"))
+    monkeypatch.setattr("fineq_reports.accuracy.encodings.model_points", lambda *a: pytest.fail("it began to measure"))
+    (tmp_path / "file").write_text("mine")
+    printed = run_fineq(*command, "-o", tmp_path / "file")
+    assert printed == (1, "", f"error: {tmp_path / 'file'} is no directory: choose another output\n")

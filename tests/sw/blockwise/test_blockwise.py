@@ -115,8 +115,8 @@ main()
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(quantize, llama, tmp_path):
-    (tmp_path / "text").write_text(TEXT)
-    arguments = [str(llama), "--recipe", "calibrated", "--calibration", str(tmp_path / "text")]
+    (tmp_path / "text.txt").write_text(TEXT)
+    arguments = [str(llama), "--recipe", "calibrated", "--calibration", str(tmp_path / "text.txt")]
     output = tmp_path / "out" / "q"
     command = [sys.executable, "-c", KILLED, "1", "quantize", *arguments, "-o", str(output)]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -126,8 +126,8 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(quantize, llama, tmp_
 
     code, _, error = quantize(*arguments, "-o", output)
     assert code == 1 and "q.calibration holds an unfinished run: add --resume to go on with it, or remove" in error
-    (tmp_path / "other").write_text(TEXT[::-1])
-    other = [*arguments[:-1], str(tmp_path / "other")]
+    (tmp_path / "other.txt").write_text(TEXT[::-1])
+    other = [*arguments[:-1], str(tmp_path / "other.txt")]
     code, _, error = quantize(*other, "-o", output, "--resume")
     assert code == 1 and "was begun with another calibration text: repeat that run exactly" in error
     code, _, error = quantize(*arguments, "-o", output, "--resume", "--exclude", "*down*")

@@ -96,12 +96,12 @@ def test_one_pair_with_full_hessian_is_optimal_for_its_scale():
     torch.testing.assert_close(found, least)
 
 
-def test_without_hessian_and_sweeps_it_is_recipe_mse():
+def test_without_hessian_and_sweeps_it_is_recipe_mse_clipped():
     torch.manual_seed(4)
     weight = torch.randn(16, 100)
     packed = solve(weight, None, replace(FULL, hessian="identity", sweeps=0))
-    assert torch.equal(packed.blocks, fineq.quantize(weight, "mse").blocks)
-    torch.testing.assert_close(packed.scales, fineq.quantize(weight, "mse").scales)
+    assert torch.equal(packed.blocks, fineq.quantize(weight, "mse-clipped").blocks)
+    torch.testing.assert_close(packed.scales, fineq.quantize(weight, "mse-clipped").scales)
 
 
 @pytest.mark.parametrize("columns", [6, 31, 96, 129])
@@ -148,7 +148,7 @@ def test_zero_rows_dead_inputs_and_rows_of_one_size():
     for seen in (torch.zeros(40, 40), None):  # no token, or no power at all: the plain squared error
         layer = solve(weight, seen, FULL)
         assert fineq.normalised_error(weight, layer) <= 1.01 * fineq.normalised_error(
-            weight, fineq.quantize(weight, "mse")
+            weight, fineq.quantize(weight, "mse-clipped")
         )
 
 

@@ -145,7 +145,8 @@ def test_bad_options(quantize, llama, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     out = ["-o", tmp_path / "q"]
     (tmp_path / "there").mkdir()
-    (tmp_path / "text").write_text("a b c")
+    for name in ("text", "text.txt"):
+        (tmp_path / name).write_text("a b c")
     quantized = tmp_path / "quantized"
     assert quantize(llama, "-o", quantized)[0] == 0
     calibrated = ["--recipe", "calibrated", "--calibration"]
@@ -164,7 +165,8 @@ def test_bad_options(quantize, llama, tmp_path, monkeypatch):
         ([llama, *out, *calibrated, tmp_path / "no"], "no does not exist: --calibration needs a text file"),
         ([llama, *out, *calibrated, tmp_path / "text", "--lm-head"], "recipe calibrated quantizes the linear"),
         ([llama, *out, "--windows", "4"], "recipe mse needs no calibration text: leave --windows out"),
-        ([llama, *out, *calibrated, tmp_path / "text"], "the calibration text has 3 tokens, fewer than one window"),
+        ([llama, *out, *calibrated, tmp_path / "text.txt"], "the calibration text has 3 tokens, fewer than one window"),
+        ([llama, *out, *calibrated, tmp_path / "text"], "text is not a text that FineQ reads: give a .txt, .raw or"),
     ]  # fmt: skip
     for arguments, message in cases:
         check_refused(quantize, arguments, message)

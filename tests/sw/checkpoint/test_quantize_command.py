@@ -140,8 +140,10 @@ def test_calibrated_recipe(architecture, quantize, tmp_path):
 
     model = make_model(architecture, tmp_path / "model")
     text = " ".join("abcdefghij"[n * n % 7 + n % 3] for n in range(150))
-    (tmp_path / "text").write_text(text)
-    code, _, error = quantize(model, "-o", tmp_path / "q", "--recipe", "calibrated", "--calibration", tmp_path / "text")
+    (tmp_path / "text.txt").write_text(text)
+    code, _, error = quantize(
+        model, "-o", tmp_path / "q", "--recipe", "calibrated", "--calibration", tmp_path / "text.txt"
+    )
     assert code == 0, error
     expected = load_model(model)
     token_ids = load_tokenizer(model)(text, add_special_tokens=False, return_tensors="pt").input_ids[0]

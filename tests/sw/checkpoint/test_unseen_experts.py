@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from importlib import import_module
 
 import pytest
 import torch
@@ -54,3 +55,29 @@ def test_the_command_tells(tmp_path, lopsided):
     warning = outcome.stderr.splitlines()[-1]
     assert warning.startswith("WARNING: 4 expert matrices saw no calibration text and were rounded without it, such as")
     assert "4 expert matrices saw no calibration text" in (tmp_path / "q" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("stopped_in", ["calibration", "writing"])
+def test_a_run_that_goes_on_tells_them_all(tmp_path, lopsided, monkeypatch, stopped_in):
+    """Also the experts of blocks that the run before finished."""
+    (tmp_path / "text.txt").write_text("a b c d e f g h " * 20)
+    arguments = ["quantize", lopsided, "-o", tmp_path / "q", "--recipe", "calibrated"]
+    arguments += ["--calibration", tmp_path / "text.txt", "--no-check"]
+    place = {"calibration": "fineq.blockwise.run.quantize_block", "writing": "fineq.checkpoint.quantize._finish"}
+    module, _, name = place[stopped_in].rpartition(".")
+    original = getattr(import_module(module), name)
+
+    def stop(*given, **named):
+        if stopped_in == "writing" or given[1] == 1:
+            raise KeyboardInterrupt
+        return original(*given, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(place[stopped_in], stop)
+        assert run_fineq(*arguments).code != 0
+    outcome = run_fineq(*arguments, "--resume")
+    assert outcome.code == 0, outcome.stderr
+    unseen = json.loads((tmp_path / "q" / "fineq_report.json").read_text())["saw_no_calibration_text"]
+    stacks = ("gate_up_proj", "down_proj")
+    assert sorted(unseen) == sorted(f"model.layers.{n}.mlp.experts.{stack}.2" for n in (0, 1) for stack in stacks)
+    assert "WARNING: 4 expert matrices saw no calibration text" in outcome.stderr

@@ -36,15 +36,23 @@ def test_quantize_into_a_place_without_a_name(llama, tmp_path, monkeypatch, outp
 
 def test_quantize_into_a_dangling_link(llama, tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    assert "link is a link to nowhere: choose another output, or remove it" in outcome_of(
-        "quantize", llama, "-o", tmp_path / "link"
+    assert (
+        f"link is a link to {tmp_path}/nowhere, which does not exist: choose another output, or remove it"
+        in outcome_of("quantize", llama, "-o", tmp_path / "link")
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link"]
 
 
+def test_model_into_a_dangling_link(tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    assert "nowhere, which does not exist: choose another output" in outcome_of(
+        "model", "smollm2-135m", "-o", tmp_path / "link"
+    )
+
+
 def test_vectors_into_a_dangling_link_and_here(matrix, tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
-    assert "link is a link to nowhere" in outcome_of("vectors", matrix, "-o", tmp_path / "link")
+    assert "nowhere, which does not exist: choose a directory" in outcome_of("vectors", matrix, "-o", tmp_path / "link")
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     assert "here is the present directory: choose one of its own" in outcome_of("vectors", matrix, "-o", ".")
@@ -71,6 +79,9 @@ def test_eval_into_a_missing_folder_before_measuring(tmp_path, monkeypatch):
     message = outcome_of("eval", "-o", tmp_path / "no" / "result.json")
     assert message == f"error: cannot write {tmp_path / 'no' / 'result.json'}: No such file or directory"
     assert "result is a directory" in outcome_of("eval", "-o", make_directory(tmp_path / "result"))
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert "nowhere, which does not exist: choose another output" in outcome_of("eval", "-o", tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and not (tmp_path / "nowhere").exists()
 
 
 def make_directory(path):

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import errno
 import os
 import stat
 
@@ -41,3 +42,26 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
         raise RuntimeError
     assert sorted(file.name for file in path.iterdir()) == ["b", "c"]
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_links_stay_and_what_they_lead_to_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    write_text(tmp_path / "real" / "report.md", "old")
+    (tmp_path / "report.md").symlink_to("real/report.md")
+    write_text(tmp_path / "report.md", "new")
+    assert (tmp_path / "report.md").is_symlink() and (tmp_path / "real" / "report.md").read_text() == "new"
+    (tmp_path / "set").symlink_to("real")
+    with replacing_directory(tmp_path / "set") as aside:
+        (aside / "a").write_text("a")
+    assert (tmp_path / "set").is_symlink() and [file.name for file in (tmp_path / "real").iterdir()] == ["a"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["real", "report.md", "set"]
+
+
+def test_a_full_disk_says_where(tmp_path, monkeypatch):
+    def write(self, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", write)
+    with pytest.raises(OSError, match=r"No space left on device: .*report\.md"):
+        write_text(tmp_path / "report.md", "text")
+    assert not list(tmp_path.iterdir())

@@ -1,10 +1,14 @@
 """Measuring a model that is stored quantized: it is what it is, and nothing is applied to it again."""
 
+import hashlib
 import json
 import math
 
 import pytest
+import torch
 from command_line import run_fineq
+from safetensors.torch import load_file
+from tiny_models import make_model
 
 from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint
@@ -66,3 +70,46 @@ def test_full_precision_models_are_left_alone(tmp_path):
     assert stored_quantization(shipped_model_path()) is None and stored_quantization(tmp_path) is None
     method = find_method("none")
     assert method_for(shipped_model_path(), method) is method
+
+
+def test_eval_says_what_a_calibrated_checkpoint_was_fitted_to(tmp_path):
+    model, text, packed = make_model("llama", tmp_path / "model"), tmp_path / "words.txt", tmp_path / "packed"
+    text.write_text("a b c d e f g h " * 40)
+    given = ["--recipe", "calibrated", "--calibration", text, "--windows", 3, "--no-check"]
+    assert run_fineq("quantize", model, "-o", packed, *given).code == 0
+    output = tmp_path / "results.json"
+    code, shown, error = run_fineq("eval", packed, "--text", text, "--windows", 1, "-o", output)
+    assert code == 0, error
+    digest, length = hashlib.sha256(text.read_bytes()).hexdigest(), 64
+    (measured,) = json.loads(output.read_text())["results"]
+    fields = ("method", "calibration", "calibration_sha256", "calibration_windows", "calibration_window_length")
+    assert [measured[field] for field in fields] == ["calibrated", "words.txt", digest, 3, length]
+    assert (
+        f"stored   recipe calibrated, calibrated on words.txt, 3 windows of {length} tokens, sha256 {digest[:16]}, "
+        "as the checkpoint says" in shown
+    )
+    assert f"Recipe `calibrated`, calibrated on 3 windows of {length} tokens of words.txt (SHA-256 {digest})" in (
+        packed / "README.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_a_checkpoint_that_names_no_calibration(packed, tmp_path):
+    directory, _ = packed
+    assert method_for(directory, find_method("none")).stored_calibration is None
+    (tmp_path / "config.json").write_bytes((directory / "config.json").read_bytes())
+    for report in ('{"calibration": {"words": 3}}', '{"calibration": "text"}', "[]"):
+        (tmp_path / "fineq_report.json").write_text(report)
+        assert stored_quantization(tmp_path).calibration is None
+
+
+def test_the_calibration_text_is_read_by_its_kind(tmp_path):
+    """`fineq quantize` looks at the texts of a .jsonl file, as `fineq eval` does, not at its brackets."""
+    model, words = make_model("llama", tmp_path / "model"), "a b c d e f g h " * 40
+    (tmp_path / "t.txt").write_text(words)
+    (tmp_path / "t.jsonl").write_text(json.dumps({"text": words}) + "\n")
+    weights = []
+    for kind in ("txt", "jsonl"):
+        given = ["--recipe", "calibrated", "--calibration", tmp_path / f"t.{kind}", "--windows", 2, "--no-check"]
+        assert run_fineq("quantize", model, "-o", tmp_path / kind, *given).code == 0
+        weights.append(load_file(tmp_path / kind / "model.safetensors"))
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

@@ -13,6 +13,8 @@ WEIGHT = torch.randn((4, 30), generator=torch.Generator().manual_seed(0))
 REFUSED = {
     "meta": (torch.empty(4, 30, device="meta"), "is on the meta device, without values: load the model with memory"),
     "sparse": (WEIGHT.to_sparse(), "is sparse: give its to_dense()"),
+    "nested": (torch.nested.nested_tensor([WEIGHT[0], WEIGHT[1, :3]], layout=torch.jagged), "is a nested tensor"),
+    "masked": (np.ma.masked_array(WEIGHT.numpy(), mask=WEIGHT.numpy() > 1), "hides values behind a mask: fill them in"),
     "none": (None, "is a NoneType: give a matrix of floating-point numbers"),
     "module": (torch.nn.Linear(30, 4), "is a Linear: give its .weight"),
     "text": ("model.safetensors", "is a str: give a matrix of floating-point numbers"),
@@ -67,8 +69,15 @@ def test_taken(kind, recwarn):
 
 @pytest.mark.parametrize("recipe, kind", [(None, "NoneType"), (3, "int"), (["mse"], "list")])
 def test_recipe(recipe, kind):
+    from fineq.calibrated import find_calibrated_recipe
+    from fineq.evaluation.methods import find_method
+
     with pytest.raises(FineqError, match=rf"recipe is a {kind}: give the name of one of paper, .*, or a Recipe"):
         fineq.quantize(WEIGHT, recipe)
+    with pytest.raises(FineqError, match=rf"recipe is a {kind}: give the name of one of none, paper, "):
+        find_method(recipe)
+    with pytest.raises(FineqError, match="unknown calibrated recipe .*: choose one of calibrated, "):
+        find_calibrated_recipe(recipe)
 
 
 def test_one_default():

@@ -81,7 +81,7 @@ def test_zero_rows_have_scale_one():
     assert normalised_error(torch.zeros(2, 7), packed) == 0.0
 
 
-@pytest.mark.parametrize("recipe", ["mse", "mse-wide"])
+@pytest.mark.parametrize("recipe", ["mse", "mse-clipped"])
 def test_searched_scale_is_the_best_of_the_grid(recipe):
     weight = gaussian(4, 96)
     packed = quantize(weight, recipe)
