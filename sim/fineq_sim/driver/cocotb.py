@@ -23,6 +23,7 @@ from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.bus import Response
 from fineq_hw.lib.axi import SLAVE_PREFIX
 from fineq_sim.bench.axi_memory import Memory
+from fineq_sim.bench.power_up import check_outputs, fill_memories
 from fineq_sim.bench.shared_port import attach_memory
 from fineq_sim.bench.testbench import reset, start_clock
 from fineq_sim.driver.transport import check_range
@@ -64,10 +65,13 @@ class CocotbTransport:
         """Clock, reset, and the models on the buses."""
         for name in ("s_axil", "m_axi"):
             logging.getLogger(f"cocotb.{self.dut._name}.{name}").setLevel("WARNING")
+        await fill_memories(self.dut)
         start_clock(self.dut)
-        self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk)
+        # The model looks at its handshakes from the end of the reset at power-up on: before it they may be unknown.
+        self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk, self.dut.bus_rst)
         self._slaves = attach_memory(self.dut, self._memory, self._kind, stall=self._stall)
         await reset(self.dut, bus=True)
+        check_outputs(self.dut)
 
     async def _reset(self) -> None:
         await reset(self.dut, 4)

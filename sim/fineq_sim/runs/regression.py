@@ -22,7 +22,8 @@ def execute(
     if entry.golden is not None:
         parameters["golden"] = str(entry.golden.make(output.absolute() / "golden"))
     try:
-        design = entry.design(cache=cache)
+        options = {"initial_values": False} if entry.random_start else {}
+        design = entry.design(cache=cache, **options)
     except Exception as error:  # whatever the generator raises is a failure of this run alone
         seconds = time.monotonic() - started
         return RunResult(entry.name, simulator, seed, seconds, 0.0, (), f"no Verilog: {type(error).__name__}: {error}")
@@ -36,6 +37,7 @@ def execute(
         seed=seed,
         waves=waves,
         coverage=coverage,
+        random_start=entry.random_start,
         cache=cache,
         tests=entry.tests,
     )
