@@ -196,6 +196,7 @@ def _machines() -> list[BenchRun]:
         ]
     for name in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
         runs += [machine_run("silent_memory", name), machine_run("stop_and_stall", name)]
+        runs.append(machine_run("situations", name, simulators=VERILATOR_ALONE))
     runs.append(machine_run("driver", "accelerator_5x7_cluster", simulators=VERILATOR_ALONE))
     runs += [
         around_run(name, config, quick=name == _LEAN_MACHINE)

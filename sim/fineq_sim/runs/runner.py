@@ -19,6 +19,8 @@ from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq_hw.export.manifest import Manifest
+from fineq_sim.coverage.groups import FILE_VARIABLE
+from fineq_sim.coverage.report import COUNTS_FILE
 from fineq_sim.runs import simulators
 from fineq_sim.runs.simulators import SimulatorError
 
@@ -254,6 +256,7 @@ def run(
     error: str | None = None
     variables = {
         "FINEQ_BENCH": json.dumps(passed),
+        FILE_VARIABLE: str(directory / COUNTS_FILE),
         "COCOTB_ANSI_OUTPUT": "0",
         "PYTHONHASHSEED": "0",
     }

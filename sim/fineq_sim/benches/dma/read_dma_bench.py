@@ -22,7 +22,8 @@ class ReadDmaBench(DmaBench):
     def __init__(self, dut, stall: float = 0.0, response: Response = Response.SLVERR) -> None:
         memory = Memory(MEMORY_BYTES, "read")
         super().__init__(dut, stall, "read", memory, ("ar", "r"), ("data", "resp", "last"))
-        self.slave = read_memory(dut, memory, stall, response)
+        memory.answer = response
+        self.slave = read_memory(dut, memory, stall)
         self.commands = [self.producer(f"commands_{channel}") for channel in range(CHANNELS)]
         self.words = [self.consumer(f"words_{channel}") for channel in range(CHANNELS)]
         self.under_way = self.most_under_way = 0
@@ -34,7 +35,9 @@ class ReadDmaBench(DmaBench):
 
     def _count(self) -> None:
         """Bursts offered or unanswered are never more than allowed; `idle` never lies."""
-        self._answered += sum(beat.last for beat in self.beats.beats[self._counted :])
+        for beat in self.beats.beats[self._counted :]:
+            self._answered += beat.last
+            self.cover("r", beat.resp)
         self._counted = len(self.beats.beats)
         self.under_way = self.addresses.offers - self._answered
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -166,6 +169,19 @@ async def first_address_after_three_cycles(dut):
     # Two clocks that start together count the same edges.
     assert tb.addresses.beats[0].cycle - accepted == 3
     assert word - tb.beats.beats[0].cycle == 1
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def exclusive_okay_is_a_success(dut, stall):
+    tb = await ReadDmaBench.begun(dut, stall)
+    tb.memory.success = Response.EXOKAY
+    transfer = Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES)
+    tb.send(1, transfer)
+    expected = tb.expected(transfer)
+    assert tb.unpacked(await tb.words[1].receive(len(expected))) == expected
+    await tb.finish()
+    assert tb.read("idle") and not tb.error().valid
 
 
 @cocotb.test()
