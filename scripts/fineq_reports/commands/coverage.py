@@ -52,11 +52,11 @@ def coverage(
     options = f" --only '{only}'" if only else " --large" if large else ""
     command = f"fineq coverage{options}" if options else "make coverage"
     write_text(output / "coverage.md", markdown(modules, command))
-    counts = write_functional_coverage(entries, output, command)
+    met = write_functional_coverage(entries, output, command)
     missing = below_bar(modules)
     for sentence in missing:
         print(f"below the bar: {sentence}", file=sys.stderr)
-    print(f"functional coverage: {summary(counts)}")
+    print(f"functional coverage: {summary(met)}")
     print(f"reports: {output / 'coverage.md'}, {output / FUNCTIONAL_REPORT}")
     if missing:
         raise CheckFailed(f"{len(missing)} figures are below the bar: see above")

@@ -260,7 +260,7 @@ def run(
         "COCOTB_ANSI_OUTPUT": "0",
         "PYTHONHASHSEED": "0",
     }
-    with simulators.environment(simulator, **variables):
+    with simulators.environment(simulator, None, **variables):
         runner = get_runner(simulator)
         runner.log.setLevel("CRITICAL")
         wave_file = directory / ("dump.vcd" if simulator == "verilator" else "dump.fst")

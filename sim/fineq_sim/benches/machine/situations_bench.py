@@ -5,6 +5,7 @@ What is met is counted as functional coverage (`fineq_sim.coverage.machine`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
 import cocotb
@@ -74,13 +75,13 @@ class Links:
         self.machine, self.prepared = machine, Prepared(machine)
         self.first = machine.memory.allocate(DESCRIPTOR_BYTES * longest)
 
-    def write(self, length: int, *, endless: bool = False, **spoilt: int) -> None:
+    def write(self, length: int, spoilt: Mapping[str, int] | None = None, *, endless: bool = False) -> None:
         """`spoilt`: fields of the last descriptor."""
         for number in range(length):
             last = number == length - 1
             following = self.first if last else self.first + DESCRIPTOR_BYTES * (number + 1)
             fields = self.prepared.fields | {"last": int(last and not endless), "next": following}
-            fields |= spoilt if last else {}
+            fields |= (spoilt or {}) if last else {}
             place = self.first + DESCRIPTOR_BYTES * number
             content = np.frombuffer(encode_descriptor(**fields), dtype=np.uint8)
             self.machine.transport.write_memory(place, content)
@@ -127,7 +128,7 @@ async def chains_end_in_every_way(dut, length):
         links.run()
         for endless in (False, True) if length == 1 else (False,):
             if not endless:
-                links.write(length, tokens=0)
+                links.write(length, {"tokens": 0})
                 assert links.fails() == "ZERO_TOKENS"
             links.write(length, endless=endless)
             place = links.prepared.fields["destination"] if endless else links.last(length)
@@ -158,7 +159,7 @@ async def later_descriptors_are_refused(dut):
         spoilt["NEXT_MISALIGNED"] = {"last": 0, "next": links.first + 8}
         spoilt["NEXT_OVERLAPPED"] = {"last": 0, "next": links.prepared.fields["destination"]}
         for code, fields in spoilt.items():
-            links.write(2, **fields)
+            links.write(2, fields)
             assert links.fails() == code, (code, fields)
         links.write(2)
         place = links.last(2)
