@@ -28,7 +28,7 @@ _POWERED_UP = ("fineq_5x7", "mac8x8_5x7", "accelerator_5x7", "mac8x8_accelerator
 """Configurations that also run without initial values."""
 
 _POWERED_UP_MACHINES: dict[str, str | None] = {"accelerator": None, "driver": r"/stall=0\.4"}
-"""Benches of whole machines that do, and which of their tests: power comes up once, and the driver's checks are long."""
+"""Benches of whole machines that do, and which of their tests: power comes up once, the driver's checks are long."""
 
 _LEAN_MACHINE = "fineq_5x7_2s_unary"
 """Array around which the lean regression has a machine: its encoding's name cannot stand in Verilog as it is."""

@@ -91,9 +91,11 @@ async def every_client_gets_its_words(dut, stall):
     source = random_source(f"transfers {stall}")
     transfers = []
     for channel in range(CHANNELS):
-        # The first one crosses a page in the middle of each row.
-        crossing = Transfer(channel * MEMORY_BYTES // CHANNELS + PAGE_BYTES - 48, 200, 3, PAGE_BYTES)
-        transfers.append([crossing, *(tb.transfer(source, channel) for _ in range(7))])
+        # The first one crosses a page in the middle of each row, the second one has one step on either side.
+        page = channel * MEMORY_BYTES // CHANNELS + PAGE_BYTES
+        crossing = Transfer(page - 48, 200, 3, PAGE_BYTES)
+        edge = Transfer(page - ALIGNMENT, 2 * ALIGNMENT, 1, 0)
+        transfers.append([crossing, edge, *(tb.transfer(source, channel) for _ in range(7))])
     for channel in range(CHANNELS):
         tb.send(channel, *transfers[channel])
     for channel in range(CHANNELS):

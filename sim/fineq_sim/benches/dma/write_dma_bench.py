@@ -134,8 +134,11 @@ class WriteDmaBench(DmaBench):
 @cocotb.parametrize(stall=[0.0, 0.3, 0.7])
 async def every_byte_arrives_and_no_other(dut, stall):
     tb = await WriteDmaBench.begun(dut, stall)
-    # The first one crosses a page in the middle of each row.
-    transfers = [Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES)]
+    # The first one crosses a page in the middle of each row, the second one has one step on either side.
+    transfers = [
+        Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES),
+        Transfer(PAGE_BYTES - ALIGNMENT, 2 * ALIGNMENT, 1, 0),
+    ]
     transfers += [tb.transfer(tb.source.randrange(MEMORY_BYTES // PAGE_BYTES - 1)) for _ in range(24)]
     for transfer in transfers:
         tb.send(transfer)
