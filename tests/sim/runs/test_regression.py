@@ -61,11 +61,16 @@ def test_a_built_simulation_is_kept(tmp_path):
 
 
 NEVER_RESET = """
-module dut_watchdog(input clk, input rst, input [31:0] limit, input waiting, output reg expired);
+module dut_watchdog(clk, rst, limit, waiting, alive, expired, seen);
+  input clk, rst, waiting, alive;
+  input [31:0] limit;
+  output expired;
+  output reg seen;
   reg [31:0] count;
+  assign expired = limit != 0 && count >= limit;
   always @(posedge clk) begin
-    count <= waiting && !rst ? count + 1 : 0;
-    if (count != 0 && count == limit) expired <= 1;
+    count <= waiting && !alive && !rst ? count + 1 : 0;
+    if (expired) seen <= 1;
   end
 endmodule
 """
@@ -73,11 +78,11 @@ endmodule
 
 @pytest.mark.skipif(FAST != "icarus", reason="Icarus Verilog is not installed")
 def test_a_register_that_reset_does_not_reach_fails_without_initial_values(tmp_path):
-    design = VerilogDesign("dut_watchdog", {"dut_watchdog.v": NEVER_RESET}, outputs={"expired": None})
+    design = VerilogDesign("dut_watchdog", {"dut_watchdog.v": NEVER_RESET}, outputs={"expired": None, "seen": None})
     bench = "fineq_sim.benches.control.watchdog_bench"
     result = run("unknown", design, bench, "icarus", tmp_path, random_start=True)
     assert not result.passed
-    assert any(test.failure and "expired is X after reset" in test.failure for test in result.tests)
+    assert any(test.failure and "seen is X after reset" in test.failure for test in result.tests)
 
 
 def test_a_random_start_is_another_build(tmp_path):
