@@ -78,7 +78,7 @@ pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 	$(FINEQ) mutate --faults tests/faults --output $(BUILD)/mutate
 
-coverage: setup  ## line coverage of the generated Verilog by the regression, by component
+coverage: setup  ## line coverage of the generated Verilog by component, functional coverage of the benches
 	$(FINEQ) coverage --output $(BUILD)/coverage
 
 architecture: setup  ## block diagram from the Verilog, timing diagram from a recorded run

@@ -39,22 +39,41 @@ setundef -zero
 pmuxtree
 opt_expr
 opt_clean
-write_verilog -noattr {name}.v
 """
 """Processes become registers and conditional assignments, which every Verilog tool of the last 25 years reads."""
 
 _YOSYS_PROGRAM = """
-import os, pathlib
+import os, pathlib, sys
 from pyosys import libyosys as ys
+
+def leave_out_initial_values(design):
+    for module in design.selected_modules():
+        cells = {str(name): cell for name, cell in module.cells_.items()}
+        memory = {name: cell.getParam("\\\\MEMID").decode_string()
+                  for name, cell in cells.items() if cell.has_memid() and cell.hasParam("\\\\MEMID")}
+        written = {memory[name] for name in memory if str(cells[name].type).startswith("$memwr")}
+        for name in memory:
+            if str(cells[name].type).startswith("$meminit") and memory[name] in written:
+                module.remove(cells[name])
+    ys.run_pass("setattr -unset init w:*", design)
+
 for script in sorted(pathlib.Path().glob("*.ys")):
     child = os.fork()
     if child == 0:
-        ys.run_pass(f"script {script}", ys.Design())
+        design = ys.Design()
+        ys.run_pass(f"script {script}", design)
+        if "--without-initial-values" in sys.argv:
+            leave_out_initial_values(design)
+        ys.run_pass(f"write_verilog -noattr {script.stem}.v", design)
         os._exit(0)
     if os.waitpid(child, 0)[1]:
         raise SystemExit(1)
 """
-"""Every module starts from the same state of Yosys, so its text does not depend on the others."""
+"""Every module starts from the same state of Yosys, so its text does not depend on the others.
+
+Initial values are left out last, so that the rest of the text is the same but for the numbers of nets; a memory that is
+never written is a table and keeps its contents.
+"""
 
 CODE_PACKAGES = ("pyosys",)
 """What the program imports (`fineq.common.cache_keys`)."""
@@ -143,21 +162,22 @@ def collect(tops: Mapping[str, wiring.Component]) -> Converted:
     return Converted(texts, Manifest({top: list(manifest.below(top)) for top in tops}, entries))
 
 
-def convert(tops: Mapping[str, wiring.Component]) -> Converted:
+def convert(tops: Mapping[str, wiring.Component], *, initial_values: bool = True) -> Converted:
     """Verilog of components and everything placed in them.
 
     Args:
         tops: components by the module names they shall have.
+        initial_values: of registers and memories, as shipped; without them a simulation starts as silicon does.
 
     Raises:
         ValueError: as `collect`.
         ToolError: Yosys (the `pyosys` wheel) is missing or fails.
     """
     texts, manifest = collect(tops)
-    return Converted(_to_verilog(texts), manifest)
+    return Converted(_to_verilog(texts, initial_values), manifest)
 
 
-def _to_verilog(texts: Mapping[str, str]) -> dict[str, str]:
+def _to_verilog(texts: Mapping[str, str], initial_values: bool) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as directory:
         work = Path(directory)
         for name, text in texts.items():
@@ -166,7 +186,7 @@ def _to_verilog(texts: Mapping[str, str]) -> dict[str, str]:
                 continue
             (work / f"{name}.il").write_text(text, encoding="utf-8")
             (work / f"{name}.ys").write_text(_YOSYS_SCRIPT.format(name=name), encoding="utf-8")
-        command = [sys.executable, "-c", _YOSYS_PROGRAM]
+        command = [sys.executable, "-c", _YOSYS_PROGRAM, *([] if initial_values else ["--without-initial-values"])]
         result = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if result.returncode:
             lines = (result.stdout + result.stderr).strip().splitlines()

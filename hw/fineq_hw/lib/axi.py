@@ -35,6 +35,20 @@ INCREMENTING = 1
 """AxBURST: addresses rise from beat to beat."""
 
 
+CHANNELS = ("ar", "r", "aw", "w", "b")
+"""Letters in front of the names of a channel's signals."""
+
+
+def valid_of(port: str) -> str | None:
+    """The `valid` of the channel that a port of a bus belongs to; None for `valid`, `ready` and ports of no bus."""
+    for prefix in (MASTER_PREFIX, SLAVE_PREFIX):
+        for channel in CHANNELS:
+            start = f"{prefix}_{channel}"
+            if port.startswith(start) and port not in (f"{start}valid", f"{start}ready"):
+                return f"{start}valid"
+    return None
+
+
 def bus_error_layout(config: AcceleratorConfig) -> data.StructLayout:
     """First error that a DMA engine met: `valid` since then; the response and the address that it answers."""
     return data.StructLayout({"valid": 1, "response": Response, "address": unsigned(config.address_bits)})

@@ -1,4 +1,4 @@
-"""`fineq coverage`: how much of the generated Verilog the regression reaches."""
+"""`fineq coverage`: how much of the generated Verilog the regression reaches, and which situations its benches meet."""
 
 from __future__ import annotations
 
@@ -19,22 +19,26 @@ def coverage(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
 ) -> None:
-    """Run the regression with Verilator's line coverage and report it by component.
+    """Run the regression with Verilator's line coverage and report it by component; functional coverage beside it.
 
     Without `--large` or `--only`: every testbench on the small arrays, because a module has the same lines at every
     size.
     """
     from rich.console import Console
 
+    from fineq_sim.coverage.report import summary
     from fineq_sim.runs.catalog import select
     from fineq_sim.runs.coverage import ModuleCoverage, add_records, below_bar, markdown
-    from fineq_sim.runs.regression import regress
+    from fineq_sim.runs.regression import FUNCTIONAL_REPORT, regress, write_functional_coverage
     from fineq_sim.runs.runner import COVERAGE_FILE, default_cache, run_directory
     from fineq_sim.runs.simulators import SimulatorError
 
     console = Console()
     modules: dict[str, ModuleCoverage] = {}
-    entries = [entry for entry in select("verilator", only) if large or only or not entry.large]
+    # Without initial values a module has other lines; such a run would count apart.
+    entries = [
+        entry for entry in select("verilator", only) if (large or only or not entry.large) and not entry.random_start
+    ]
     by_name = {entry.name: entry for entry in entries}
     runs = regress(entries, "verilator", output, seed=seed, coverage=True, jobs=jobs)
     for number, result in enumerate(runs, start=1):
@@ -46,10 +50,13 @@ def coverage(
         counts = run_directory(output, result.name) / COVERAGE_FILE
         add_records(counts.read_text(encoding="utf-8"), design, modules)
     options = f" --only '{only}'" if only else " --large" if large else ""
-    write_text(output / "coverage.md", markdown(modules, f"fineq coverage{options}" if options else "make coverage"))
+    command = f"fineq coverage{options}" if options else "make coverage"
+    write_text(output / "coverage.md", markdown(modules, command))
+    met = write_functional_coverage(entries, output, command)
     missing = below_bar(modules)
     for sentence in missing:
         print(f"below the bar: {sentence}", file=sys.stderr)
-    print(f"report: {output / 'coverage.md'}")
+    print(f"functional coverage: {summary(met)}")
+    print(f"reports: {output / 'coverage.md'}, {output / FUNCTIONAL_REPORT}")
     if missing:
         raise CheckFailed(f"{len(missing)} figures are below the bar: see above")

@@ -17,6 +17,7 @@ from fineq_hw.lib.axi import INCREMENTING, MASTER_PREFIX, PAGE_BYTES
 from fineq_hw.lib.machine_streams import transfer_layout
 from fineq_sim.bench.streams import stalls
 from fineq_sim.bench.testbench import random_source
+from fineq_sim.coverage.dma import sample_burst
 
 
 class Memory:
@@ -25,12 +26,15 @@ class Memory:
     Attributes:
         bytes: the contents; accesses beyond fail.
         faults: addresses of words that answer with an error.
+        answer: the error.
+        success: what all other words answer.
         written: bytes written so far.
     """
 
     def __init__(self, size: int, seed: str) -> None:
         self.bytes = bytearray(random_source(f"memory {seed}").randbytes(size))
         self.faults: set[int] = set()
+        self.answer, self.success = Response.SLVERR, Response.OKAY
         self.written = 0
 
     async def read(self, address: int, length: int) -> bytes:
@@ -54,36 +58,35 @@ def pauses(name: str, share: float) -> Iterator[bool]:
         yield stall()
 
 
-def read_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Response.SLVERR) -> AxiSlaveRead:
+def read_memory(dut, memory: Memory, stall: float = 0.0) -> AxiSlaveRead:
     """Attach a memory to the AR and R channels of a design. It forgets nothing at `rst`, everything at `bus_rst`.
 
     Args:
         dut: the design, with ports `m_axi_ar...` and `m_axi_r...`.
         memory: what is read.
         stall: share of the cycles in which a channel pauses.
-        response: what a faulty address answers.
     """
     slave = AxiSlaveRead(AxiReadBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.bus_rst, target=memory)
-    _prepare(slave, ("ar_channel", "r_channel"), slave.r_channel, "rresp", stall, response)
+    _prepare(slave, ("ar_channel", "r_channel"), slave.r_channel, "rresp", stall, memory)
     return slave
 
 
-def write_memory(dut, memory: Memory, stall: float = 0.0, response: Response = Response.SLVERR) -> AxiSlaveWrite:
+def write_memory(dut, memory: Memory, stall: float = 0.0) -> AxiSlaveWrite:
     """As `read_memory`, for the AW, W and B channels."""
     slave = AxiSlaveWrite(AxiWriteBus.from_prefix(dut, MASTER_PREFIX), dut.clk, dut.bus_rst, target=memory)
-    _prepare(slave, ("aw_channel", "w_channel", "b_channel"), slave.b_channel, "bresp", stall, response)
+    _prepare(slave, ("aw_channel", "w_channel", "b_channel"), slave.b_channel, "bresp", stall, memory)
     return slave
 
 
-def _prepare(slave, channels: tuple[str, ...], answers, field: str, stall: float, response: Response) -> None:
+def _prepare(slave, channels: tuple[str, ...], answers, field: str, stall: float, memory: Memory) -> None:
     if stall:
         for name in channels:
             getattr(slave, name).set_pause_generator(pauses(name, stall))
     send = answers.send
 
     async def send_response(transaction) -> None:
-        if getattr(transaction, field) == AxiResp.SLVERR:  # the only error that the model knows
-            setattr(transaction, field, response.value)
+        failed = getattr(transaction, field) == AxiResp.SLVERR  # the only error that the model knows
+        setattr(transaction, field, (memory.answer if failed else memory.success).value)
         await send(transaction)
 
     answers.send = send_response
@@ -159,6 +162,7 @@ class AddressMonitor(ChannelMonitor):
         assert beats <= config.max_burst_beats, f"{self.name}: {beats} beats, at most {config.max_burst_beats}"
         end = beat.addr + beats * config.bus_bytes - 1
         assert beat.addr // PAGE_BYTES == end // PAGE_BYTES, f"{self.name}: {beat.addr:#x} to {end:#x} cross a page"
+        sample_burst(self.name, beat.addr, beats, config)
 
     def bursts(self) -> list[tuple[int, int]]:
         """Address and beats of all bursts."""

@@ -12,12 +12,13 @@ Tests take it from `@cocotb.parametrize(stall=[0.0, 0.4])`, beside whatever else
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from fineq_sim.bench.power_up import check_outputs, fill_memories
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
 from fineq_sim.reference.payloads import find_config
@@ -44,6 +45,10 @@ class Bench(Generic[Config]):
 
     inputs: ClassVar[tuple[str, ...]] = ()
     """Ports that are zero until a test says something else."""
+
+    only_while: ClassVar[Mapping[str, str]] = {}
+    """Outputs whose signature does not say when they mean something: by the port that does, or `power_up.NEVER`.
+    Everything else must be known from the first reset on, a payload while it is valid."""
 
     def __init__(self, dut: Any, stall: float = 0.0, salt: str = "") -> None:
         self.dut = dut
@@ -95,10 +100,14 @@ class Bench(Generic[Config]):
 
     async def begin(self) -> None:
         """Clock, reset, streams."""
+        await fill_memories(self.dut)
         self._running.append(start_clock(self.dut))
         self.powering_up = True
         await self.reset()
         self.powering_up = False
+        checking = check_outputs(self.dut, self.only_while)
+        if checking is not None:
+            self._running.append(checking)
 
     def end(self) -> None:
         """Stop all that runs, so that another bench can begin in the same test."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from fineq_hw.config import AcceleratorConfig
+from fineq_hw.interface.bus import Response
 from fineq_hw.lib.axi import bus_error_layout
 from fineq_sim.bench.axi_memory import AddressMonitor, ChannelMonitor, Memory
 from fineq_sim.bench.bench import Bench
+from fineq_sim.coverage.dma import RESPONSES
 
 
 class DmaBench(Bench[AcceleratorConfig]):
@@ -44,6 +46,11 @@ class DmaBench(Bench[AcceleratorConfig]):
     async def reset(self, cycles: int = 2) -> None:
         self.was_reset = not self.powering_up
         await super().reset(cycles)
+
+    def cover(self, channel: str, response: int) -> None:
+        """Count an answer that the engine has taken."""
+        memory = "pausing" if self.stall else "steady"
+        RESPONSES.sample(channel=channel, response=Response(response).name, memory=memory)
 
     def error(self) -> Any:
         """The bus error that the engine reports."""

@@ -27,9 +27,10 @@ def sim(
     """Run the cocotb regression."""
     from rich.console import Console
 
+    from fineq_sim.coverage.report import empty_bins, summary
     from fineq_sim.runs import regression_report, simulators
     from fineq_sim.runs.catalog import select
-    from fineq_sim.runs.regression import regress
+    from fineq_sim.runs.regression import FUNCTIONAL_REPORT, regress, write_functional_coverage
 
     console = Console()
     simulators.check_name(simulator)
@@ -51,6 +52,8 @@ def sim(
     write_text(output / "results.xml", regression_report.junit(results))
     write_text(output / "summary.md", regression_report.markdown(results))
     regression_report.print_table(results, console)
+    options = f"{' --quick' if quick else ''}{f' --only {only!r}' if only else ''}"
+    counts = write_functional_coverage(entries, output, f"fineq sim --simulator {simulator}{options}")
     failed = [result for result in results if not result.passed]
     for result in failed:
         command = f"fineq sim --simulator {simulator} --only '{result.name}' --seed {seed}"
@@ -60,6 +63,10 @@ def sim(
         print(f"waveforms: {len(waves_written)} files under {output}")
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(results)} testbench runs failed on {simulator}")
+    empty = empty_bins(counts)
+    if empty and not options and simulator == "verilator":  # Icarus leaves out what takes minutes
+        raise CheckFailed(f"{len(empty)} bins of functional coverage stayed empty: {output / FUNCTIONAL_REPORT}")
     tests = sum(len(result.tests) for result in results)
     seconds = time.monotonic() - started
+    print(f"functional coverage: {summary(counts)}: {output / FUNCTIONAL_REPORT}")
     print(f"{len(results)} testbench runs, {tests} tests, all pass on {simulator} in {seconds:.0f} s")

@@ -23,8 +23,10 @@ from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.bus import Response
 from fineq_hw.lib.axi import SLAVE_PREFIX
 from fineq_sim.bench.axi_memory import Memory
+from fineq_sim.bench.power_up import check_outputs, fill_memories
 from fineq_sim.bench.shared_port import attach_memory
 from fineq_sim.bench.testbench import reset, start_clock
+from fineq_sim.driver.chain_monitor import ChainMonitor
 from fineq_sim.driver.transport import check_range
 
 
@@ -40,7 +42,7 @@ class CocotbTransport:
     """
 
     cycle_accurate = True
-    fault_responses: tuple[int, ...] = (Response.SLVERR.value,)
+    fault_responses: tuple[int, ...] = (Response.SLVERR.value, Response.DECERR.value)
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class CocotbTransport:
         self.dut, self.config = dut, config
         self.memory_base, self.memory_size = 0, memory_size
         self._memory, self._stall, self._kind = Memory(memory_size, "driver"), stall, kind
+        self._monitor = ChainMonitor(config, self._memory, kind, stall > 0)
         # Called in the driver's thread; carried out by the simulation.
         self._write_word = resume(self._write_word_in_simulation)
         self._read_word = resume(self._read_word_in_simulation)
@@ -64,12 +67,16 @@ class CocotbTransport:
         """Clock, reset, and the models on the buses."""
         for name in ("s_axil", "m_axi"):
             logging.getLogger(f"cocotb.{self.dut._name}.{name}").setLevel("WARNING")
+        await fill_memories(self.dut)
         start_clock(self.dut)
-        self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk)
+        # The model looks at its handshakes from the end of the reset at power-up on: before it they may be unknown.
+        self._registers = AxiLiteMaster(AxiLiteBus.from_prefix(self.dut, SLAVE_PREFIX), self.dut.clk, self.dut.bus_rst)
         self._slaves = attach_memory(self.dut, self._memory, self._kind, stall=self._stall)
         await reset(self.dut, bus=True)
+        check_outputs(self.dut)
 
     async def _reset(self) -> None:
+        self._monitor.forget()
         await reset(self.dut, 4)
 
     def write_memory(self, address: int, content: np.ndarray) -> None:
@@ -85,6 +92,8 @@ class CocotbTransport:
 
     async def _write_word_in_simulation(self, address: int, value: int) -> bool:
         answer = await self._registers.write(address, value.to_bytes(4, "little"))
+        if answer.resp == AxiResp.OKAY:
+            self._monitor.written(address, value)
         return answer.resp == AxiResp.OKAY
 
     def read_register(self, address: int) -> int | None:
@@ -92,7 +101,11 @@ class CocotbTransport:
 
     async def _read_word_in_simulation(self, address: int) -> int | None:
         answer = await self._registers.read(address, 4)
-        return int.from_bytes(answer.data, "little") if answer.resp == AxiResp.OKAY else None
+        if answer.resp != AxiResp.OKAY:
+            return None
+        value = int.from_bytes(answer.data, "little")
+        self._monitor.read(address, value)
+        return value
 
     async def _wait(self, cycles: int) -> bool:
         if not self.dut.irq.value:
@@ -100,8 +113,9 @@ class CocotbTransport:
         return bool(self.dut.irq.value)
 
     def fault(self, address: int, size: int, response: int) -> None:
-        """Make the memory answer accesses to a range with SLVERR; size 0: never."""
+        """Make the memory answer accesses to a range with SLVERR or DECERR; size 0: never."""
         self._memory.faults = set(range(address, address + size))
+        self._memory.answer = Response(response) if size else Response.SLVERR
 
     def silence(self, channels: Collection[str]) -> None:
         """Make these channels of the memory (ar, r, aw, w, b) stop; all others go on. For memories without pauses."""

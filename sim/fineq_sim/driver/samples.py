@@ -64,7 +64,9 @@ class Prepared:
             random_codes(config, rng, channels, inner),
             random_activations(rng, tokens, inner),
         )
-        self.job = Job(load(machine, self.codes, rng), self.activations, np.full(tokens, 0.02), output)
+        self.job = Job(
+            load(machine, self.codes, rng), self.activations, np.full(tokens, 0.02), output, output_scale=0.05
+        )
         chain = Chain([self.job], config, machine.memory, machine.transport)
         (self.place,) = chain.places
         self.fields = chain.descriptors[0] | {"last": 1, "next": 0}

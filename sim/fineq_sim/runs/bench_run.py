@@ -51,6 +51,7 @@ class BenchRun:
         tests: regular expression; only these tests of the bench.
         large: coverage leaves it out unless asked for: a module has the same lines at every size of the array, and
             the behavioural trees are for simulation only.
+        random_start: registers and memories have no initial values.
     """
 
     name: str
@@ -62,6 +63,11 @@ class BenchRun:
     quick: bool = False
     tests: str | None = None
     large: bool = False
+    random_start: bool = False
+
+    def powered_up(self) -> BenchRun:
+        """The same run on a design that begins as silicon does: registers and memories hold anything."""
+        return replace(self, name=f"{self.name}_power_up", random_start=True, quick=False)
 
 
 _BENCHES = {

@@ -24,6 +24,12 @@ from fineq_sim.runs.bench_run import (
 from fineq_sim.runs.duts import decoder_design
 from fineq_sim.runs.simulators import SIMULATORS
 
+_POWERED_UP = ("fineq_5x7", "mac8x8_5x7", "accelerator_5x7", "mac8x8_accelerator_5x7")
+"""Configurations that also run without initial values."""
+
+_POWERED_UP_MACHINES: dict[str, str | None] = {"accelerator": None, "driver": r"/stall=0\.4"}
+"""Benches of whole machines that do, and which of their tests: power comes up once, the driver's checks are long."""
+
 _LEAN_MACHINE = "fineq_5x7_2s_unary"
 """Array around which the lean regression has a machine: its encoding's name cannot stand in Verilog as it is."""
 
@@ -51,7 +57,20 @@ _SMALL_LAYER = GoldenShape(channels=10, inner=50, tokens=12)
 
 def all_runs() -> list[BenchRun]:
     """Every run of the regression, small ones first."""
-    return [*_parts_of_the_array(), *_cores(), *_blocks(), *_machines()]
+    runs = [*_parts_of_the_array(), *_cores(), *_blocks(), *_machines()]
+    return [*runs, *(_powered_up(run) for run in runs if _powers_up(run))]
+
+
+def _powered_up(run: BenchRun) -> BenchRun:
+    return replace(run.powered_up(), tests=_POWERED_UP_MACHINES.get(run.name.partition("/")[0]))
+
+
+def _powers_up(run: BenchRun) -> bool:
+    """Every bench of a clocked block, on its smallest configurations, and whole machines of them."""
+    kind, _, config = run.name.partition("/")
+    if run.golden is not None:  # whole layers on cores that have a bench of their own, and a block without registers
+        return False
+    return config in _POWERED_UP and (kind in _POWERED_UP_MACHINES or not run.bench.startswith("machine."))
 
 
 def _parts_of_the_array() -> list[BenchRun]:
@@ -140,6 +159,7 @@ def _blocks() -> list[BenchRun]:
         runs += [component_run(kind, "accelerator_8x24", quick=quick), component_run(kind, "accelerator_16x16")]
     runs += [
         component_run("read_dma", "accelerator_5x7"),
+        component_run("write_dma", "accelerator_5x7"),
         changed_run("read_dma", "accelerator_16x16", max_burst_beats=256, outstanding_reads=1),
         changed_run("read_dma", "accelerator_5x7", protection=0b101, cacheability=0b1110),
         changed_run("write_dma", "accelerator_5x7", protection=0b101, cacheability=0b1110),
@@ -180,6 +200,7 @@ def _machines() -> list[BenchRun]:
         ]
     for name in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
         runs += [machine_run("silent_memory", name), machine_run("stop_and_stall", name)]
+        runs.append(machine_run("situations", name, simulators=VERILATOR_ALONE))
     runs.append(machine_run("driver", "accelerator_5x7_cluster", simulators=VERILATOR_ALONE))
     runs += [
         around_run(name, config, quick=name == _LEAN_MACHINE)

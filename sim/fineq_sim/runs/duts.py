@@ -18,26 +18,35 @@ if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
 
-def _kept(top: str, key: str, make: Callable[[], VerilogDesign], cache: Path | None) -> VerilogDesign:
-    """The design from the cache, or made now and kept there."""
+def _kept(
+    top: str, key: str, make: Callable[[], Component], cache: Path | None, initial_values: bool, check: bool = False
+) -> VerilogDesign:
+    """The design of a component from the cache, or made now and kept there."""
     directory = (default_cache() if cache is None else cache) / "verilog"
-    name = cache_key("fineq_hw.export.conversion", __name__, inputs=[top, key])
+    name = cache_key("fineq_hw.export.conversion", __name__, inputs=[top, key, initial_values, check])
     file = directory / f"{top}-{name}.json"
     if file.is_file():
         kept = json.loads(file.read_text())
-        return VerilogDesign(top, kept["sources"], Manifest.from_dict(kept["tops"], kept["modules"]))
-    made = make()
-    document = {"sources": dict(made.sources), "tops": made.manifest.tops, "modules": made.manifest.as_dict()}
+        manifest = Manifest.from_dict(kept["tops"], kept["modules"])
+        return VerilogDesign(top, kept["sources"], manifest, kept["outputs"])
+    made = _convert(top, make(), initial_values, check)
+    document = {
+        "sources": dict(made.sources),
+        "tops": made.manifest.tops,
+        "modules": made.manifest.as_dict(),
+        "outputs": dict(made.outputs),
+    }
     write_text(file, json.dumps(document))
     return made
 
 
-def _convert(top: str, component: Component, check: bool = False) -> VerilogDesign:
+def _convert(top: str, component: Component, initial_values: bool, check: bool) -> VerilogDesign:
     """The Verilog of a component; `check`: Verilator's lint must have nothing to say about it."""
     from fineq_hw.export.conversion import convert
     from fineq_hw.export.lint import lint
+    from fineq_sim.runs.output_rules import output_rules
 
-    texts, manifest = convert({top: component})
+    texts, manifest = convert({top: component}, initial_values=initial_values)
     sources = {f"{name}.v": text for name, text in texts.items()}
     if check:
         with tempfile.TemporaryDirectory() as directory:
@@ -46,11 +55,15 @@ def _convert(top: str, component: Component, check: bool = False) -> VerilogDesi
             complaints = lint(top, sorted(Path(directory).iterdir()))
         if complaints:
             raise ValueError(f"Verilator complains about the Verilog of {top}: {complaints[0]}")
-    return VerilogDesign(top, sources, manifest)
+    return VerilogDesign(top, sources, manifest, output_rules(component))
 
 
 def component_design(
-    kind: str, config: ArrayConfig | MacConfig | AcceleratorConfig, cache: Path | None = None
+    kind: str,
+    config: ArrayConfig | MacConfig | AcceleratorConfig,
+    cache: Path | None = None,
+    *,
+    initial_values: bool = True,
 ) -> VerilogDesign:
     """A component that takes a configuration and nothing else.
 
@@ -59,12 +72,13 @@ def component_design(
             and processing elements are those of the first group of columns.
         config: its configuration.
         cache: directory of kept designs, `default_cache()` when omitted.
+        initial_values: of registers and memories (`fineq_hw.export.conversion.convert`).
 
     Raises:
         ValueError: unknown kind.
     """
 
-    def make() -> VerilogDesign:
+    def make() -> Component:
         from fineq_hw.array.accumulator import Accumulator
         from fineq_hw.array.control_unit import ControlUnit
         from fineq_hw.array.core import PackedCore, TemporalCore
@@ -115,17 +129,19 @@ def component_design(
         }
         if kind not in components:
             raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")
-        return _convert(f"dut_{kind}", components[kind](config))
+        return components[kind](config)
 
-    return _kept(f"dut_{kind}", repr(config), make, cache)
+    return _kept(f"dut_{kind}", repr(config), make, cache, initial_values)
 
 
-def accelerator_design(config: AcceleratorConfig, cache: Path | None = None, *, check: bool = False) -> VerilogDesign:
+def accelerator_design(
+    config: AcceleratorConfig, cache: Path | None = None, *, check: bool = False, initial_values: bool = True
+) -> VerilogDesign:
     """The whole accelerator, or its MAC baseline if the configuration has a MAC array.
 
     Args:
         config: its configuration.
-        cache: see `component_design`.
+        cache, initial_values: see `component_design`.
         check: lint it before it is kept.
 
     Raises:
@@ -133,31 +149,32 @@ def accelerator_design(config: AcceleratorConfig, cache: Path | None = None, *, 
         ValueError: the lint has a complaint.
     """
 
-    def make() -> VerilogDesign:
+    def make() -> Component:
         from fineq_hw.accelerator import make_accelerator
 
-        return _convert("dut_accelerator", make_accelerator(config), check)
+        return make_accelerator(config)
 
-    return _kept("dut_accelerator", repr((config, "linted" if check else "")), make, cache)
+    return _kept("dut_accelerator", repr(config), make, cache, initial_values, check)
 
 
 def decoder_design(cache: Path | None = None) -> VerilogDesign:
-    """The decoder of one cluster."""
+    """The decoder of one cluster; it has no registers."""
 
-    def make() -> VerilogDesign:
+    def make() -> Component:
         from fineq_hw.decode.decoder import Decoder
 
-        return _convert("dut_decoder", Decoder())
+        return Decoder()
 
-    return _kept("dut_decoder", "", make, cache)
+    return _kept("dut_decoder", "", make, cache, initial_values=True)
 
 
 def adder_tree_design(operand_bits: list[int], sum_bits: int, cache: Path | None = None, **options) -> VerilogDesign:
-    """An adder tree; options: see `fineq_hw.cells.adder_tree.AdderTree`."""
+    """An adder tree, without registers; options: see `fineq_hw.cells.adder_tree.AdderTree`."""
 
-    def make() -> VerilogDesign:
+    def make() -> Component:
         from fineq_hw.cells.adder_tree import AdderTree
 
-        return _convert("dut_adder_tree", AdderTree(operand_bits, sum_bits, **options))
+        return AdderTree(operand_bits, sum_bits, **options)
 
-    return _kept("dut_adder_tree", repr((operand_bits, sum_bits, sorted(options.items()))), make, cache)
+    key = repr((operand_bits, sum_bits, sorted(options.items())))
+    return _kept("dut_adder_tree", key, make, cache, initial_values=True)

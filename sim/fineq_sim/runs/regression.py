@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
+from fineq.common.files import write_text
+from fineq_sim.coverage.groups import Bin
+from fineq_sim.coverage.report import COUNTS_FILE, as_json, markdown, merge
 from fineq_sim.runs import simulators
 from fineq_sim.runs.bench_run import BenchRun
-from fineq_sim.runs.runner import RunResult, default_cache, run
+from fineq_sim.runs.runner import RunResult, default_cache, run, run_directory
+
+FUNCTIONAL_REPORT = "functional-coverage.md"
+"""Report on the functional coverage of a regression, in its directory."""
 
 
 def execute(
@@ -22,7 +29,8 @@ def execute(
     if entry.golden is not None:
         parameters["golden"] = str(entry.golden.make(output.absolute() / "golden"))
     try:
-        design = entry.design(cache=cache)
+        options = {"initial_values": False} if entry.random_start else {}
+        design = entry.design(cache=cache, **options)
     except Exception as error:  # whatever the generator raises is a failure of this run alone
         seconds = time.monotonic() - started
         return RunResult(entry.name, simulator, seed, seconds, 0.0, (), f"no Verilog: {type(error).__name__}: {error}")
@@ -36,6 +44,7 @@ def execute(
         seed=seed,
         waves=waves,
         coverage=coverage,
+        random_start=entry.random_start,
         cache=cache,
         tests=entry.tests,
     )
@@ -81,3 +90,20 @@ def regress(
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             for future in done:
                 yield future.result()
+
+
+def write_functional_coverage(entries: Sequence[BenchRun], output: Path, command: str) -> dict[str, Counter[Bin]]:
+    """Add up what the benches of a regression have met; writes the sums and the report into its directory.
+
+    Args:
+        entries: what was run.
+        output: as for `regress`.
+        command: that ran them.
+
+    Returns:
+        The counts by group and bin.
+    """
+    counts = merge(run_directory(output, entry.name) / COUNTS_FILE for entry in entries)
+    write_text(output / COUNTS_FILE, as_json(counts))
+    write_text(output / FUNCTIONAL_REPORT, markdown(counts, command))
+    return counts

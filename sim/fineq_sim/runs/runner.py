@@ -19,6 +19,8 @@ from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq_hw.export.manifest import Manifest
+from fineq_sim.coverage.groups import FILE_VARIABLE
+from fineq_sim.coverage.report import COUNTS_FILE
 from fineq_sim.runs import simulators
 from fineq_sim.runs.simulators import SimulatorError
 
@@ -35,11 +37,19 @@ _VERILATOR_OPTIONS = (
 
 @dataclass(frozen=True)
 class VerilogDesign:
-    """Verilog of one top module: `sources` maps file names to file contents, `manifest` says what the modules are."""
+    """Verilog of one top module.
+
+    Attributes:
+        top: its name.
+        sources: file contents by file name.
+        manifest: what the modules are.
+        outputs: when each output of the top means something (`fineq_sim.runs.output_rules`).
+    """
 
     top: str
     sources: Mapping[str, str]
     manifest: Manifest = field(default_factory=Manifest, compare=False)
+    outputs: Mapping[str, str | None] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -79,15 +89,18 @@ def _visibility(top: str) -> str:
 
 
 _COVERAGE_OPTIONS = ("--coverage-line",)
+_RANDOM_START_OPTIONS = ("--x-initial", "unique", "--x-assign", "unique")
+"""What has no initial value gets its own random one, at run time."""
 COVERAGE_FILE = "coverage.dat"
 """Where a run with coverage leaves its counts, in its directory."""
 
 
-def build_key(design: VerilogDesign, simulator: str, waves: bool, coverage: bool = False) -> str:
+def build_key(
+    design: VerilogDesign, simulator: str, waves: bool, coverage: bool = False, random_start: bool = False
+) -> str:
     """Hash of everything that a build depends on."""
-    return cache_key(
-        __name__, inputs=[simulators.build_versions(simulator), waves, coverage, design.top, dict(design.sources)]
-    )
+    options = [simulators.build_versions(simulator), waves, coverage, random_start]
+    return cache_key(__name__, inputs=[*options, design.top, dict(design.sources)])
 
 
 def last_lines(log: Path, count: int = 12) -> str:
@@ -98,7 +111,13 @@ def last_lines(log: Path, count: int = 12) -> str:
 
 
 def build(
-    design: VerilogDesign, simulator: str, *, waves: bool = False, coverage: bool = False, cache: Path | None = None
+    design: VerilogDesign,
+    simulator: str,
+    *,
+    waves: bool = False,
+    coverage: bool = False,
+    random_start: bool = False,
+    cache: Path | None = None,
 ) -> Path:
     """Build a design, or find it built already.
 
@@ -110,7 +129,7 @@ def build(
     """
     simulators.require(simulator)
     cache = default_cache() if cache is None else cache.absolute()
-    directory = cache / f"{simulator}-{design.top}-{build_key(design, simulator, waves, coverage)}"
+    directory = cache / f"{simulator}-{design.top}-{build_key(design, simulator, waves, coverage, random_start)}"
     if directory.is_dir():
         return directory
     from cocotb_tools.runner import get_runner
@@ -126,6 +145,7 @@ def build(
         options: list[str] = []
         if simulator == "verilator":
             options.extend(_VERILATOR_OPTIONS + (_COVERAGE_OPTIONS if coverage else ()))
+            options.extend(_RANDOM_START_OPTIONS if random_start else ())
             sources.insert(0, temporary / "visibility.vlt")
             sources[0].write_text(_visibility(design.top))
         log = temporary / "build.log"
@@ -185,6 +205,7 @@ def run(
     seed: int = 0,
     waves: bool = False,
     coverage: bool = False,
+    random_start: bool = False,
     cache: Path | None = None,
     tests: str | None = None,
 ) -> RunResult:
@@ -200,6 +221,8 @@ def run(
         seed: cocotb's random seed.
         waves: record waveforms (VCD with Verilator, FST with Icarus).
         coverage: count the executed lines into `COVERAGE_FILE` (Verilator alone).
+        random_start: what the design gives no initial value begins at random (Verilator, by the seed) or unknown
+            (Icarus, where the testbench checks that outputs that mean something are known after reset).
         cache: directory of built simulations, `default_cache()` when omitted.
         tests: regular expression; only tests whose name matches run.
 
@@ -217,21 +240,31 @@ def run(
     directory.mkdir(parents=True)
     started = time.monotonic()
     try:
-        built = build(design, simulator, waves=waves, coverage=coverage, cache=cache)
+        built = build(design, simulator, waves=waves, coverage=coverage, random_start=random_start, cache=cache)
     except SimulatorError as failure:
         return RunResult(name, simulator, seed, time.monotonic() - started, 0.0, (), str(failure))
     build_seconds = time.monotonic() - started
 
+    passed = dict(parameters or {})
+    plusargs: list[str] = []
+    if random_start and simulator == "verilator":
+        plusargs += ["+verilator+rand+reset+2", f"+verilator+seed+{seed % (2**31 - 1) + 1}"]
+    elif random_start:
+        passed["outputs"] = dict(design.outputs)
     results, log = directory / "results.xml", directory / "run.log"
     started = time.monotonic()
     error: str | None = None
-    with simulators.environment(
-        simulator, FINEQ_BENCH=json.dumps(dict(parameters or {})), COCOTB_ANSI_OUTPUT="0", PYTHONHASHSEED="0"
-    ):
+    variables = {
+        "FINEQ_BENCH": json.dumps(passed),
+        FILE_VARIABLE: str(directory / COUNTS_FILE),
+        "COCOTB_ANSI_OUTPUT": "0",
+        "PYTHONHASHSEED": "0",
+    }
+    with simulators.environment(simulator, None, **variables):
         runner = get_runner(simulator)
         runner.log.setLevel("CRITICAL")
         wave_file = directory / ("dump.vcd" if simulator == "verilator" else "dump.fst")
-        plusargs = [f"+dumpfile_path={wave_file}"] if waves and simulator == "icarus" else []
+        plusargs += [f"+dumpfile_path={wave_file}"] if waves and simulator == "icarus" else []
         try:
             runner.test(
                 test_module=test_module,

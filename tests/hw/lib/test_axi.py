@@ -6,7 +6,7 @@ import pytest
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import ACCELERATORS
-from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports
+from fineq_hw.lib.axi import axi_lite_slave_ports, axi_master_ports, valid_of
 
 
 def test_bus_ports_have_their_usual_names():
@@ -28,3 +28,16 @@ def test_bus_ports_have_their_usual_names():
 def test_widths_of_axi_lite():
     with pytest.raises(ValueError, match="^data_bits is 16: an AXI4-Lite bus has 32 or 64$"):
         axi_lite_slave_ports(12, 16)
+
+
+def test_every_signal_of_a_channel_has_its_valid():
+    ports = [*axi_master_ports(ACCELERATORS["accelerator_16x16"]), *axi_lite_slave_ports(12)]
+    for port in ports:
+        valid = valid_of(port)
+        assert (valid is None) == port.endswith(("valid", "ready")), port
+        assert valid is None or (valid in ports and valid.removesuffix("valid") in port)
+    assert (valid_of("m_axi_araddr"), valid_of("m_axi_rresp"), valid_of("irq")) == (
+        "m_axi_arvalid",
+        "m_axi_rvalid",
+        None,
+    )

@@ -83,3 +83,20 @@ def test_unwritable_output(tmp_path):
     outcome = run_fineq("sim", "--output", tmp_path / "file" / "out", "--simulator", FAST, "--only", "decoder/all")
     assert outcome.code == 1
     assert outcome.stderr == f"error: cannot read or write {tmp_path}/file/out: Not a directory\n"
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 1), (("--only", "csr/accelerator_5x7"), 0)])
+def test_a_whole_regression_must_meet_every_bin(tmp_path, monkeypatch, options, code):
+    """Runs that are chosen need not; both write what they met."""
+
+    def nothing_met(entries, simulator, output, *, seed, **others):
+        for entry in entries:
+            yield RunResult(entry.name, simulator, seed, 0.0, 1.0, (CaseOutcome("adds", 0.1, None),))
+
+    monkeypatch.setattr(regression, "regress", nothing_met)
+    monkeypatch.setattr("fineq_sim.runs.simulators.require", lambda simulator: None)
+    outcome = run_fineq("sim", "--output", tmp_path, *options)
+    assert outcome.code == code, outcome.stderr
+    report = tmp_path / "functional-coverage.md"
+    assert ("bins of functional coverage stayed empty" in outcome.stderr) == bool(code)
+    assert "\n0 of " in report.read_text() and "machine.chains" in (tmp_path / "functional-coverage.json").read_text()

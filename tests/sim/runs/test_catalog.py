@@ -9,6 +9,7 @@ import pytest
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS
 from fineq_sim.runs.catalog import all_runs, select, small_machines
 from fineq_sim.runs.duts import accelerator_design
+from fineq_sim.runs.simulators import SIMULATORS
 
 
 def machine_arrays(quick: bool = False) -> list[dict]:
@@ -47,9 +48,26 @@ def test_names_are_unique():
     }
 
 
+def test_every_clocked_block_is_run_without_initial_values():
+    """And whole machines around both kinds of arrays, on both simulators."""
+    runs = all_runs()
+    powered = {run.name.partition("/")[0] for run in runs if run.random_start}
+    without_registers = {"decoder", "line_decoder", "adder_tree"}
+    blocks = {run.name.partition("/")[0] for run in runs if not run.bench.startswith("machine.") and not run.golden}
+    assert powered - {"accelerator", "driver"} == blocks - without_registers
+    for simulator in SIMULATORS:
+        names = {run.name for run in select(simulator) if run.random_start}
+        for kind in ("accelerator", "driver"):
+            for machine in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
+                assert f"{kind}/{machine}_power_up" in names
+    assert all(run.name.endswith("_power_up") == run.random_start for run in runs)
+
+
 def test_a_machine_is_linted_before_it_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr("fineq_hw.export.lint.lint", lambda top, files: [f"%Warning: {top}"])
-    monkeypatch.setattr("fineq_hw.export.conversion.convert", lambda tops: ({"dut_accelerator": "module"}, None))
+    monkeypatch.setattr(
+        "fineq_hw.export.conversion.convert", lambda tops, **options: ({"dut_accelerator": "module"}, None)
+    )
     with pytest.raises(ValueError, match="^Verilator complains about the Verilog of dut_accelerator: %Warning: dut_"):
         accelerator_design(ACCELERATORS["accelerator_5x7"], tmp_path, check=True)
     assert not list(tmp_path.rglob("*.json")), "it was kept all the same"

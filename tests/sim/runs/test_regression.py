@@ -10,7 +10,7 @@ from fineq_sim.runs import bench_run, simulators
 from fineq_sim.runs.bench_run import GoldenShape
 from fineq_sim.runs.catalog import all_runs, select
 from fineq_sim.runs.regression_report import failures, junit, markdown
-from fineq_sim.runs.runner import CaseOutcome, RunResult, VerilogDesign, build, run
+from fineq_sim.runs.runner import CaseOutcome, RunResult, VerilogDesign, build, build_key, run
 
 FAST = "icarus" if shutil.which("iverilog") else "verilator"
 """The simulator for tests about the infrastructure: Icarus builds in no time."""
@@ -58,6 +58,36 @@ def test_a_built_simulation_is_kept(tmp_path):
     assert (first / "build.log").stat().st_mtime_ns == stamp
     changed = VerilogDesign("dut_decoder", {"dut_decoder.v": WRONG_DECODER + "// changed\n"})
     assert build(changed, FAST, cache=tmp_path) != first
+
+
+NEVER_RESET = """
+module dut_watchdog(clk, rst, limit, waiting, alive, expired, seen);
+  input clk, rst, waiting, alive;
+  input [31:0] limit;
+  output expired;
+  output reg seen;
+  reg [31:0] count;
+  assign expired = limit != 0 && count >= limit;
+  always @(posedge clk) begin
+    count <= waiting && !alive && !rst ? count + 1 : 0;
+    if (expired) seen <= 1;
+  end
+endmodule
+"""
+
+
+@pytest.mark.skipif(FAST != "icarus", reason="Icarus Verilog is not installed")
+def test_a_register_that_reset_does_not_reach_fails_without_initial_values(tmp_path):
+    design = VerilogDesign("dut_watchdog", {"dut_watchdog.v": NEVER_RESET}, outputs={"expired": None, "seen": None})
+    bench = "fineq_sim.benches.control.watchdog_bench"
+    result = run("unknown", design, bench, "icarus", tmp_path, random_start=True)
+    assert not result.passed
+    assert any(test.failure and "seen is X after reset" in test.failure for test in result.tests)
+
+
+def test_a_random_start_is_another_build(tmp_path):
+    design = VerilogDesign("dut_decoder", {"dut_decoder.v": WRONG_DECODER})
+    assert build_key(design, "icarus", False) != build_key(design, "icarus", False, random_start=True)
 
 
 # -- reports ---------------------------------------------------------------------------------------------------

@@ -8,11 +8,13 @@ from fineq.format import MAX_MAGNITUDE
 from fineq_hw.array.encodings.registry import encoding_of, row_slots
 from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.power_up import NEVER
 from fineq_sim.bench.testbench import random_source, settle
 from fineq_sim.reference.weights import carried, partial_step
 
 
 class AccumulatorBench(Bench[ArrayConfig]):
+    only_while = {"sum": NEVER}
     inputs = ("products_n", "correction", "partial", "hold", "take_partial", "enable")
 
     def __init__(self, dut):

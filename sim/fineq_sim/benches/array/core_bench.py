@@ -17,6 +17,7 @@ from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_hw.latencies import result_latency, tile_cycles, weight_cycles
 from fineq_sim.bench.core_streams import CoreStreams
 from fineq_sim.bench.testbench import parameters
+from fineq_sim.coverage.array import TILES, VECTORS, array_kind, filled, termination
 from fineq_sim.reference.weights import make_storable, sums
 
 KINDS = ("uniform", "sparse", "mixed", "extreme")
@@ -43,6 +44,7 @@ class CoreBench(CoreStreams[ArrayConfig | MacConfig]):
         """What stands in each row of the array; None: unknown."""
         self.computing = 0
         """Cycles in which the array computed, since the last reset."""
+        self.early = early and self.core != "mac"
         if self.core != "mac":
             self.drive(early_termination=int(early))
 
@@ -92,7 +94,16 @@ class CoreBench(CoreStreams[ArrayConfig | MacConfig]):
             known = [row if row is not None else [0] * self.config.columns for row in self.array]
             total = sums(vector, known, partial)
             expected.append(([s if row is not None else None for s, row in zip(total, self.array, strict=True)], last))
+        self._cover(tile)
         return expected
+
+    def _cover(self, tile: ArrayFilling) -> None:
+        kinds = {"array": array_kind(self.config), "termination": termination(self.early)}
+        streams = "stalling" if self.stall else "steady"
+        TILES.sample(rows=filled(len(tile.rows), self.config), streams=streams, **kinds)
+        for steps, partial in zip(self.cycles(tile, self.early), tile.partials, strict=True):
+            sums_from = "from zero" if partial is None else "on partial sums"
+            VECTORS.sample(steps=str(steps), sums=sums_from, **kinds)
 
     def beat(self, vector: list[int], accumulate: bool, last: bool) -> int:
         """Payload of a weight vector; for the packed core it is put into a random slice of a line.
@@ -151,9 +162,10 @@ async def random_tiles(dut, stall, early, kind):
     tb = await CoreBench.begun(dut, stall, f"{stall} {early} {kind}", early)
     expected: list[tuple[list[int | None], bool]] = []
     left = tb.count
+    heights = iter((tb.config.rows, 1, max(1, tb.config.rows // 2)))
     while left:
         vectors = min(left, tb.source.randint(1, 12))
-        rows = tb.config.rows if not expected else tb.source.randint(1, tb.config.rows)
+        rows = next(heights, None) or tb.source.randint(1, tb.config.rows)
         tile = tb.random_tile(rows, vectors, kind)
         expected += tb.send(tile)
         left -= vectors

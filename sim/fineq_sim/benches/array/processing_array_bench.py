@@ -9,12 +9,14 @@ from fineq.format import CLUSTER_WEIGHTS, MAX_MAGNITUDE, OUTLIER_BITS
 from fineq.format.temporal import array_cycles
 from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.power_up import NEVER
 from fineq_sim.bench.testbench import random_source
 from fineq_sim.reference.bits import pack, unpack
 from fineq_sim.reference.weights import carried, make_storable, partial_step, step_values, sums, to_weight_field
 
 
 class ProcessingArrayBench(Bench[ArrayConfig]):
+    only_while = {"sums": NEVER}
     inputs = (
         "activations",
         "load",

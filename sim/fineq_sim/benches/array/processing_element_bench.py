@@ -9,6 +9,7 @@ import cocotb
 from fineq_hw.array.encodings.registry import groups
 from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.power_up import NEVER
 from fineq_sim.bench.testbench import random_source, settle
 from fineq_sim.reference.bits import pack
 
@@ -17,6 +18,7 @@ Choice = tuple[tuple[int, int], ...]
 
 
 class ProcessingElementBench(Bench[ArrayConfig]):
+    only_while = {"products_n": NEVER}
     inputs = ("load", "activations", "lines")
 
     def __init__(self, dut):

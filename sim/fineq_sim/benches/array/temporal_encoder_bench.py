@@ -12,12 +12,14 @@ from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.array.encodings.registry import groups
 from fineq_hw.config import ArrayConfig
 from fineq_sim.bench.bench import Bench
+from fineq_sim.bench.power_up import NEVER
 from fineq_sim.bench.testbench import random_source, settle
 from fineq_sim.reference.bits import pack
 from fineq_sim.reference.weights import carried, from_sign_magnitude, step_values
 
 
 class TemporalEncoderBench(Bench[ArrayConfig]):
+    only_while = {"lines": NEVER, "following": NEVER}
     inputs = ("load", "update", "weights")
 
     def __init__(self, dut):

@@ -22,7 +22,8 @@ class ReadDmaBench(DmaBench):
     def __init__(self, dut, stall: float = 0.0, response: Response = Response.SLVERR) -> None:
         memory = Memory(MEMORY_BYTES, "read")
         super().__init__(dut, stall, "read", memory, ("ar", "r"), ("data", "resp", "last"))
-        self.slave = read_memory(dut, memory, stall, response)
+        memory.answer = response
+        self.slave = read_memory(dut, memory, stall)
         self.commands = [self.producer(f"commands_{channel}") for channel in range(CHANNELS)]
         self.words = [self.consumer(f"words_{channel}") for channel in range(CHANNELS)]
         self.under_way = self.most_under_way = 0
@@ -34,7 +35,9 @@ class ReadDmaBench(DmaBench):
 
     def _count(self) -> None:
         """Bursts offered or unanswered are never more than allowed; `idle` never lies."""
-        self._answered += sum(beat.last for beat in self.beats.beats[self._counted :])
+        for beat in self.beats.beats[self._counted :]:
+            self._answered += beat.last
+            self.cover("r", beat.resp)
         self._counted = len(self.beats.beats)
         self.under_way = self.addresses.offers - self._answered
         self.most_under_way = max(self.most_under_way, self.under_way)
@@ -88,9 +91,11 @@ async def every_client_gets_its_words(dut, stall):
     source = random_source(f"transfers {stall}")
     transfers = []
     for channel in range(CHANNELS):
-        # The first one crosses a page in the middle of each row.
-        crossing = Transfer(channel * MEMORY_BYTES // CHANNELS + PAGE_BYTES - 48, 200, 3, PAGE_BYTES)
-        transfers.append([crossing, *(tb.transfer(source, channel) for _ in range(7))])
+        # The first one crosses a page in the middle of each row, the second one has one step on either side.
+        page = channel * MEMORY_BYTES // CHANNELS + PAGE_BYTES
+        crossing = Transfer(page - 48, 200, 3, PAGE_BYTES)
+        edge = Transfer(page - ALIGNMENT, 2 * ALIGNMENT, 1, 0)
+        transfers.append([crossing, edge, *(tb.transfer(source, channel) for _ in range(7))])
     for channel in range(CHANNELS):
         tb.send(channel, *transfers[channel])
     for channel in range(CHANNELS):
@@ -166,6 +171,19 @@ async def first_address_after_three_cycles(dut):
     # Two clocks that start together count the same edges.
     assert tb.addresses.beats[0].cycle - accepted == 3
     assert word - tb.beats.beats[0].cycle == 1
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def exclusive_okay_is_a_success(dut, stall):
+    tb = await ReadDmaBench.begun(dut, stall)
+    tb.memory.success = Response.EXOKAY
+    transfer = Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES)
+    tb.send(1, transfer)
+    expected = tb.expected(transfer)
+    assert tb.unpacked(await tb.words[1].receive(len(expected))) == expected
+    await tb.finish()
+    assert tb.read("idle") and not tb.error().valid
 
 
 @cocotb.test()

@@ -22,7 +22,8 @@ class WriteDmaBench(DmaBench):
     def __init__(self, dut, stall: float = 0.0, response: Response = Response.SLVERR) -> None:
         memory = Memory(MEMORY_BYTES, "write")
         super().__init__(dut, stall, f"words {stall}", memory, ("aw", "w"), ("data", "strb", "last"))
-        self.slave = write_memory(dut, memory, stall, response)
+        memory.answer = response
+        self.slave = write_memory(dut, memory, stall)
         self.commands, self.words = self.producer("commands"), self.producer("words")
         self.expected = bytearray(memory.bytes)
         """What the memory must hold at the end."""
@@ -34,7 +35,7 @@ class WriteDmaBench(DmaBench):
         """Whether addresses have to wait for their words; not checked after a reset, which the counts do not know."""
         self.ahead = 0
         """Most bursts whose address was taken before their last word."""
-        self._counted = self._ended = self._position = 0
+        self._counted = self._ended = self._position = self._answered = 0
 
     async def begin(self) -> None:
         await super().begin()
@@ -53,6 +54,9 @@ class WriteDmaBench(DmaBench):
             self._counted += 1
             self._position = 0 if beat.last else self._position + 1
             self._ended += beat.last
+        for beat in self.answers.beats[self._answered :]:
+            self.cover("b", beat.resp)
+        self._answered = len(self.answers.beats)
         self.ahead = max(self.ahead, len(self.addresses.beats) - self._ended)
         assert self.addresses.offers - len(self.answers.beats) <= OUTSTANDING_WRITES
         if len(self.addresses.beats) > len(self.answers.beats):
@@ -130,8 +134,11 @@ class WriteDmaBench(DmaBench):
 @cocotb.parametrize(stall=[0.0, 0.3, 0.7])
 async def every_byte_arrives_and_no_other(dut, stall):
     tb = await WriteDmaBench.begun(dut, stall)
-    # The first one crosses a page in the middle of each row.
-    transfers = [Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES)]
+    # The first one crosses a page in the middle of each row, the second one has one step on either side.
+    transfers = [
+        Transfer(PAGE_BYTES - 48, 200, 3, PAGE_BYTES),
+        Transfer(PAGE_BYTES - ALIGNMENT, 2 * ALIGNMENT, 1, 0),
+    ]
     transfers += [tb.transfer(tb.source.randrange(MEMORY_BYTES // PAGE_BYTES - 1)) for _ in range(24)]
     for transfer in transfers:
         tb.send(transfer)
@@ -185,6 +192,19 @@ async def addresses_and_data(dut):
     assert not tb.config.addresses_ahead or tb.ahead >= 2
     tb.apply(len(tb.writes))
     tb.assert_memory()
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def exclusive_okay_is_a_success(dut, stall):
+    tb = await WriteDmaBench.begun(dut, stall)
+    tb.memory.success = Response.EXOKAY
+    tb.send(Transfer(0x1000 - 96, 300, 7, 512))
+    await tb.wait_idle()
+    tb.apply(len(tb.writes))
+    tb.assert_finished()
+    tb.assert_memory()
+    assert not tb.error().valid
 
 
 @cocotb.test()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import cocotb
 import numpy as np
 from cocotb.task import bridge
@@ -9,6 +11,7 @@ from cocotb.task import bridge
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.error_codes import ErrorCode
 from fineq_sim.bench.bench import Bench
+from fineq_sim.coverage.machine import SILENCE
 from fineq_sim.driver.accelerator import Accelerator
 from fineq_sim.driver.cocotb import CocotbTransport
 from fineq_sim.driver.exceptions import AcceleratorError, AcceleratorTimeout
@@ -79,34 +82,55 @@ async def the_watchdog_ends_the_chain(dut, channel, moment):
         tb.run_for_ever(moment)
         tb.transport.silence([channel])
         tb.gives_up()
+        SILENCE.sample(channel=channel, ends="chain given up")
         tb.transport.silence(CHANNELS)
         tb.run_for_ever(1)
         tb.gives_up()
+        SILENCE.sample(channel="all", ends="later chain given up")
         tb.works_again()
 
     await bridge(check)()
 
 
 @cocotb.test()
-@cocotb.parametrize(moment=MOMENTS)
-async def without_it_the_driver_brings_the_machine_back(dut, moment):
+async def the_watchdog_ends_the_chain_when_all_is_silent(dut):
+    tb = SilentMemoryBench(dut)
+    await tb.begin()
+
+    def check() -> None:
+        tb.use(LIMIT)
+        tb.run_for_ever(MOMENTS[2])
+        tb.transport.silence(CHANNELS)
+        tb.gives_up()
+        SILENCE.sample(channel="all", ends="chain given up")
+        tb.works_again()
+
+    await bridge(check)()
+
+
+@cocotb.test()
+@cocotb.parametrize((("moment", "channel"), [*product(MOMENTS, ["all"]), *product(MOMENTS[2:4], CHANNELS)]))
+async def without_it_the_driver_brings_the_machine_back(dut, moment, channel):
     """Off, the machine waits for ever; the ways out, watchdog and reset line, leave a usable machine."""
+    patience = (40 if channel == "all" else 12) * LIMIT
     tb = SilentMemoryBench(dut)
     await tb.begin()
 
     def check() -> None:
         tb.use(0)
         tb.run_for_ever(moment)
-        tb.transport.silence(CHANNELS)
-        tb.transport.wait(40 * LIMIT)
+        tb.transport.silence(CHANNELS if channel == "all" else [channel])
+        tb.transport.wait(patience)
         tb.machine.registers.write("CONTROL", soft_reset=1)
-        tb.transport.wait(40 * LIMIT)
+        tb.transport.wait(patience)
         assert tb.machine.registers.fields("STATUS")["busy"], "an abort waits for the memory"
         if moment % 4:
+            SILENCE.sample(channel=channel, ends="reset line")
             tb.transport.reset()  # by the line alone, as a driver that gives up all hope
             tb.machine._configure()
             assert not tb.machine.registers.fields("STATUS")["busy"]
         else:
+            SILENCE.sample(channel=channel, ends="abort given up")
             tb.machine.registers.write("WATCHDOG", LIMIT)
             tb.transport.wait(20 * LIMIT)
             assert tb.machine.registers.fields("ERROR")["code"] == ErrorCode.ABORTED, "the first reason counts"

@@ -14,6 +14,7 @@ from fineq_hw.lib.machine_streams import job_layout, scaled_group_layout, write_
 from fineq_hw.vector.activation_functions import TABLE_FUNCTIONS
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import random_source, reset
+from fineq_sim.coverage.vector import sample_result
 from fineq_sim.reference.vector_unit import MAX_MULTIPLIER, MAX_SHIFT, VectorSettings, vector_unit
 
 FORMATS = [(OutputFormat.SUMS, ActivationFunction.NONE)] + [
@@ -83,6 +84,8 @@ class VectorUnitBench(Bench[AcceleratorConfig]):
             multiplier,
             shift,
         )[0]
+        for value in results.tolist():
+            sample_result(OutputFormat(self.job.output_format), ActivationFunction(self.job.function), value)
         size = self.config.bus_bytes
         data = results.astype(results.dtype.newbyteorder("<")).tobytes()
         for start in range(0, len(data), size):

@@ -51,7 +51,8 @@ def check_outputs(machine: Accelerator) -> None:
     scales = rng.uniform(0.001, 0.2, tokens)
     for output in ("fixed", "int8"):
         for function in ActivationFunction:
-            job = Job(layer, activations, scales, output, function.name.lower(), 0.07)
+            early = function is not ActivationFunction.NONE
+            job = Job(layer, activations, scales, output, function.name.lower(), 0.07, early)
             assert np.array_equal(machine.run_chain([job])[0].values, expected(job, codes)), (output, function)
 
 
