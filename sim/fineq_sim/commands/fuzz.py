@@ -8,15 +8,23 @@ fineq fuzz --show build/fuzz/failures/...   # one failing input again
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fineq.common.errors import CheckFailed, FineqError
 from fineq.common.files import write_text
 
+if TYPE_CHECKING:
+    from fineq_sim.fuzz.tally import Failure, Tally
+
 PARTS = ("files", "machine")
+
+CHUNKS = {"files": 50_000, "machine": 250}
+"""How many are tried with one seed."""
 
 
 def fuzz(
@@ -39,7 +47,7 @@ def fuzz(
         raise FineqError(f"--only is {only!r}: choose one of {', '.join(PARTS)}")
     chosen = PARTS if only is None else (only,)
     seconds = None if minutes is None else 60 * minutes / len(chosen)
-    failures = []
+    failures: list[Failure] = []
     if "files" in chosen:
         failures += _fuzz_files(output, seed, mutants, seconds)
     if "machine" in chosen:
@@ -54,38 +62,65 @@ def fuzz(
         raise CheckFailed(f"the fuzz found {len(failures)} kinds of faults, first: {failures[0].kind}")
 
 
-def _fuzz_files(output: Path, seed: int, mutants: int, seconds: float | None) -> list:
-    from fineq.common.progress import progress_display
+def _fuzz_files(output: Path, seed: int, mutants: int, seconds: float | None) -> list[Failure]:
     from fineq_sim.fuzz.files.campaign import fuzz_files
-    from fineq_sim.fuzz.tally import History
+    from fineq_sim.fuzz.files.corpus import Corpus
+    from fineq_sim.fuzz.files.seeds import make_seeds
 
-    state = output / "files.json"
-    history = History.read(state)
-    seed = history.next_seed(seed)
-    count = mutants if seconds is None else 10**12
-    with progress_display(lambda rate: f"{rate:,.0f} a second") as progress:
-        tally = fuzz_files(seed, count, output, seconds=seconds, progress=progress if seconds is None else None)
-    history.add(seed, tally)
-    history.write(state)
-    typer.echo(f"files: {tally.count:,} mutants in {tally.seconds:.0f} s, {history.tally.count:,} in all")
-    return tally.failures
+    corpus = Corpus(make_seeds(), output / "corpus")
+
+    def run(seed: int, count: int, seconds: float | None) -> tuple[Tally, int]:
+        tally = fuzz_files(seed, count, output, seconds=seconds, corpus=corpus)
+        return tally, tally.count
+
+    return _in_chunks("files", output, seed, mutants, seconds, CHUNKS["files"], run)
 
 
-def _fuzz_machine(output: Path, seed: int, cases: int, seconds: float | None) -> list:
-    from fineq.common.progress import progress_display
+def _fuzz_machine(output: Path, seed: int, cases: int, seconds: float | None) -> list[Failure]:
     from fineq_sim.fuzz.machine.campaign import fuzz_machine
+
+    def run(seed: int, count: int, seconds: float | None) -> tuple[Tally, int]:
+        return fuzz_machine(seed, count, output, seconds=seconds)
+
+    return _in_chunks("machine", output, seed, cases, seconds, CHUNKS["machine"], run)
+
+
+def _in_chunks(
+    part: str,
+    output: Path,
+    seed: int,
+    count: int,
+    seconds: float | None,
+    chunk: int,
+    run: Callable[[int, int, float | None], tuple[Tally, int]],
+) -> list[Failure]:
+    """One run after another, each with the next seed, its counts written down at once; a stopped fuzz loses one."""
+    from fineq.common.progress import progress_display
     from fineq_sim.fuzz.tally import History
 
-    state = output / "machine.json"
+    state = output / f"{part}.json"
     history = History.read(state)
-    seed = history.next_seed(seed)
-    count = cases if seconds is None else 10**12
-    with progress_display(lambda rate: f"{rate:,.1f} a second") as progress:
-        tally, done = fuzz_machine(seed, count, output, seconds=seconds, progress=progress if seconds is None else None)
-    history.add(seed, tally, done)
-    history.write(state)
-    typer.echo(f"machine: {done:,} cases in {tally.seconds:.0f} s, {history.cases:,} in all")
-    return tally.failures
+    failures: dict[str, Failure] = {}
+    started, done = time.monotonic(), 0
+    with progress_display(lambda rate: f"{rate:,.0f} a second") as progress:
+        while True:
+            left = None if seconds is None else seconds - (time.monotonic() - started)
+            size = chunk if left is not None else min(chunk, count - done)
+            if size <= 0 or (left is not None and left <= 0):
+                break
+            tally, number = run(history.next_seed(seed), size, left)
+            for failure in tally.failures:
+                failures.setdefault(failure.kind, failure)
+            history.add(history.next_seed(seed), tally, number)
+            history.write(state)
+            done += number
+            passed = int(time.monotonic() - started)
+            progress(
+                f"{part}: {history.cases:,} in all",
+                *((done, count) if seconds is None else (min(passed, int(seconds)), max(int(seconds), 1))),
+            )
+    typer.echo(f"{part}: {done:,} in {time.monotonic() - started:.0f} s, {history.cases:,} in all")
+    return list(failures.values())
 
 
 def _page(output: Path, only: str | None, minutes: float | None, mutants: int, cases: int) -> str:

@@ -32,9 +32,9 @@ def markdown(command: str, files: History | None, corpus: int, machine: History 
     if files is not None:
         tally = files.tally
         text += _FILES.format(
-            count=tally.count,
+            count=files.cases,
             seconds=tally.seconds,
-            rate=tally.count / max(tally.processor_seconds, 1e-9),
+            rate=files.cases / max(tally.processor_seconds, 1e-9),
             seeds=_seeds(files),
             corpus=corpus,
             accepted=_sum(tally, "accepted"),

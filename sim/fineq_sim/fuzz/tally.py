@@ -75,7 +75,7 @@ class History:
     Attributes:
         tally: of all of them together; of failures only the last run's.
         seeds: of the runs, in their order.
-        cases: of machines, how many were worked through.
+        cases: how many inputs were tried.
     """
 
     tally: Tally
@@ -93,7 +93,7 @@ class History:
             tally.add(verdict, place, sentence, number)
         return cls(tally, content["seeds"], content["cases"])
 
-    def add(self, seed: int, tally: Tally, cases: int = 0) -> None:
+    def add(self, seed: int, tally: Tally, cases: int) -> None:
         """One more run."""
         self.tally.failures = []
         self.tally += tally

@@ -131,6 +131,6 @@ PROOFS = (
         f"refused or offered so far is right for all regions: sizes below {1 << _SIZE_BITS}, strides below 64, "
         "all windows",
         _regions,
-        Engine("bounded", 26),
+        Engine("bounded", 78),
     ),
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -17,10 +16,8 @@ from fineq_sim.fuzz.files.parts import Case
 from fineq_sim.fuzz.files.seeds import make_seeds
 from fineq_sim.fuzz.tally import Failure, Tally
 
-SOUND_EVERY, MEMORY_EVERY, NEWS_EVERY = 4, 256, 1000
-"""Of how many mutants one is asked whether it was refused wrongly, and what it made the reader allocate; progress."""
-
-Progress = Callable[[str, int, int], None]
+SOUND_EVERY, MEMORY_EVERY = 4, 256
+"""Of how many mutants one is asked whether it was refused wrongly, and what it made the reader allocate."""
 
 
 def fuzz_files(
@@ -30,7 +27,6 @@ def fuzz_files(
     *,
     seconds: float | None = None,
     corpus: Corpus | None = None,
-    progress: Progress | None = None,
 ) -> Tally:
     """Load mutants of packed files.
 
@@ -40,7 +36,6 @@ def fuzz_files(
         output: directory for the corpus and for failures.
         seconds: how long.
         corpus: to begin with; None: the seeds, and what earlier runs have kept in `output`.
-        progress: told now and then.
 
     Returns:
         What came of them. Failures are minimised and lie in `output`.
@@ -64,8 +59,6 @@ def fuzz_files(
                         tally.fail(_smallest(output, case, outcome, _as(outcome, judge)))
             while tally.count < count and not _late(started, seconds, tally.count):
                 _step(corpus, judge, draw, tally, output)
-                if progress and tally.count % NEWS_EVERY == 0:
-                    progress(f"{tally.count} files, {len(corpus)} in the corpus", tally.count, count)
     finally:
         judge.close()
         shutil.rmtree(place, ignore_errors=True)

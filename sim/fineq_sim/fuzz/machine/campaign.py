@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from random import Random
@@ -17,9 +16,6 @@ from fineq_sim.fuzz.tally import Failure, Tally
 from fineq_sim.runs.simulators import SimulatorError
 
 CONFIG = "accelerator_5x7"
-
-
-Progress = Callable[[str, int, int], None]
 
 
 class Bench:
@@ -50,7 +46,6 @@ def fuzz_machine(
     output: Path,
     *,
     seconds: float | None = None,
-    progress: Progress | None = None,
     config: str = CONFIG,
 ) -> tuple[Tally, int]:
     """Work through random cases.
@@ -60,7 +55,6 @@ def fuzz_machine(
         count: how many; with `seconds`, at most.
         output: directory for failures.
         seconds: how long.
-        progress: told now and then.
         config: name of the accelerator.
 
     Returns:
@@ -82,8 +76,6 @@ def fuzz_machine(
                 tally.add("fault", kind, details)
                 if tally.is_new(kind):
                     tally.fail(_record(output, shortened(bench, case, kind), kind, details))
-            if progress and (cases % 50 == 0 or cases == count):
-                progress(f"{cases} cases, {tally.count} chains", cases, count)
     finally:
         bench.close()
     tally.seconds, tally.processor_seconds = time.monotonic() - started, time.process_time() - processor
