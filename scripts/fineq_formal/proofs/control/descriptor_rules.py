@@ -93,6 +93,12 @@ def _up(value: Value, divisor: int, bits: int) -> Value:
     return ((value[:bits] + divisor - 1) // divisor)[: bits + 1]
 
 
+def quotients(descriptor: Value, config: AcceleratorConfig, bits: int) -> tuple[Value, Value, Value]:
+    """`inner_tiles`, `line_groups` and token tiles, of sizes of at most so many bits."""
+    tiles = _up(field(descriptor, "inner"), config.array.columns, bits)
+    return tiles, _up(tiles, config.line_slices, bits), _up(field(descriptor, "tokens"), config.array.rows, bits)
+
+
 def region_code(
     m: Module, descriptor: Value, address: Value, config: AcceleratorConfig, base: Value, limit: Value, bits: int
 ) -> Signal:
@@ -101,10 +107,8 @@ def region_code(
     def value(name: str) -> Value:
         return field(descriptor, name)
 
-    tokens, channels, inner = (value(name)[:bits] for name in ("tokens", "channels", "inner"))
-    tiles = _up(inner, config.array.columns, bits)
-    groups = _up(tiles, config.line_slices, bits)
-    token_tiles = _up(tokens, config.array.rows, bits)
+    tokens, channels = value("tokens")[:bits], value("channels")[:bits]
+    tiles, groups, token_tiles = quotients(descriptor, config, bits)
     sums, last = value("output_format") == OutputFormat.SUMS, value("last")
     sizes: dict[str, tuple[Value, Value]] = {
         "destination": (Const(1), (tokens - 1)[:bits] * value("destination_stride") + _result_bytes(descriptor)),
