@@ -43,7 +43,7 @@ def _positions(setup: Setup, config: AcceleratorConfig) -> None:
 
 
 _FIRST_TILE = 3
-"""Cycles until there has been one. Fewer are enough for the induction, but would not refute a reference that is wrong."""
+"""Cycles until there has been one. Fewer do for the induction, but would not refute a reference that is wrong."""
 
 
 def _cover(setup: Setup, config: AcceleratorConfig) -> None:
