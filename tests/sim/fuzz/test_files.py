@@ -10,7 +10,7 @@ from fineq.checkpoint import container, fileformat
 from fineq_sim.fuzz.files import campaign, reference
 from fineq_sim.fuzz.files.campaign import fuzz_files, show
 from fineq_sim.fuzz.files.corpus import Corpus
-from fineq_sim.fuzz.files.judge import Judge
+from fineq_sim.fuzz.files.judge import Judge, Manner
 from fineq_sim.fuzz.files.mutation import KINDS, draw_recipe, mutate
 from fineq_sim.fuzz.files.parts import Case, Parts
 from fineq_sim.fuzz.files.seeds import make_seeds
@@ -28,7 +28,7 @@ def test_seeds_are_the_same_every_time(seeds):
 def test_seeds_are_accepted(seeds, tmp_path):
     judge = Judge(tmp_path)
     for name, case in seeds.items():
-        assert judge.judge(case, sound=True, memory=True).verdict == "accepted", name
+        assert judge.judge(case, Manner(case.config, sound=True, memory=True)).verdict == "accepted", name
     judge.close()
 
 
@@ -70,6 +70,10 @@ def accept_any_scale(container, name):
     """A planted fault."""
 
 
+def accept_any_config(expected, config, where):
+    """Another one."""
+
+
 def test_a_reader_that_accepts_any_scale_is_found(seeds, tmp_path, monkeypatch):
     monkeypatch.setattr(fileformat, "_check_scales", accept_any_scale)
     tally = fuzz_files(1, 3000, tmp_path, corpus=Corpus(seeds))
@@ -79,6 +83,14 @@ def test_a_reader_that_accepts_any_scale_is_found(seeds, tmp_path, monkeypatch):
     assert show(place).verdict == "fault"
     monkeypatch.undo()
     assert show(place).verdict == "refused"
+
+
+def test_a_reader_that_takes_any_config_is_found(seeds, tmp_path, monkeypatch):
+    monkeypatch.setattr(fileformat, "_check_config", accept_any_config)
+    tally = fuzz_files(1, 3000, tmp_path, corpus=Corpus(seeds))
+    assert "misread" in {failure.kind for failure in tally.failures}
+    failure = next(failure for failure in tally.failures if failure.kind == "misread")
+    assert show(failure.directory).verdict == "fault"
 
 
 def test_a_reader_that_breaks_down_is_found_and_the_input_made_small(seeds, tmp_path, monkeypatch):

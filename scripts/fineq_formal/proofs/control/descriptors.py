@@ -8,7 +8,7 @@ from amaranth.hdl import Array, Module, Signal, Value
 
 from fineq_formal.configurations import TINY
 from fineq_formal.proof import Engine, Proof
-from fineq_formal.proofs.control.descriptor_rules import content_code, field, quotients, region_code, reserved_word
+from fineq_formal.proofs.control.descriptor_rules import Quotients, content_code, field, region_code, reserved_word
 from fineq_formal.setup import Setup, implies
 from fineq_hw.config import ALIGNMENT
 from fineq_hw.control.descriptor_unit import DescriptorUnit
@@ -20,7 +20,7 @@ _CONFIG = replace(TINY, bus_bits=128)
 _WORDS = DESCRIPTOR_BYTES // _CONFIG.bus_bytes
 _LAST_CONTENT = max(code for code in ErrorCode if code < MISALIGNED)
 _SIZE_BITS = 2
-"""Of the sizes where regions are proven."""
+"""Of the sizes and quotients where regions are proven."""
 
 _FIRST_REGION_CYCLE, _REGION_CYCLES = 26, 5
 """When the first region has been checked, and how long each takes at most: to work its bytes out, and to compare."""
@@ -92,14 +92,19 @@ def _contents(setup: Setup) -> None:
 
 
 class _Quotients:
-    """In the place of `TileCounts`: quotients that are right and known at once; the divider is proven apart."""
+    """In the place of `TileCounts`: any quotients, known at once. That the divider is right is proven apart.
 
-    def __init__(self, setup: Setup, descriptor: Signal) -> None:
-        tiles, groups, token_tiles = quotients(descriptor, _CONFIG, _SIZE_BITS)
-        self.inner_tiles = Signal(SIZE_BITS)
-        self.line_groups = Signal(SIZE_BITS)
-        self.token_tiles = Signal(SIZE_BITS)
-        setup.m.d.comb += [self.inner_tiles.eq(tiles), self.line_groups.eq(groups), self.token_tiles.eq(token_tiles)]
+    Attributes:
+        values: what they are.
+        inner_tiles, line_groups, token_tiles: as wide as the unit takes them.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.values = Quotients(*(setup.fixed(name, _SIZE_BITS) for name in Quotients._fields))
+        self.inner_tiles, self.line_groups, self.token_tiles = (Signal(SIZE_BITS, name=n) for n in Quotients._fields)
+        for name, value in self.values._asdict().items():
+            setup.assume(value != 0)
+            setup.m.d.comb += getattr(self, name).eq(value)
 
     def known(self, quotients: int) -> int:
         return 1
@@ -112,17 +117,19 @@ def _regions(setup: Setup, region: str) -> None:
     """Of descriptors in which the regions before this one are legal; the last region: and so is what is offered."""
     dut, descriptor, address, first = _chain(setup, prompt=True)
     m = setup.m
-    dut._counts = _Quotients(setup, descriptor)  # type: ignore[assignment]
+    counts = _Quotients(setup)
+    dut._counts = counts  # type: ignore[assignment]
     setup.assume(content_code(m, descriptor, _CONFIG) == 0)
     setup.assume(_address_legal(dut, address))
     for name in REGIONS:
         if name != "descriptor":
             setup.assume(field(descriptor, name) < 1 << (_CONFIG.address_bits + 2))
-    for name in ("tokens", "channels", "inner"):
+    for name in ("tokens", "channels"):
         setup.assume(field(descriptor, name) < 1 << _SIZE_BITS)
     for name in ("activation_stride", "destination_stride"):
         setup.assume(field(descriptor, name) < 64)
-    code = region_code(m, descriptor, address, _CONFIG, dut.memory_base, dut.memory_limit, _SIZE_BITS)
+    window = dut.memory_base, dut.memory_limit
+    code = region_code(m, descriptor, address, _CONFIG, *window, _SIZE_BITS, counts.values)
     for before in range(REGIONS.index(region)):
         setup.assume((code != MISALIGNED + before) & (code != OUTSIDE + before) & (code != OVERLAPPED + before))
     offered, found = dut.jobs.valid & first, dut.jobs.payload
@@ -154,8 +161,8 @@ PROOFS = (
         Proof(
             f"control/descriptor_unit/{region}",
             f"The region {region}, where those before it are legal: refused as by `check_descriptor`, for alignment, "
-            f"window and overlap{', or offered as it stands' * (region == REGIONS[-1])}: sizes below "
-            f"{1 << _SIZE_BITS}, strides below 64, all windows; quotients right",
+            f"window and overlap{', or offered as it stands' * (region == REGIONS[-1])}: tokens, "
+            f"channels and quotients below {1 << _SIZE_BITS}, strides below 64, all windows",
             lambda setup, region=region: _regions(setup, region),  # type: ignore[misc]
             Engine("bounded", _FIRST_REGION_CYCLE + _REGION_CYCLES * number),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from fineq_sim.fuzz.files.corpus import Corpus, case_name
-from fineq_sim.fuzz.files.judge import Judge, Outcome, limits
+from fineq_sim.fuzz.files.judge import Judge, Manner, Outcome, limits
 from fineq_sim.fuzz.files.minimise import Fails, fewer_bytes, fewer_changes
 from fineq_sim.fuzz.files.mutation import Mutant, Recipe, draw_recipe, mutate
 from fineq_sim.fuzz.files.parts import Case
@@ -56,7 +56,7 @@ def fuzz_files(
                 if outcome.verdict == "fault":
                     tally.add(outcome.verdict, outcome.place, outcome.sentence)
                     if tally.is_new(outcome.place):
-                        tally.fail(_smallest(output, case, outcome, _as(outcome, judge)))
+                        tally.fail(_smallest(output, case, outcome, Manner(), judge))
             while tally.count < count and not _late(started, seconds, tally.count):
                 _step(corpus, judge, draw, tally, output)
     finally:
@@ -72,7 +72,7 @@ def show(directory: Path) -> Outcome:
     with tempfile.TemporaryDirectory() as place, limits():
         judge = Judge(Path(place))
         try:
-            return judge.judge(case, memory=True)
+            return judge.judge(case, Manner.read(directory))
         finally:
             judge.close()
 
@@ -91,44 +91,43 @@ def _step(corpus: Corpus, judge: Judge, draw: Random, tally: Tally, output: Path
     case = corpus.draw(draw)
     recipe = draw_recipe(draw, case)
     mutant = mutate(case, recipe)
-    outcome = _judged(judge, case, mutant, recipe, tally.count)
+    manner = _manner(case, mutant, recipe, tally.count)
+    outcome = judge.judge(mutant.case, manner)
     tally.add(outcome.verdict, outcome.place, outcome.sentence)
     if outcome.verdict == "fault":
         if tally.is_new(outcome.place):
-            tally.fail(_minimal(output, case, recipe, outcome, judge))
+            tally.fail(_minimal(output, case, recipe, outcome, manner, judge))
     elif corpus.learn(outcome):
         corpus.add(mutant.case)
 
 
-def _judged(judge: Judge, case: Case, mutant: Mutant, recipe: Recipe, number: int) -> Outcome:
-    sound = mutant.honest and number % SOUND_EVERY == 0
-    origin = case if recipe.kind == "config" else None
-    return judge.judge(mutant.case, origin, sound=sound, memory=number % MEMORY_EVERY == 0)
+def _manner(case: Case, mutant: Mutant, recipe: Recipe, number: int) -> Manner:
+    return Manner(
+        origin=case.config if recipe.kind == "config" else None,
+        sound=mutant.honest and number % SOUND_EVERY == 0,
+        memory=number % MEMORY_EVERY == 0,
+    )
 
 
-def _minimal(output: Path, case: Case, recipe: Recipe, outcome: Outcome, judge: Judge) -> Failure:
+def _minimal(output: Path, case: Case, recipe: Recipe, outcome: Outcome, manner: Manner, judge: Judge) -> Failure:
     """A smaller mutant that fails in the same way, written down."""
-    origin = case if recipe.kind == "config" else None
-    fails = _as(outcome, judge, origin, mutate(case, recipe).honest)
-    recipe = fewer_changes(case, recipe, fails)
-    return _smallest(output, mutate(case, recipe).case, outcome, fails)
+    recipe = fewer_changes(case, recipe, _fails(outcome, manner, judge))
+    return _smallest(output, mutate(case, recipe).case, outcome, manner, judge)
 
 
-def _as(outcome: Outcome, judge: Judge, origin: Case | None = None, honest: bool = False) -> Fails:
+def _fails(outcome: Outcome, manner: Manner, judge: Judge) -> Fails:
     """Whether a case fails in the same way."""
 
     def fails(trial: Case) -> bool:
-        again = judge.judge(trial, origin, sound=honest, memory=outcome.place == "memory")
+        again = judge.judge(trial, manner)
         return (again.verdict, again.place) == (outcome.verdict, outcome.place)
 
     return fails
 
 
-def _smallest(output: Path, case: Case, outcome: Outcome, fails: Fails) -> Failure:
-    return _record(output, fewer_bytes(case, fails), outcome)
-
-
-def _record(output: Path, case: Case, outcome: Outcome) -> Failure:
+def _smallest(output: Path, case: Case, outcome: Outcome, manner: Manner, judge: Judge) -> Failure:
+    case = fewer_bytes(case, _fails(outcome, manner, judge))
     directory = output / "failures" / f"files-{case_name(case)}"
     case.write(directory)
+    manner.write(directory)
     return Failure(outcome.place, outcome.sentence, directory, f"fineq fuzz --show {directory}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -20,6 +21,7 @@ from fineq.checkpoint.config_match import first_difference
 from fineq.checkpoint.container import Container, load_json, open_container
 from fineq.checkpoint.fileformat import BLOCKS, PackedEntry, check_checkpoint, config_fields
 from fineq.common.errors import FineqError
+from fineq.common.files import write_text
 from fineq_sim.fuzz.files import reference
 from fineq_sim.fuzz.files.parts import CONFIG_FILE, Case, shard_names
 
@@ -31,6 +33,9 @@ SLACK_BYTES = 1 << 20
 
 ADDRESS_SPACE = 1 << 30
 """What may be mapped beyond what was when the fuzz began."""
+
+
+_MANNER_FILE = "judged.json"
 
 
 class Hang(BaseException):
@@ -54,6 +59,35 @@ class Outcome:
     trail: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class Manner:
+    """What is asked of a case beside whether it is read right.
+
+    Attributes:
+        origin: config.json that it had, if that alone was changed: it must mean the same.
+        sound: whether it was refused though sound; its files repeat its config.json honestly.
+        memory: what the reader allocates.
+    """
+
+    origin: bytes | None = None
+    sound: bool = False
+    memory: bool = False
+
+    def write(self, directory: Path) -> None:
+        origin = None if self.origin is None else self.origin.decode("latin-1")
+        content = {"origin": origin, "sound": self.sound, "memory": self.memory}
+        write_text(directory / _MANNER_FILE, json.dumps(content))
+
+    @classmethod
+    def read(cls, directory: Path) -> Manner:
+        """From a directory of a failure; of another one: all that needs no origin."""
+        if not (directory / _MANNER_FILE).is_file():
+            return cls(memory=True)
+        content = json.loads((directory / _MANNER_FILE).read_text(encoding="utf-8"))
+        origin = content.pop("origin")
+        return cls(origin if origin is None else origin.encode("latin-1"), **content)
+
+
 class Judge:
     """Loads cases from one directory.
 
@@ -74,20 +108,13 @@ class Judge:
             os.close(file)
         self._files.clear()
 
-    def judge(self, case: Case, origin: Case | None = None, *, sound: bool = False, memory: bool = False) -> Outcome:
-        """Load a case.
-
-        Args:
-            case: what to load.
-            origin: what it was made from, if only its config.json was changed.
-            sound: also find out whether a sound checkpoint was refused; its files repeat its config.json honestly.
-            memory: count what the reader allocates.
-        """
+    def judge(self, case: Case, manner: Manner = Manner()) -> Outcome:  # noqa: B008  (frozen)
+        """Load a case."""
         paths = self._put(case)
-        outcome = self._load(case, paths, memory)
-        if outcome.verdict == "accepted" and origin is not None:
-            return _same_meaning(origin, case) or outcome
-        if outcome.verdict == "refused" and sound and _is_sound(case):
+        outcome = self._load(case, paths, manner.memory)
+        if outcome.verdict == "accepted" and manner.origin is not None:
+            return _same_meaning(manner.origin, case.config) or outcome
+        if outcome.verdict == "refused" and manner.sound and _is_sound(case):
             return Outcome("fault", "refused, though sound", outcome.sentence)
         return outcome
 
@@ -204,11 +231,9 @@ def _is_sound(case: Case) -> bool:
     return True
 
 
-def _same_meaning(origin: Case, case: Case) -> Outcome | None:
+def _same_meaning(origin: bytes, config: bytes) -> Outcome | None:
     """Of an accepted case whose config.json alone was changed: its meaning was not."""
-    import json
-
-    before, after = json.loads(origin.config), json.loads(case.config)
+    before, after = json.loads(origin), json.loads(config)
     if before.get("quantization_config") != after.get("quantization_config"):
         return Outcome("fault", "misread", "another quantization_config was accepted")
     difference = first_difference(config_fields(before), config_fields(after))
