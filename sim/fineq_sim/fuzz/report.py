@@ -62,11 +62,11 @@ def markdown(command: str, files: History | None, corpus: int, machine: History 
             "reset": "cut off by `rst`",
             "power": "cut off by `rst` and `bus_rst`",
         }
-        rows = [
+        ends = [
             (names.get(place, f"`{place}`") if verdict == "chain" else f"**{place}**", f"{number:,}")
             for (verdict, place), number in tally.outcomes.most_common()
         ]
-        text += table(("what became of a chain", "chains"), rows, "lr")
+        text += table(("what became of a chain", "chains"), ends, "lr")
     return text.rstrip("\n") + "\n"
 
 

@@ -17,7 +17,7 @@ from fineq_sim.fuzz.machine.jobs import MEMORY_BASE, MEMORY_BYTES, Chain, random
 _STEPS = {"write": 6, "read": 2, "run": 10, "interrupt": 4, "silence": 2, "fault": 3}
 
 _NOT_POKED = ("CONTROL", "INTERRUPT_ENABLE", "STATUS", "WATCHDOG")
-"""Registers that decide how a run goes on: steps write them on purpose. Flags of STATUS depend on how far the chain is."""
+"""Registers that decide how a run goes on, and flags that depend on how far it is: steps write them on purpose."""
 
 
 @dataclass(frozen=True)
