@@ -7,7 +7,7 @@ from fineq_formal.proof import Proof
 from fineq_formal.proofs import flush, streams
 from fineq_formal.proofs.array import cores, encoders
 from fineq_formal.proofs.buffers import gearboxes, halves
-from fineq_formal.proofs.control import addresses, descriptors, jobs, walks
+from fineq_formal.proofs.control import addresses, counts, descriptors, jobs, walks
 from fineq_formal.proofs.decode import decoders
 from fineq_formal.proofs.dma import reading, splitter, writing
 from fineq_formal.proofs.lib import queues
@@ -25,6 +25,7 @@ PROOFS: tuple[Proof, ...] = (
     *walks.PROOFS,
     *addresses.PROOFS,
     *jobs.PROOFS,
+    *counts.PROOFS,
     *descriptors.PROOFS,
     *streams.PROOFS,
     *flush.PROOFS,

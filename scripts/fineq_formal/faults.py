@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fineq.common.errors import FineqError
-from fineq_sim.runs.mutation import Fault, Verdict, load_faults, mutate
+from fineq_sim.runs.mutation import Fault, FaultOutcome, load_faults, mutate
 
 
 def proof_faults(directory: Path, only: str | None = None) -> list[Fault]:
@@ -23,7 +23,7 @@ def proof_faults(directory: Path, only: str | None = None) -> list[Fault]:
     return [fault for fault in faults if only is None or only in fault.proof or fault.proof in only]
 
 
-def plant(repository: Path, output: Path, faults: Sequence[Fault], jobs: int) -> Iterator[Verdict]:
+def plant(repository: Path, output: Path, faults: Sequence[Fault], jobs: int) -> Iterator[FaultOutcome]:
     """Plant each fault in a copy of the sources, and yield what its proof says; proofs run side by side.
 
     Raises:

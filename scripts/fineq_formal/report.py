@@ -9,7 +9,7 @@ from pathlib import Path
 from fineq.common.files import write_bytes
 from fineq.common.markdown import table
 from fineq_formal.proof import Proof, Verdict
-from fineq_sim.runs.mutation import Verdict as FaultVerdict
+from fineq_sim.runs.mutation import FaultOutcome
 
 _INTRODUCTION = """\
 # Proofs of the RTL
@@ -34,7 +34,7 @@ def outcome(verdict: Verdict) -> str:
 
 
 def markdown(
-    verdicts: Mapping[Proof, Verdict], faults: Sequence[FaultVerdict], command: str, versions: Sequence[str]
+    verdicts: Mapping[Proof, Verdict], faults: Sequence[FaultOutcome], command: str, versions: Sequence[str]
 ) -> str:
     """The page."""
     rows = [

@@ -37,6 +37,11 @@ def test_faults_have_proofs():
         assert select(fault.proof), fault.name
 
 
+def test_every_proof_has_a_fault_that_breaks_it():
+    without = [proof.name for proof in PROOFS if not any(proof.name.startswith(fault.proof) for fault in FAULTS)]
+    assert without == []
+
+
 def test_the_short_set_holds(provers, tmp_path):
     outcome = run_fineq("formal", "--short", "--output", tmp_path)
     assert outcome.code == 0, outcome

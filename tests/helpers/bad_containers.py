@@ -82,6 +82,12 @@ def header_with_nan(parts):
     return parts.join(parts.header_text()[:-1] + ',"x":NaN}')
 
 
+@bad("its JSON text has half a character")
+def half_a_character(parts):
+    parts.header["model.norm.\ud800"] = parts.header.pop("model.norm.weight")
+    parts.sign()
+
+
 @bad("occurs twice")
 def tensor_named_twice(parts):
     name = parts.find("fineq_blocks")

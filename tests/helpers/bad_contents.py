@@ -47,6 +47,11 @@ def renamed_tensor(parts):
     parts.header["model.norm.heft"] = parts.header.pop("model.norm.weight")
 
 
+@bad("tensor model.norm\\nweight\\x1b has no checksum")
+def renamed_with_a_line_break(parts):
+    parts.header["model.norm\nweight\x1b"] = parts.header.pop("model.norm.weight")
+
+
 @bad("has no checksum")
 def checksum_missing(parts):
     checksums = json.loads(parts.metadata["fineq_checksums"])
@@ -94,6 +99,12 @@ def plain_file(parts):
 @bad("must have the format 'pt'")
 def another_framework(parts):
     parts.metadata["format"] = "tf"
+
+
+@bad("weight marks a tensor of FineQ format version 2, this release reads 1")
+def marker_of_another_version(parts):
+    parts.data[parts.header[parts.find("layers.0.mlp.up_proj.weight")]["data_offsets"][0]] = 2
+    parts.sign()
 
 
 @bad("has no model.layers.0.mlp.")

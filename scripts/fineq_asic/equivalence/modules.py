@@ -29,7 +29,7 @@ from fineq_asic.netlist.netlist import Netlist
 
 
 @dataclass(frozen=True)
-class Verdict:
+class EquivalenceResult:
     """Outcome of one proof.
 
     Attributes:
@@ -55,7 +55,7 @@ def prove_module(
     work: Path,
     kept: Sequence[str] = (),
     limit_s: float | None = None,
-) -> Verdict:
+) -> EquivalenceResult:
     """Compare one module of a netlist with the RTL module of its name.
 
     Args:
@@ -79,8 +79,8 @@ def prove_module(
     return read_status(name, run_yosys(commands, work, limit_s))
 
 
-def read_status(name: str, log: str) -> Verdict:
-    """Verdict from the log of `equiv_status`.
+def read_status(name: str, log: str) -> EquivalenceResult:
+    """Result from the log of `equiv_status`.
 
     Raises:
         SynthesisError: the log has none, or nothing was compared.
@@ -90,4 +90,4 @@ def read_status(name: str, log: str) -> Verdict:
         raise SynthesisError(f"nothing was compared for {name}: see yosys.log")
     pairs, _, unproven = map(int, found.groups())
     first = re.search(r"Unproven \$equiv \S+: (.+)", log[found.end() :])
-    return Verdict(name, unproven == 0, pairs, unproven, first.group(1).strip() if first else "")
+    return EquivalenceResult(name, unproven == 0, pairs, unproven, first.group(1).strip() if first else "")

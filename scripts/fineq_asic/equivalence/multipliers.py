@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fineq_asic.equivalence.modules import Verdict
+from fineq_asic.equivalence.modules import EquivalenceResult
 from fineq_asic.equivalence.sides import YosysModule, prepare_sides, write_side
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import Library
@@ -46,7 +46,7 @@ def prove_with_multipliers(
     work: Path,
     kept: Sequence[str] = (),
     limit_s: float = 600,
-) -> Verdict:
+) -> EquivalenceResult:
     """As `equivalence.prove_module`, for a module that multiplies; `pairs` of the verdict counts compared outputs.
 
     Raises:
@@ -58,7 +58,7 @@ def prove_with_multipliers(
     for shape in multiplier_shapes(modules.pop("plain")):
         wrong = wrong_products(shape, work / "multiplier")
         if wrong:
-            return Verdict(name, False, 0, wrong, f"recoded multiplier of {shape[0]} by {shape[1]} bits")
+            return EquivalenceResult(name, False, 0, wrong, f"recoded multiplier of {shape[0]} by {shape[1]} bits")
     ports = {}
     for side, module in modules.items():
         turn_out_registers(module)
@@ -69,7 +69,7 @@ def prove_with_multipliers(
     outputs = sum(direction == "output" for direction in ports["gold"].values())
     alone = sorted(ports["gold"].items() ^ ports["gate"].items())
     if alone:
-        return Verdict(name, False, outputs, len(alone), alone[0][0])
+        return EquivalenceResult(name, False, outputs, len(alone), alone[0][0])
     return read_cec(name, outputs, _cec(work, limit_s))
 
 
@@ -172,18 +172,18 @@ def _cec(work: Path, limit_s: float) -> str:
     return result.stdout
 
 
-def read_cec(name: str, outputs: int, log: str) -> Verdict:
-    """Verdict from the log of `cec`.
+def read_cec(name: str, outputs: int, log: str) -> EquivalenceResult:
+    """Result from the log of `cec`.
 
     Raises:
         SynthesisError: the log has none.
         TimeoutError: not decided.
     """
     if re.search(r"^Networks are equivalent", log, re.MULTILINE):
-        return Verdict(name, True, outputs, 0)
+        return EquivalenceResult(name, True, outputs, 0)
     if re.search(r"^Networks are NOT EQUIVALENT", log, re.MULTILINE):
         first = re.search(r"Output (\S+): Value in Network1", log)
-        return Verdict(name, False, outputs, 1, first.group(1).removesuffix(":") if first else "")
+        return EquivalenceResult(name, False, outputs, 1, first.group(1).removesuffix(":") if first else "")
     if re.search(r"^Networks are UNDECIDED", log, re.MULTILINE):
         raise TimeoutError("cec has not decided within the limit")
     raise SynthesisError(f"nothing was compared for {name}: see cec.log")

@@ -13,7 +13,7 @@ from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq.common.markdown import table
 from fineq_asic.equivalence.functional import mapped_text
-from fineq_asic.equivalence.modules import Verdict, prove_module
+from fineq_asic.equivalence.modules import EquivalenceResult, prove_module
 from fineq_asic.equivalence.multipliers import prove_with_multipliers
 from fineq_asic.library.liberty import Library
 from fineq_asic.mapping.closure import Mapped, Progress, Tools, map_and_close
@@ -22,7 +22,7 @@ from fineq_asic.netlist.netlist import Netlist
 from fineq_asic.timing.opensta import Constraints
 from fineq_hw.export.manifest import ModuleEntry
 
-ProofMethod = Callable[[str, Sequence[Path], Netlist, Library, Path, Sequence[str], float], Verdict]
+ProofMethod = Callable[[str, Sequence[Path], Netlist, Library, Path, Sequence[str], float], EquivalenceResult]
 """`prove_module` or `prove_with_multipliers`."""
 
 UNDECIDED = "not decided within the limit"
@@ -43,7 +43,7 @@ class Proof:
     design: str
     module: str
     whole: bool
-    verdict: Verdict | None
+    verdict: EquivalenceResult | None
     asked: bool = True
 
     @property
@@ -91,7 +91,7 @@ def prove_design(
         kept = obligation.place(cache) if cache else None
         verdict, asked = None, True
         if kept is not None and kept.is_file():
-            verdict = Verdict(**json.loads(kept.read_text("utf-8")))
+            verdict = EquivalenceResult(**json.loads(kept.read_text("utf-8")))
         elif time.monotonic() > until:
             asked = False
         else:
@@ -139,7 +139,7 @@ class _Obligation:
         key = cache_key(self.method.__module__, inputs=mapped_side, files=self.rtl)
         return cache / f"verdict-{key}.json"
 
-    def prove(self, limit_s: float) -> Verdict | None:
+    def prove(self, limit_s: float) -> EquivalenceResult | None:
         """The verdict, or None if it takes longer than the limit."""
         try:
             return self.method(self.module, self.rtl, self.netlist, self.library, self.work, self.black_boxes, limit_s)

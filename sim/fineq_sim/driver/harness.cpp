@@ -13,6 +13,7 @@
 //   't' latency:32 stall:32 seed:64   memory: cycles to the first word; chance of a stall in 65536; random seed
 //   'f' address:64 size:64 code:32    answer accesses in a range with this AXI response (size 0: none)
 //   'x' cycles:32                     hold the accelerator's reset; the memory goes on with what it has begun
+//   'X' cycles:32                     hold its reset and that of the bus; the memory forgets what it has begun
 //   'c'                               -> cycles since the start:64
 //
 // The memory moves one bus word a cycle in each direction, answers in order, and checks what the accelerator asks
@@ -125,6 +126,17 @@ public:
         top_->rst = 0;
     }
 
+    void reset_bus(uint32_t cycles) {
+        reads_.clear();
+        writes_.clear();
+        answers_.clear();
+        read_offered_ = answer_offered_ = false;
+        write_code_ = OKAY;
+        top_->bus_rst = 1;
+        reset(cycles);
+        top_->bus_rst = 0;
+    }
+
     uint32_t write_register(uint32_t address, uint32_t value) {
         top_->s_axil_awaddr = address;
         top_->s_axil_wdata = value;
@@ -179,6 +191,7 @@ private:
 
     uint32_t response(uint64_t address) const {
         if (!inside(address, BUS)) return DECERR;
+        if (!fault_.size) return OKAY;
         return address + BUS > fault_.address && address < fault_.address + fault_.size ? fault_.code : OKAY;
     }
 
@@ -331,6 +344,9 @@ void serve(Machine& machine) {
             give<uint8_t>(0);
         } else if (request == 'x') {
             machine.reset(take<uint32_t>());
+            give<uint8_t>(0);
+        } else if (request == 'X') {
+            machine.reset_bus(take<uint32_t>());
             give<uint8_t>(0);
         } else if (request == 'c') {
             give<uint8_t>(0);

@@ -58,7 +58,7 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FaultOutcome:
     """What became of a fault: the first check that failed, or None if it survived."""
 
     fault: Fault
@@ -171,7 +171,7 @@ def mutate(
     *,
     simulator: str = "icarus",
     cache: Path | None = None,
-) -> Iterator[Verdict]:
+) -> Iterator[FaultOutcome]:
     """Plant each fault in turn and yield what became of it.
 
     Args:
@@ -198,11 +198,11 @@ def mutate(
             checked.add(fault.check)
         copy = scratch / fault.name
         copy_sources(repository, copy, fault)
-        yield Verdict(fault, run_check(fault, copy, simulator, cache))
+        yield FaultOutcome(fault, run_check(fault, copy, simulator, cache))
         shutil.rmtree(copy)
 
 
-def markdown(verdicts: Sequence[Verdict], simulator: str) -> str:
+def markdown(verdicts: Sequence[FaultOutcome], simulator: str) -> str:
     """The report."""
     caught = sum(verdict.caught_by is not None for verdict in verdicts)
     rows = []

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import FileIO
@@ -31,6 +32,9 @@ MAX_HEADER_BYTES = 100_000_000
 
 SPECIAL_FLOAT = "__float__"
 """In a config.json of transformers, `{"__float__": "Infinity"}` stands for a number that JSON cannot write."""
+
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+"""Escape that stands for half a character, if it stands alone."""
 
 MAX_DIMENSIONS = 8
 PIECE_BYTES = 1 << 20
@@ -236,7 +240,18 @@ def parse_json(text: bytes | str, where: str, special_floats: bool = False) -> d
         raise FineqError(f"{where}: its JSON text is {reason}: the file is damaged") from None
     if not isinstance(value, dict):
         raise FineqError(f"{where}: its JSON text must be an object: the file is damaged")
+    if _HALF_CHARACTER.search(text) and not _is_unicode(value):
+        raise FineqError(f"{where}: its JSON text has half a character: the file is damaged")
     return value
+
+
+def _is_unicode(value: dict[str, Any]) -> bool:
+    """Whether no text in it has one half alone of a character beyond 16 bits, which `json` takes and others do not."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_header(file: BinaryIO, size: int, where: str) -> tuple[dict[str, Any], int]:

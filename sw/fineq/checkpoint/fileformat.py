@@ -165,6 +165,7 @@ def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, Pac
     packed = parse_settings(config.get("quantization_config"))
     expected: dict[str, str] = {}
     found: dict[str, TensorEntry] = {}
+    markers = {entry.marker for entry in packed.values()}
     counts: set[str] = set()
     for path in files:
         container = open_container(path)
@@ -179,6 +180,8 @@ def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, Pac
             found[name] = entry
             if name.endswith(f".{SCALES}"):
                 _check_scales(container, name)
+            if name in markers:
+                _check_marker(container, name)
         counts.add(container.metadata.get(COUNT_KEY, ""))
     for name in expected:
         if name not in found:
@@ -204,6 +207,17 @@ def _check_packed(packed: dict[str, PackedEntry], found: dict[str, TensorEntry])
         base, _, part = name.rpartition(".")
         if part in (BLOCKS, SCALES) and base not in packed:
             raise FineqError(f"{name} belongs to no quantized tensor of config.json: the two do not fit together")
+
+
+def _check_marker(container: Container, name: str) -> None:
+    if (container.tensors[name].dtype, container.tensors[name].shape) != ("U8", (1,)):
+        return  # found later, with what it should have been
+    version = int(container.read(name))
+    if version != FORMAT_VERSION:
+        raise FineqError(
+            f"{container.path.name}: {name} marks a tensor of FineQ format version {version}, this release reads "
+            f"{FORMAT_VERSION}: quantize the model again, or use the release that wrote it"
+        )
 
 
 def _check_scales(container: Container, name: str) -> None:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fineq_asic.equivalence import whole
-from fineq_asic.equivalence.modules import Verdict
+from fineq_asic.equivalence.modules import EquivalenceResult
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.closure import Mapped
 from fineq_asic.mapping.designs import designs_of
@@ -31,7 +31,7 @@ def methods(mapped, library, work, monkeypatch) -> dict[str, str]:
     def method(name):
         def prove(module, *_):
             used[mapped.entry(module).kind] = name
-            return Verdict(module, True, 1, 0)
+            return EquivalenceResult(module, True, 1, 0)
 
         return prove
 

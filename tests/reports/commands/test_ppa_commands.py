@@ -13,7 +13,7 @@ from fineq.evaluation.perplexity import shipped_calibration_path, shipped_text_p
 from fineq_asic.activity.switching import Activity
 from fineq_asic.activity.workload import DataSet
 from fineq_asic.equivalence import whole as equivalence_run
-from fineq_asic.equivalence.modules import Verdict
+from fineq_asic.equivalence.modules import EquivalenceResult
 from fineq_asic.equivalence.whole import Proof
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows import power_comparison as power_comparison
@@ -67,7 +67,7 @@ def test_equivalence_of_a_small_design(tmp_path):
 
 
 def test_equivalence_fails_on_an_unproven_pair(tmp_path, monkeypatch):
-    wrong = [Proof("core", "row", False, Verdict("row", False, 9, 2, "sum<3>"))]
+    wrong = [Proof("core", "row", False, EquivalenceResult("row", False, 9, 2, "sum<3>"))]
     monkeypatch.setattr("fineq_asic.equivalence.whole.prove_all", lambda *a, **k: wrong)
     result = run_fineq("equivalence", "--output", tmp_path)
     assert result.code == 1 and "error: row of core is not proven equal to its RTL" in result.stderr
@@ -75,7 +75,7 @@ def test_equivalence_fails_on_an_unproven_pair(tmp_path, monkeypatch):
 
 
 def test_undecided_proofs_are_said_to_be_so():
-    proofs = [Proof("core", "row", True, None), Proof("core", "row", False, Verdict("row", True, 9, 0))]
+    proofs = [Proof("core", "row", True, None), Proof("core", "row", False, EquivalenceResult("row", True, 9, 0))]
     text = equivalence_run.markdown(proofs, {}, "command", 5)
     assert "2 modules and cores: 1 equal, 0 with unproven pairs, 1 not decided within the limit, 0 left" in text
     assert "| `core` | the whole core |  | not decided within the limit |" in text

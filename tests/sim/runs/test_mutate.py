@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fineq_sim.runs.catalog import select
-from fineq_sim.runs.mutation import Fault, MutationError, Verdict, copy_sources, load_faults, markdown, mutate
+from fineq_sim.runs.mutation import Fault, FaultOutcome, MutationError, copy_sources, load_faults, markdown, mutate
 
 REPOSITORY = Path(__file__).parents[3]
 FAULTS = load_faults(REPOSITORY / "tests/faults")
@@ -78,7 +78,7 @@ def test_a_fault_that_no_longer_fits(tmp_path):
 
 
 def test_report_counts():
-    verdicts = [Verdict(FAULTS[0], "some_test"), Verdict(FAULTS[1], None)]
+    verdicts = [FaultOutcome(FAULTS[0], "some_test"), FaultOutcome(FAULTS[1], None)]
     assert "1 of 2 planted faults are caught." in markdown(verdicts, "icarus")
 
 

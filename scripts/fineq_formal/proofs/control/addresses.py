@@ -44,6 +44,20 @@ def _asked(dut: _Walker) -> Value:
     return dut.commands.valid & dut.commands.ready
 
 
+def _check_rows(
+    setup: Setup, dut: WriteBack | InputBuffer, nest: Nest, address: Value, row_bytes: Value, stride: Value
+) -> None:
+    """Of a region of rows: a command is for the tile on turn, which begins at `address`."""
+    command, valid = dut.commands.payload, dut.commands.valid
+    setup.check(implies(valid, nest.active), "no command beyond the last tile")
+    setup.check(implies(valid, command.rows == nest.tile_tokens), "as many rows as the tile has tokens")
+    setup.check(implies(valid, command.row_bytes == row_bytes), "rows as long as the tile's part of them")
+    setup.check(implies(valid, command.stride == stride), "rows lie a stride apart")
+    setup.check(
+        implies(valid, command.address == address[: len(command.address)]), "a tile begins behind the ones before"
+    )
+
+
 def _write_back(setup: Setup, config: AcceleratorConfig) -> None:
     m = setup.m
     dut = WriteBack(config)
@@ -64,17 +78,8 @@ def _write_back(setup: Setup, config: AcceleratorConfig) -> None:
         m.d.sync += offset.eq(offset + bytes_of(nest.tile_channels))
         with m.If(nest.last_channels):
             m.d.sync += [offset.eq(0), base.eq(base + job.destination_stride * config.array.rows)]
-    command, valid = dut.commands.payload, dut.commands.valid
-    setup.check(valid == nest.active, "a command for every tile, and none more")
-    setup.check(implies(valid, command.rows == nest.tile_tokens), "as many rows as the tile has tokens")
-    setup.check(
-        implies(valid, command.row_bytes == bytes_of(nest.tile_channels)), "rows as long as the tile's channels"
-    )
-    setup.check(implies(valid, command.stride == job.destination_stride), "rows lie a stride apart")
-    setup.check(
-        implies(valid, command.address == (base + offset)[: config.address_bits]),
-        "a tile begins behind the ones before",
-    )
+    setup.check(implies(nest.active, dut.commands.valid), "a command for every tile")
+    _check_rows(setup, dut, nest, base + offset, bytes_of(nest.tile_channels), job.destination_stride)
 
 
 def _activations(setup: Setup, config: AcceleratorConfig) -> None:
@@ -91,15 +96,7 @@ def _activations(setup: Setup, config: AcceleratorConfig) -> None:
             m.d.sync += offset.eq(0)
             with m.If(nest.last_channels):
                 m.d.sync += base.eq(base + job.activation_stride * config.array.rows)
-    command, valid = dut.commands.payload, dut.commands.valid
-    setup.check(implies(valid, nest.active), "no command beyond the last tile")
-    setup.check(implies(valid, command.rows == nest.tile_tokens), "as many rows as the tile has tokens")
-    setup.check(implies(valid, command.row_bytes == config.activation_tile_bytes), "rows as long as a tile's inputs")
-    setup.check(implies(valid, command.stride == job.activation_stride), "rows lie a stride apart")
-    setup.check(
-        implies(valid, command.address == (base + offset)[: config.address_bits]),
-        "a tile begins behind the ones before",
-    )
+    _check_rows(setup, dut, nest, base + offset, Const(config.activation_tile_bytes), job.activation_stride)
 
 
 def _weights(setup: Setup, config: AcceleratorConfig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from amaranth.hdl import Const, Module, Mux, Signal, Value
 
 from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig
@@ -88,23 +90,33 @@ def _aligned(size: Value) -> Value:
     return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
 
 
-def _up(value: Value, divisor: int, bits: int) -> Value:
-    """A quotient, rounded up, of a number of so many bits."""
-    return ((value[:bits] + divisor - 1) // divisor)[: bits + 1]
+class Quotients(NamedTuple):
+    """Of a job: fillings of the array along K, weight lines of a channel, token tiles."""
+
+    inner_tiles: Value
+    line_groups: Value
+    token_tiles: Value
 
 
 def region_code(
-    m: Module, descriptor: Value, address: Value, config: AcceleratorConfig, base: Value, limit: Value, bits: int
+    m: Module,
+    descriptor: Value,
+    address: Value,
+    config: AcceleratorConfig,
+    base: Value,
+    limit: Value,
+    bits: int,
+    quotients: Quotients,
 ) -> Signal:
-    """`_check_regions`, of a descriptor whose contents are legal and whose sizes have at most so many bits."""
+    """`_check_regions`, of a descriptor whose contents are legal and whose sizes have at most so many bits, with these
+    quotients of its sizes.
+    """
 
     def value(name: str) -> Value:
         return field(descriptor, name)
 
-    tokens, channels, inner = (value(name)[:bits] for name in ("tokens", "channels", "inner"))
-    tiles = _up(inner, config.array.columns, bits)
-    groups = _up(tiles, config.line_slices, bits)
-    token_tiles = _up(tokens, config.array.rows, bits)
+    tokens, channels = value("tokens")[:bits], value("channels")[:bits]
+    tiles, groups, token_tiles = quotients
     sums, last = value("output_format") == OutputFormat.SUMS, value("last")
     sizes: dict[str, tuple[Value, Value]] = {
         "destination": (Const(1), (tokens - 1)[:bits] * value("destination_stride") + _result_bytes(descriptor)),

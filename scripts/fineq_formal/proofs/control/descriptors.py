@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from amaranth.hdl import Array, Signal, Value
+from amaranth.hdl import Array, Module, Signal, Value
 
 from fineq_formal.configurations import TINY
 from fineq_formal.proof import Engine, Proof
-from fineq_formal.proofs.control.descriptor_rules import content_code, field, region_code, reserved_word
+from fineq_formal.proofs.control.descriptor_rules import Quotients, content_code, field, region_code, reserved_word
 from fineq_formal.setup import Setup, implies
 from fineq_hw.config import ALIGNMENT
 from fineq_hw.control.descriptor_unit import DescriptorUnit
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES
-from fineq_hw.interface.error_codes import MISALIGNED, OUTSIDE, REGIONS, ErrorCode
+from fineq_hw.interface.error_codes import MISALIGNED, OUTSIDE, OVERLAPPED, REGIONS, ErrorCode
+from fineq_hw.interface.jobs import SIZE_BITS
 
 _CONFIG = replace(TINY, bus_bits=128)
 _WORDS = DESCRIPTOR_BYTES // _CONFIG.bus_bytes
 _LAST_CONTENT = max(code for code in ErrorCode if code < MISALIGNED)
 _SIZE_BITS = 2
-"""Of the sizes where regions are proven."""
+"""Of the sizes and quotients where regions are proven."""
+
+_FIRST_REGION_CYCLE, _REGION_CYCLES = 26, 5
+"""When the first region has been checked, and how long each takes at most: to work its bytes out, and to compare."""
 
 
 def _chain(setup: Setup, prompt: bool) -> tuple[DescriptorUnit, Signal, Signal, Signal]:
@@ -87,19 +91,47 @@ def _contents(setup: Setup) -> None:
     setup.check(implies(offered, found.address == address), "the address goes with it")
 
 
-def _regions(setup: Setup) -> None:
+class _Quotients:
+    """In the place of `TileCounts`: any quotients, known at once. That the divider is right is proven apart.
+
+    Attributes:
+        values: what they are.
+        inner_tiles, line_groups, token_tiles: as wide as the unit takes them.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.values = Quotients(*(setup.fixed(name, _SIZE_BITS) for name in Quotients._fields))
+        self.inner_tiles, self.line_groups, self.token_tiles = (Signal(SIZE_BITS, name=n) for n in Quotients._fields)
+        for name, value in self.values._asdict().items():
+            setup.assume(value != 0)
+            setup.m.d.comb += getattr(self, name).eq(value)
+
+    def known(self, quotients: int) -> int:
+        return 1
+
+    def drive(self, m: Module, start: Value, inner: Value, tokens: Value) -> None:
+        pass
+
+
+def _regions(setup: Setup, region: str) -> None:
+    """Of descriptors in which the regions before this one are legal; the last region: and so is what is offered."""
     dut, descriptor, address, first = _chain(setup, prompt=True)
     m = setup.m
+    counts = _Quotients(setup)
+    dut._counts = counts  # type: ignore[assignment]
     setup.assume(content_code(m, descriptor, _CONFIG) == 0)
     setup.assume(_address_legal(dut, address))
     for name in REGIONS:
         if name != "descriptor":
             setup.assume(field(descriptor, name) < 1 << (_CONFIG.address_bits + 2))
-    for name in ("tokens", "channels", "inner"):
+    for name in ("tokens", "channels"):
         setup.assume(field(descriptor, name) < 1 << _SIZE_BITS)
     for name in ("activation_stride", "destination_stride"):
         setup.assume(field(descriptor, name) < 64)
-    code = region_code(m, descriptor, address, _CONFIG, dut.memory_base, dut.memory_limit, _SIZE_BITS)
+    window = dut.memory_base, dut.memory_limit
+    code = region_code(m, descriptor, address, _CONFIG, *window, _SIZE_BITS, counts.values)
+    for before in range(REGIONS.index(region)):
+        setup.assume((code != MISALIGNED + before) & (code != OUTSIDE + before) & (code != OVERLAPPED + before))
     offered, found = dut.jobs.valid & first, dut.jobs.payload
     setup.check(implies(offered, found.error == code), "refused for the first region that breaks a rule, or not at all")
     for name in (
@@ -125,12 +157,15 @@ PROOFS = (
         _contents,
         Engine("bounded", 18),
     ),
-    Proof(
-        "control/descriptor_unit/destination",
-        "A destination that is misaligned or outside the window is refused as by `check_descriptor`; what is "
-        f"refused or offered so far is right for all regions: sizes below {1 << _SIZE_BITS}, strides below 64, "
-        "all windows",
-        _regions,
-        Engine("bounded", 26),
+    *(
+        Proof(
+            f"control/descriptor_unit/{region}",
+            f"The region {region}, where those before it are legal: refused as by `check_descriptor`, for alignment, "
+            f"window and overlap{', or offered as it stands' * (region == REGIONS[-1])}: tokens, "
+            f"channels and quotients below {1 << _SIZE_BITS}, strides below 64, all windows",
+            lambda setup, region=region: _regions(setup, region),  # type: ignore[misc]
+            Engine("bounded", _FIRST_REGION_CYCLE + _REGION_CYCLES * number),
+        )
+        for number, region in enumerate(REGIONS)
     ),
 )

@@ -49,7 +49,7 @@ class FunctionalMemory:
         first, length, response = self._fault
         word = self._word
         bad = None
-        if address < first + length and first < address + size:
+        if length and address < first + length and first < address + size:
             bad = max(address, first) // word * word
         elif not self.base <= address <= address + size <= self.base + self.size:
             response, bad = Response.DECERR, address

@@ -169,6 +169,28 @@ class FunctionalTransport:
             self._values["ERROR"] = REGISTERS["ERROR"].encode(code=int(stop.code), detail=stop.detail)
             self._values["ERROR_ADDRESS"] = stop.address
 
+    # -- for those that follow another machine -----------------------------------------------------------------
+
+    @property
+    def values(self) -> dict[str, int]:
+        """All registers by name; they may be changed."""
+        return self._values
+
+    @property
+    def busy(self) -> bool:
+        return self._busy
+
+    def work(self) -> None:
+        """Work off one job, whatever the interrupt says."""
+        try:
+            self._job()
+        except Stop as stop:
+            self._end(stop)
+
+    def cut_off(self, code: ErrorCode, address: int) -> None:
+        """End the chain with an error."""
+        self._end(Stop(code, address))
+
     # -- work ------------------------------------------------------------------------------------------------
 
     def wait(self, cycles: int) -> bool:
@@ -176,10 +198,7 @@ class FunctionalTransport:
         for _ in range(cycles):
             if self._interrupt or not self._busy:
                 break
-            try:
-                self._job()
-            except Stop as stop:
-                self._end(stop)
+            self.work()
         return self._interrupt
 
     @property
