@@ -1,0 +1,145 @@
+"""The circuits that are tried: modules of every named configuration of the smallest size, as they are delivered."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import amaranth
+
+from fineq.common.cache_keys import cache_key
+from fineq.common.files import write_text
+from fineq_asic.mapping.yosys import run_yosys
+from fineq_hw.export.conversion import TO_WORD_CELLS, collect, convert
+from fineq_hw.export.tops import Config, array_of, top_components
+from fineq_mutants.netlist import Netlist
+from fineq_mutants.operators import Site, plant
+
+CODE_PACKAGES = ("pyosys",)
+"""What the programs of `run_yosys` import (`fineq.common.cache_keys`)."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A module, once, whoever holds it.
+
+    Attributes:
+        module: its name in Verilog.
+        block: what its component calls itself (`VerilogComponent.KIND`), which is a row of the report.
+        verilog: as delivered, without the name (`identity`).
+        netlist: entry of Yosys' JSON, with where in the sources its cells come from.
+    """
+
+    module: str
+    block: str
+    verilog: str
+    netlist: Mapping[str, Any]
+
+    @property
+    def instances(self) -> set[str]:
+        """Modules that it holds itself."""
+        return {cell["type"] for cell in self.netlist["cells"].values() if not cell["type"].startswith("$")}
+
+    def copy(self) -> Netlist:
+        """A netlist to change."""
+        return Netlist(json.loads(json.dumps(self.netlist)))
+
+
+def identity(module: str, verilog: str) -> str:
+    """Text of a module without its own name: equal circuits have equal ones."""
+    return verilog[verilog.index(f"module {module}(") :].replace(f"module {module}(", "module (", 1)
+
+
+def smallest_tops() -> dict[str, Config]:
+    """Named configurations with the smallest array."""
+
+    def elements(config: Config) -> int:
+        array = array_of(config)
+        return array.rows * array.columns
+
+    configs = {name: config for name, (_, config) in top_components().items()}
+    least = min(map(elements, configs.values()))
+    return {name: config for name, config in configs.items() if elements(config) == least}
+
+
+def all_circuits(cache: Path) -> list[Circuit]:
+    """Circuits of the smallest tops, by block and name; those whose Verilog is written by hand are not among them.
+
+    Raises:
+        ToolError, SynthesisError: Yosys is missing or fails.
+    """
+    tops = smallest_tops()
+    key = cache_key("fineq_hw.export.conversion", "fineq_hw.accelerator", __name__, inputs=[*tops])
+    file = cache / f"circuits-{key}.json"
+    if not file.is_file():
+        write_text(file, json.dumps(_make(tops)))
+    return [Circuit(**entry) for entry in json.loads(file.read_text(encoding="utf-8"))]
+
+
+def _make(tops: Mapping[str, Config]) -> list[dict[str, Any]]:
+    known = top_components()
+    delivered, manifest = convert({name: known[name][0](config) for name, config in tops.items()})
+    texts, _ = collect({name: known[name][0](config) for name, config in tops.items()}, emit_src=True)
+    texts = {name: text for name, text in texts.items() if not text.startswith("module ")}
+    netlists = to_json(texts)
+    circuits: dict[str, dict[str, Any]] = {}
+    first: dict[str, str] = {}
+    for name in sorted(texts, key=lambda name: (manifest.entry(name).kind, name)):
+        verilog = identity(name, delivered[name])
+        entry = {"module": name, "block": manifest.entry(name).kind, "verilog": verilog, "netlist": netlists[name]}
+        first[name] = circuits.setdefault(verilog, entry)["module"]
+    for circuit in circuits.values():
+        for cell in circuit["netlist"]["cells"].values():
+            cell["type"] = first.get(cell["type"], cell["type"])
+    return list(circuits.values())
+
+
+def to_json(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Modules as RTLIL to entries of Yosys' JSON, in the words in which they are delivered as Verilog."""
+    with tempfile.TemporaryDirectory() as directory:
+        work, commands = Path(directory), []
+        for number, text in enumerate(texts.values()):
+            write_text(work / f"{number}.il", text)
+            commands += ["design -reset", f"read_rtlil {number}.il", *TO_WORD_CELLS, f"write_json {number}.json"]
+        run_yosys(commands, work)
+        documents = [json.loads((work / f"{number}.json").read_text("utf-8")) for number in range(len(texts))]
+    netlists = {}
+    for name, document in zip(texts, documents, strict=True):
+        netlists[name] = document["modules"][name]
+        for cell in netlists[name]["cells"].values():
+            if "src" in cell["attributes"]:
+                cell["attributes"]["src"] = short_source(cell["attributes"]["src"])
+    return netlists
+
+
+def short_source(source: str) -> str:
+    """Places in the sources without the directory where the packages lie."""
+    ours, amaranths = Path(inspect.getfile(top_components)).parents[2], Path(amaranth.__file__).parents[1]
+    for root in (ours, amaranths):
+        source = source.replace(f"{root}/", "")
+    return "|".join(sorted(set(source.split("|"))))
+
+
+def mutated(circuit: Circuit, mutants: Mapping[int, Site]) -> Netlist:
+    """A circuit with faults in it, each of which lives while the select has its number; none at 0."""
+    netlist = circuit.copy()
+    select = netlist.add_select()
+    for number, site in mutants.items():
+        plant(netlist, site, netlist.is_number(select, number))
+    return netlist
+
+
+def to_verilog(netlists: Mapping[str, Netlist]) -> dict[str, str]:
+    """Verilog of modules, by name."""
+    with tempfile.TemporaryDirectory() as directory:
+        work, commands = Path(directory), []
+        for number, (name, netlist) in enumerate(netlists.items()):
+            write_text(work / f"{number}.json", json.dumps({"modules": {name: netlist.module}}))
+            commands += ["design -reset", f"read_json {number}.json", f"write_verilog -noattr {number}.v"]
+        run_yosys(commands, work)
+        return {name: (work / f"{number}.v").read_text("utf-8") for number, name in enumerate(netlists)}
