@@ -1,31 +1,29 @@
-"""One mutant in one run of the regression, in a process of its own with a limit of processor time."""
+"""Mutants in one run of the regression."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import resource
-import traceback
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
 from fineq.common.files import write_text
 from fineq_mutants.circuits import Circuit
+from fineq_mutants.forking import ENDS, ORDER, RESULTS, Order, order_text
 from fineq_mutants.matching import Holder
 from fineq_mutants.sampling import Mutant
 from fineq_sim.runs import simulators
-from fineq_sim.runs.bench_run import BenchRun
-from fineq_sim.runs.regression import execute
+from fineq_sim.runs.runner import CaseOutcome, VerilogDesign, read_junit, run, run_directory
 
 _LIMIT_FACTOR, _LIMIT_EXTRA_S = 5, 20
 """Processor time of a mutant: so many times that of the run without one, and so many seconds."""
 
-_FIRST_LIMIT_S = 900
+_TOGETHER = 60
+"""Mutants of one start of the simulator: verdicts are kept after each."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,10 @@ class Attempts:
         self.holder, self.circuits = holder, circuits
         self.mutants = [mutant for mutant in mutants if mutant.module in holder.modules]
         self.output, self.cache, self.verdicts, self.seed = output, cache, verdicts, seed
-        self._entry: BenchRun | None = None
         self._code = cache_key(
             f"fineq_sim.benches.{holder.run.bench}",
-            "fineq_sim.runs.regression",
-            "fineq_mutants.netlist",
+            "fineq_sim.runs.runner",
+            "fineq_mutants.forking",
             "fineq_mutants.operators",
             inputs=[
                 dict(holder.design.sources),
@@ -91,68 +88,64 @@ class Attempts:
         Raises:
             FineqError: it does not.
         """
-        files = {mutant: self._file(mutant) for mutant in wanted}
-        if all(file.is_file() for file in files.values()):
-            yield from ((mutant, _read(file)) for mutant, file in files.items())
-            return
-        clean = self.clean()
-        for mutant, file in files.items():
+        missing = []
+        for mutant in wanted:
+            file = self._file(mutant)
             if file.is_file():
-                yield mutant, _read(file)
-                continue
-            attempt = self._run(mutant.number, _LIMIT_FACTOR * clean.seconds + _LIMIT_EXTRA_S)
-            self.verdicts.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps(asdict(attempt)))
-            yield mutant, attempt
-
-    def clean(self) -> Attempt:
-        """The run with mutants in the design and none alive.
-
-        Raises:
-            FineqError: it fails.
-        """
-        if self._entry is None:
-            self._entry = self.holder.entry(self.holder.with_mutants(self.circuits, self.mutants))
-        attempt = self._run(0, _FIRST_LIMIT_S)
-        if attempt.noticed is not None:
-            raise FineqError(f"{self.holder.run.name} fails without any mutant ({attempt.noticed}): repair that first")
-        return attempt
+                yield mutant, replace(Attempt(**json.loads(file.read_text(encoding="utf-8"))), kept=True)
+            else:
+                missing.append(mutant)
+        self.verdicts.mkdir(parents=True, exist_ok=True)
+        design = self.holder.with_mutants(self.circuits, self.mutants) if missing else self.holder.design
+        for start in range(0, len(missing), _TOGETHER):
+            for mutant, attempt in self._simulate(design, missing[start : start + _TOGETHER]):
+                write_text(self._file(mutant), json.dumps(asdict(attempt)))
+                yield mutant, attempt
 
     def _file(self, mutant: Mutant) -> Path:
         inputs = [self._code, self.holder.modules[mutant.module], mutant.site]
         return self.verdicts / f"bench-{cache_key('fineq_mutants.netlist', inputs=inputs)}.json"
 
-    def _run(self, number: int, limit_s: float) -> Attempt:
-        context = multiprocessing.get_context("fork")
-        here, there = context.Pipe(duplex=False)
-        process = context.Process(target=self._child, args=(there, number, limit_s))
-        process.start()
-        there.close()
-        try:
-            noticed, seconds = here.recv()
-        except EOFError:
-            noticed, seconds = "the run broke down", limit_s
-        process.join()
-        return Attempt(noticed, round(seconds, 2))
+    def _simulate(self, design: VerilogDesign, mutants: list[Mutant]) -> list[tuple[Mutant, Attempt]]:
+        entry = self.holder.run
+        parameters = dict(entry.parameters)
+        if entry.golden is not None:
+            parameters["golden"] = str(entry.golden.make(self.output.absolute() / "golden"))
+        directory = run_directory(self.output, f"{entry.name}-mutants")
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        numbers = tuple(mutant.number for mutant in mutants)
+        order = Order(numbers, str(directory), _LIMIT_FACTOR, _LIMIT_EXTRA_S)
+        # One failing test is enough.
+        with simulators.environment(self.holder.simulator, **{ORDER: order_text(order), "COCOTB_MAX_FAILURES": "1"}):
+            result = run(
+                entry.name,
+                design,
+                f"fineq_sim.benches.{entry.bench},fineq_mutants.forking",
+                self.holder.simulator,
+                self.output,
+                parameters=parameters,
+                seed=self.seed,
+                cache=self.cache,
+                tests=entry.tests,
+            )
+        if not (directory / ENDS).is_file():
+            raise FineqError(f"{entry.name} cannot be run with mutants: {result.error}")
+        ends = {}
+        for line in (directory / ENDS).read_text(encoding="utf-8").splitlines():
+            number, status, seconds = json.loads(line)
+            ends[number] = Attempt(_noticed(directory / str(number) / RESULTS, status), seconds)
+        if ends[0].noticed is not None:
+            raise FineqError(f"{entry.name} fails without any mutant ({ends[0].noticed}): repair that first")
+        return [(mutant, ends[mutant.number]) for mutant in mutants if mutant.number in ends]
 
-    def _child(self, pipe: Connection, number: int, limit_s: float) -> None:
-        os.environ["COCOTB_MAX_FAILURES"] = "1"  # one is enough
-        if number:
-            # Only the simulation gets there: this process waits for it.
-            resource.setrlimit(resource.RLIMIT_CPU, (int(limit_s) + 1, int(limit_s) + 10))
-        try:
-            assert self._entry is not None
-            arguments = (self.holder.simulator, self.output, self.cache, self.seed, False)
-            result = execute(self._entry, *arguments, plusargs=[f"+mutant={number}"])
-            failed = [test for test in result.tests if test.failure is not None]
-            noticed = failed[0].name if failed else None
-            if noticed is None and result.error is not None:
-                noticed = f"no end: {result.error.splitlines()[0]}"
-        except BaseException:
-            noticed = f"no end: {traceback.format_exc(limit=1).splitlines()[-1]}"
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        pipe.send((noticed, used.ru_utime + used.ru_stime))
 
-
-def _read(file: Path) -> Attempt:
-    return replace(Attempt(**json.loads(file.read_text(encoding="utf-8"))), kept=True)
+def _noticed(results: Path, status: int) -> str | None:
+    """The first test that failed, or how the process ended if no test did."""
+    outcomes: tuple[CaseOutcome, ...] = read_junit(results) if results.is_file() else ()
+    failed = [outcome.name for outcome in outcomes if outcome.failure is not None]
+    if failed:
+        return failed[0]
+    if os.WIFSIGNALED(status):
+        return f"no end: stopped by signal {os.WTERMSIG(status)}"
+    return None if outcomes else f"no end: exit status {os.WEXITSTATUS(status)}"

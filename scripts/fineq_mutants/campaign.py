@@ -66,8 +66,12 @@ class Campaign:
         self.miters = Miters(circuits, provers, places.work / "miter", places.verdicts, proof_limit_s)
         self.proofs = ProofAttempts(provers, places.work / "proof", places.verdicts, proof_limit_s)
 
-    def run(self, mutants: Sequence[Mutant]) -> Iterator[Outcome]:
+    def run(self, mutants: Sequence[Mutant], planted: Sequence[Mutant]) -> Iterator[Outcome]:
         """Yield outcomes as they come.
+
+        Args:
+            mutants: to be tried.
+            planted: all that designs shall hold, the same for every share of them, so that a design is built once.
 
         Raises:
             FineqError: a run of the regression fails without any mutant.
@@ -76,7 +80,7 @@ class Campaign:
         own = {mutant: self._fewest(mutant) for mutant in mutants}
         left = list(mutants)
         for holder in self.holders:
-            for outcome in self._bench(holder, mutants, [m for m in left if own[m] == holder.parts]):
+            for outcome in self._bench(holder, planted, [m for m in left if own[m] == holder.parts]):
                 left.remove(outcome.mutant)
                 yield outcome
         for mutant in [*left]:
@@ -84,7 +88,7 @@ class Campaign:
                 left.remove(mutant)
                 yield outcome
         for holder in self.holders:
-            for outcome in self._bench(holder, mutants, [m for m in left if own[m] < holder.parts]):
+            for outcome in self._bench(holder, planted, [m for m in left if own[m] < holder.parts]):
                 left.remove(outcome.mutant)
                 yield outcome
         yield from (Outcome(mutant, SURVIVES) for mutant in left)

@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import amaranth
+from amaranth.lib import wiring
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq_asic.mapping.yosys import run_yosys
+from fineq_formal.setup import streams_of
 from fineq_hw.export.conversion import TO_WORD_CELLS, collect, convert
+from fineq_hw.export.manifest import Manifest
 from fineq_hw.export.tops import Config, array_of, top_components
 from fineq_mutants.netlist import Netlist
-from fineq_mutants.operators import Site, plant
 
 CODE_PACKAGES = ("pyosys",)
 """What the programs of `run_yosys` import (`fineq.common.cache_keys`)."""
@@ -33,12 +35,14 @@ class Circuit:
         block: what its component calls itself (`VerilogComponent.KIND`), which is a row of the report.
         verilog: as delivered, without the name (`identity`).
         netlist: entry of Yosys' JSON, with where in the sources its cells come from.
+        streams: port of the payload and port that says when it counts, of every stream.
     """
 
     module: str
     block: str
     verilog: str
     netlist: Mapping[str, Any]
+    streams: Mapping[str, str]
 
     @property
     def instances(self) -> set[str]:
@@ -84,14 +88,25 @@ def all_circuits(cache: Path) -> list[Circuit]:
 def _make(tops: Mapping[str, Config]) -> list[dict[str, Any]]:
     known = top_components()
     delivered, manifest = convert({name: known[name][0](config) for name, config in tops.items()})
-    texts, _ = collect({name: known[name][0](config) for name, config in tops.items()}, emit_src=True)
+    streams: dict[str, dict[str, str]] = {}
+    texts, _ = collect(
+        {name: known[name][0](config) for name, config in tops.items()},
+        emit_src=True,
+        visit=lambda name, component: streams.update({name: stream_ports(component)}),
+    )
     texts = {name: text for name, text in texts.items() if not text.startswith("module ")}
-    netlists = to_json(texts)
+    netlists = to_json(texts, manifest)
     circuits: dict[str, dict[str, Any]] = {}
     first: dict[str, str] = {}
     for name in sorted(texts, key=lambda name: (manifest.entry(name).kind, name)):
         verilog = identity(name, delivered[name])
-        entry = {"module": name, "block": manifest.entry(name).kind, "verilog": verilog, "netlist": netlists[name]}
+        entry = {
+            "module": name,
+            "block": manifest.entry(name).kind,
+            "verilog": verilog,
+            "netlist": netlists[name],
+            "streams": streams[name],
+        }
         first[name] = circuits.setdefault(verilog, entry)["module"]
     for circuit in circuits.values():
         for cell in circuit["netlist"]["cells"].values():
@@ -99,8 +114,20 @@ def _make(tops: Mapping[str, Config]) -> list[dict[str, Any]]:
     return list(circuits.values())
 
 
-def to_json(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Modules as RTLIL to entries of Yosys' JSON, in the words in which they are delivered as Verilog."""
+def stream_ports(component: wiring.Component) -> dict[str, str]:
+    """`Circuit.streams` of a component."""
+    return {
+        f"{name}__payload": f"{name}__valid" for flow in (wiring.In, wiring.Out) for name in streams_of(component, flow)
+    }
+
+
+def to_json(texts: Mapping[str, str], manifest: Manifest) -> dict[str, dict[str, Any]]:
+    """Modules as RTLIL to entries of Yosys' JSON, in the words in which they are delivered as Verilog.
+
+    Args:
+        texts: by name.
+        manifest: says which way the ports of instances go.
+    """
     with tempfile.TemporaryDirectory() as directory:
         work, commands = Path(directory), []
         for number, text in enumerate(texts.values()):
@@ -112,6 +139,8 @@ def to_json(texts: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     for name, document in zip(texts, documents, strict=True):
         netlists[name] = document["modules"][name]
         for cell in netlists[name]["cells"].values():
+            if "port_directions" not in cell:
+                cell["port_directions"] = {port.name: port.direction for port in manifest.entry(cell["type"]).ports}
             if "src" in cell["attributes"]:
                 cell["attributes"]["src"] = short_source(cell["attributes"]["src"])
     return netlists
@@ -123,15 +152,6 @@ def short_source(source: str) -> str:
     for root in (ours, amaranths):
         source = source.replace(f"{root}/", "")
     return "|".join(sorted(set(source.split("|"))))
-
-
-def mutated(circuit: Circuit, mutants: Mapping[int, Site]) -> Netlist:
-    """A circuit with faults in it, each of which lives while the select has its number; none at 0."""
-    netlist = circuit.copy()
-    select = netlist.add_select()
-    for number, site in mutants.items():
-        plant(netlist, site, netlist.is_number(select, number))
-    return netlist
 
 
 def to_verilog(netlists: Mapping[str, Netlist]) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """Whether a mutant can be told from its circuit at the ports: a sequential miter, proven by ABC.
 
-Both start from the initial values that the RTL gives, all inputs are free, the reset among them. Modules inside are cut
-out: what they give is free and the same on both sides, what goes into them must agree. If it always does, they give the
-same, so a proof holds for the whole; without a proof nothing is said.
+Both start from the initial values that the RTL gives; all inputs are free, the reset among them. A payload of a stream
+counts while it is valid. Modules inside are cut out: what they give is free and the same on both sides, what goes into
+them must agree. If it always does, they give the same, so a proof holds for the whole; without a proof nothing is said.
 
 Where the ports alone can be told apart, such as by outputs that nobody looks at while the block is idle, the modules
 that hold the circuit are tried in the same way: all of them, each with the circuit inside. A mutant that shows at the
@@ -12,7 +12,7 @@ ports of none of them is the circuit in every machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fineq_asic.mapping.yosys import run_yosys
 from fineq_formal.engines import never_high
 from fineq_formal.tools import Provers
 from fineq_mutants.circuits import Circuit
-from fineq_mutants.netlist import Netlist
+from fineq_mutants.netlist import Bit, Netlist, constant
 from fineq_mutants.operators import Site, plant
 
 CODE_PACKAGES = ("pyosys",)
@@ -85,7 +85,7 @@ class Miters:
         file = self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json"
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
-        modules = _side("gold", top, circuit, None) | _side("gate", top, circuit, site)
+        modules = self._side("gold", top, circuit, None) | self._side("gate", top, circuit, site)
         self.work.mkdir(parents=True, exist_ok=True)
         write_text(self.work / "miter.json", json.dumps({"modules": modules}))
         run_yosys(_MITER, self.work)
@@ -94,38 +94,62 @@ class Miters:
         write_text(file, json.dumps(result))
         return result
 
+    def _side(self, side: str, top: Circuit, circuit: Circuit, site: Site | None) -> dict[str, dict[str, Any]]:
+        """Modules of one side, as in Yosys' JSON: `side` is the top, or a circuit in it, with the fault."""
+        streams = {name: other.streams for name, other in self.circuits.items()}
+        inner = circuit.copy()
+        if site is not None:
+            plant(inner, site, "1")
+        if top is circuit:
+            return {side: cut(inner, circuit.streams, streams)}
+        part, held = f"{side}_inner", cut(inner, {}, streams)
+        outer = top.copy()
+        for name, cell in outer.cells.items():
+            if cell["type"] == circuit.module:
+                cell["type"] = part
+                # What is cut out of the circuit shows at the ports of the top.
+                for port, entry in held["ports"].items():
+                    if port not in cell["connections"]:
+                        bits, direction = outer.fresh(len(entry["bits"])), entry["direction"]
+                        cell["connections"][port], cell["port_directions"][port] = bits, direction
+                        outer.module["ports"][f"cut_{name}_{port}"] = {"direction": direction, "bits": bits}
+        return {side: cut(outer, top.streams, streams, part), part: held}
 
-def _side(side: str, top: Circuit, circuit: Circuit, site: Site | None) -> dict[str, dict[str, Any]]:
-    """Modules of one side of the miter, as in Yosys' JSON: `side` is the top, or a circuit in it, with the fault."""
-    inner = circuit.copy()
-    if site is not None:
-        plant(inner, site, "1")
-    if top is circuit:
-        return {side: cut(inner)}
-    part, held = f"{side}_inner", cut(inner)
-    outer = top.copy()
-    for name, cell in outer.cells.items():
-        if cell["type"] == circuit.module:
-            cell["type"] = part
-            # What is cut out of the circuit shows at the ports of the top.
-            for port, entry in held["ports"].items():
-                if port not in cell["connections"]:
-                    bits, direction = outer.fresh(len(entry["bits"])), entry["direction"]
-                    cell["connections"][port], cell["port_directions"][port] = bits, direction
-                    outer.module["ports"][f"cut_{name}_{port}"] = {"direction": direction, "bits": bits}
-    return {side: cut(outer, part), part: held}
 
+def cut(
+    netlist: Netlist, own: Mapping[str, str], streams: Mapping[str, Mapping[str, str]], kept: str = ""
+) -> dict[str, Any]:
+    """A module whose instances have become ports.
 
-def cut(netlist: Netlist, kept: str = "") -> dict[str, Any]:
-    """A module whose instances have become ports, but for those of the module `kept`; as an entry of Yosys' JSON."""
+    Args:
+        netlist: the module; changed.
+        own: its streams, as `Circuit.streams`: payloads that it gives are zero while they do not count.
+        streams: of the modules of its instances, by their names.
+        kept: module whose instances stay.
+
+    Returns:
+        An entry of Yosys' JSON.
+    """
+    ports = netlist.module["ports"]
+    for payload, valid in own.items():
+        if ports[payload]["direction"] == "output" and ports[payload]["bits"]:
+            netlist.replace_port(payload, _while_valid(netlist, ports[payload]["bits"], ports[valid]["bits"]))
     instances = [
         name for name, cell in netlist.cells.items() if not cell["type"].startswith("$") and cell["type"] != kept
     ]
     for name in sorted(instances):
         cell = netlist.cells.pop(name)
-        for port, bits in sorted(cell["connections"].items()):
+        connections = cell["connections"]
+        for payload, valid in streams.get(cell["type"], {}).items():
+            if cell["port_directions"][payload] == "input" and connections[payload]:
+                connections[payload] = _while_valid(netlist, connections[payload], connections[valid])
+        for port, bits in sorted(connections.items()):
             direction = cell["port_directions"][port]
             other = {"input": "output", "output": "input"}[direction]
             if bits:
-                netlist.module["ports"][f"cut_{name}_{port}"] = {"direction": other, "bits": bits}
+                ports[f"cut_{name}_{port}"] = {"direction": other, "bits": bits}
     return netlist.module
+
+
+def _while_valid(netlist: Netlist, payload: Sequence[Bit], valid: Sequence[Bit]) -> list[Bit]:
+    return netlist.mux(constant(0, len(payload)), payload, valid[0])

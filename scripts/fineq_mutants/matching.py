@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from fineq_hw.export.tops import array_of
-from fineq_mutants.circuits import Circuit, identity, mutated, smallest_tops, to_verilog
-from fineq_mutants.netlist import SELECT_MODULE, SELECT_VERILOG
+from fineq_mutants.circuits import Circuit, identity, smallest_tops, to_verilog
+from fineq_mutants.netlist import SELECT_MODULE, SELECT_VERILOG, Netlist
+from fineq_mutants.operators import Site, plant
 from fineq_mutants.sampling import Mutant
 from fineq_sim.runs.bench_run import BenchRun
 from fineq_sim.runs.catalog import all_runs
@@ -64,6 +65,15 @@ class Holder:
 
 def _given(design: VerilogDesign, cache: Path | None = None) -> VerilogDesign:
     return design
+
+
+def mutated(circuit: Circuit, mutants: Mapping[int, Site]) -> Netlist:
+    """A circuit with faults in it, each of which lives while the select has its number; none at 0."""
+    netlist = circuit.copy()
+    select = netlist.add_select()
+    for number, site in mutants.items():
+        plant(netlist, site, netlist.is_number(select, number))
+    return netlist
 
 
 def find_holders(circuits: Sequence[Circuit], cache: Path) -> list[Holder]:

@@ -14,9 +14,20 @@ SELECT_BITS = 16
 SELECT_MODULE = "fineq_mutant_select"
 """Module that reads that number when the simulation begins."""
 
+SELECT_FILE = "mutant.txt"
+"""File with that number, in the directory where the simulation runs; without it no mutant lives."""
+
 SELECT_VERILOG = f"""\
 module {SELECT_MODULE}(output reg [{SELECT_BITS - 1}:0] select);
-  initial if (!$value$plusargs("mutant=%d", select)) select = 0;
+  integer file, count;
+  initial begin
+    select = 0;
+    file = $fopen("{SELECT_FILE}", "r");
+    if (file != 0) begin
+      count = $fscanf(file, "%d", select);
+      $fclose(file);
+    end
+  end
 endmodule
 """
 
@@ -132,6 +143,14 @@ class Netlist:
         bits = self.fresh(SELECT_BITS)
         self.add_cell(SELECT_MODULE, {}, {}, {"select": bits})
         return bits
+
+    def replace_port(self, name: str, bits: Sequence[Bit]) -> None:
+        """Let an output show other nets; those that it has shown keep what is said of them."""
+        names = self.module["netnames"]
+        if name in names:
+            names[f"$mutant$was${name}"] = names[name]
+        names[name] = {"hide_name": 0, "bits": [*bits], "attributes": {}}
+        self.module["ports"][name]["bits"] = [*bits]
 
     def port_bits(self, name: str) -> list[Bit]:
         """Nets of a port of the module; none if there is no such port."""

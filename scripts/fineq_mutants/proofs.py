@@ -27,6 +27,7 @@ from fineq_formal.proof import Proof
 from fineq_formal.setup import Setup
 from fineq_formal.tools import Provers
 from fineq_hw.export.conversion import collect
+from fineq_hw.export.manifest import Manifest
 from fineq_hw.lib.hierarchy import Placed, collecting
 from fineq_mutants.circuits import Circuit, to_json
 from fineq_mutants.netlist import Netlist
@@ -45,7 +46,7 @@ class ProvenCircuit:
         top: RTLIL of rules and reference models, with instances of the modules.
         rules: of the proof.
         texts: RTLIL of the modules by name.
-        blocks: of the modules, by name.
+        manifest: what the modules are.
         under_test: names of the modules that the proof itself sets up.
     """
 
@@ -53,8 +54,12 @@ class ProvenCircuit:
     top: str
     rules: Sequence[str]
     texts: Mapping[str, str]
-    blocks: Mapping[str, str]
+    manifest: Manifest
     under_test: frozenset[str]
+
+    def block(self, module: str) -> str:
+        """What the component of a module calls itself."""
+        return self.manifest.entry(module).kind
 
 
 def proven_circuits() -> list[ProvenCircuit]:
@@ -79,8 +84,7 @@ def _take_apart() -> list[ProvenCircuit]:
         texts, manifest = collect(dict(placed.modules), emit_src=True)
         if any(text.startswith("module ") for text in texts.values()):
             continue  # written in Verilog by hand
-        blocks = {name: manifest.entry(name).kind for name in texts}
-        found.append(ProvenCircuit(proof, top, setup.rules, texts, blocks, frozenset(placed.modules)))
+        found.append(ProvenCircuit(proof, top, setup.rules, texts, manifest, frozenset(placed.modules)))
     return found
 
 
@@ -126,10 +130,6 @@ class ProofAttempts:
             self._proofs = proven_circuits()
         return self._proofs
 
-    def blocks(self) -> set[str]:
-        """Blocks that some proof holds."""
-        return {block for found in self.proofs for block in found.blocks.values()}
-
     def noticed_by(self, circuit: Circuit, site: Site) -> str | None:
         """The first proof that does not hold with the fault, with its rule; None if all that match do.
 
@@ -144,9 +144,7 @@ class ProofAttempts:
     def _matching(self, circuit: Circuit, site: Site) -> Iterator[tuple[ProvenCircuit, str, Site]]:
         """Proofs of the block itself; where there is none, those of the smallest blocks that hold it."""
         source = circuit.copy()
-        holding = [
-            (found, name) for found in self.proofs for name, block in found.blocks.items() if block == circuit.block
-        ]
+        holding = [(found, name) for found in self.proofs for name in found.texts if found.block(name) == circuit.block]
         sizes = [1 if name in found.under_test else len(found.texts) for found, name in holding]
         for (found, module), size in zip(holding, sizes, strict=True):
             if size == min(sizes):
@@ -158,7 +156,7 @@ class ProofAttempts:
         """A fresh entry of Yosys' JSON."""
         kept = self._netlists.setdefault(found.proof.name, {})
         if module not in kept:
-            kept |= to_json({module: found.texts[module]})
+            kept |= to_json({module: found.texts[module]}, found.manifest)
         return json.loads(json.dumps(kept[module]))
 
     def _result(self, found: ProvenCircuit, module: str, site: Site | None) -> str:

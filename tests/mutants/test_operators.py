@@ -10,8 +10,10 @@ from amaranth.lib.wiring import Component, In, Out
 from fineq_asic.mapping.yosys import run_yosys
 from fineq_formal.engines import never_high
 from fineq_formal.tools import ToolError, find_provers
-from fineq_mutants.circuits import Circuit, mutated, to_json, to_verilog
+from fineq_hw.export.manifest import Manifest
+from fineq_mutants.circuits import Circuit, to_json, to_verilog
 from fineq_mutants.equivalence import _MITER, Miters, cut
+from fineq_mutants.matching import mutated
 from fineq_mutants.netlist import SELECT_MODULE
 from fineq_mutants.operators import KINDS, plant, sites
 from fineq_mutants.sampling import sample, shares
@@ -36,8 +38,8 @@ class Counter(Component):
 
 @pytest.fixture(scope="module")
 def circuit():
-    netlist = to_json({"counter": rtlil.convert(Counter(), name="counter", emit_src=True)})["counter"]
-    return Circuit("counter", "counter", "", netlist)
+    netlist = to_json({"counter": rtlil.convert(Counter(), name="counter", emit_src=True)}, Manifest())["counter"]
+    return Circuit("counter", "counter", "", netlist, {})
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_all_asleep_is_the_circuit(circuit, provers, tmp_path):
     for site in sites(circuit.copy()):
         plant(gate, site, "0")
     assert len(gate.cells) > len(circuit.copy().cells)
-    document = {"modules": {"gold": cut(circuit.copy()), "gate": cut(gate)}}
+    document = {"modules": {"gold": cut(circuit.copy(), {}, {}), "gate": cut(gate, {}, {})}}
     (tmp_path / "miter.json").write_text(json.dumps(document))
     run_yosys(_MITER, tmp_path)
     assert never_high(provers, tmp_path, 60) == "proven"

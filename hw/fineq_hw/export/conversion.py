@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -105,12 +105,17 @@ def describe(component: wiring.Component, children: Mapping[str, str]) -> Module
     )
 
 
-def collect(tops: Mapping[str, wiring.Component], emit_src: bool = False) -> Converted:
+def collect(
+    tops: Mapping[str, wiring.Component],
+    emit_src: bool = False,
+    visit: Callable[[str, wiring.Component], None] | None = None,
+) -> Converted:
     """Convert components and everything placed in them to RTLIL; components that bring their own Verilog keep it.
 
     Args:
         tops: components by name.
         emit_src: say of every cell where in the sources it comes from.
+        visit: called with the name and the component of every module.
 
     Raises:
         ValueError: a module name is no Verilog identifier, or stands for components with different ports.
@@ -134,6 +139,8 @@ def collect(tops: Mapping[str, wiring.Component], emit_src: bool = False) -> Con
                 with collecting(found):
                     texts[name] = rtlil.convert(component, name=name, emit_src=emit_src)
             entries[name] = describe(component, found.instances)
+            if visit is not None:
+                visit(name, component)
             for child, part in found.modules.items():
                 check_namesakes(child, known.setdefault(child, part.signature), part.signature)
                 if child not in texts:

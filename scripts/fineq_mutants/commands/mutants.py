@@ -47,7 +47,7 @@ def mutants(
     kept = output / "kept"
     why = report.load_explanations(explanations) if explanations.is_file() else {}
     circuits = all_circuits(kept)
-    chosen = sample(circuits, count, seed)
+    planted = chosen = sample(circuits, count, seed)
     if only is not None:
         known = sorted({mutant.block for mutant in chosen})
         if only not in known:
@@ -67,7 +67,7 @@ def mutants(
     campaign = Campaign(by_name, holders, provers, places, seed, limit)
     outcomes = []
     started = time.monotonic()
-    for outcome in campaign.run(chosen):
+    for outcome in campaign.run(chosen, planted):
         outcomes.append(outcome)
         passed = time.monotonic() - started
         left = passed / len(outcomes) * (len(chosen) - len(outcomes))

@@ -14,14 +14,7 @@ from fineq_sim.runs.runner import RunResult, default_cache, run
 
 
 def execute(
-    entry: BenchRun,
-    simulator: str,
-    output: Path,
-    cache: Path,
-    seed: int,
-    waves: bool,
-    coverage: bool = False,
-    plusargs: Sequence[str] = (),
+    entry: BenchRun, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
 ) -> RunResult:
     """Run one entry of the catalog. Safe to call in a process of its own."""
     started = time.monotonic()
@@ -45,7 +38,6 @@ def execute(
         coverage=coverage,
         cache=cache,
         tests=entry.tests,
-        plusargs=plusargs,
     )
 
 

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,7 +187,6 @@ def run(
     coverage: bool = False,
     cache: Path | None = None,
     tests: str | None = None,
-    plusargs: Sequence[str] = (),
 ) -> RunResult:
     """Build a design and run one cocotb test module on it.
 
@@ -203,7 +202,6 @@ def run(
         coverage: count the executed lines into `COVERAGE_FILE` (Verilator alone).
         cache: directory of built simulations, `default_cache()` when omitted.
         tests: regular expression; only tests whose name matches run.
-        plusargs: for `$value$plusargs` in the design, each with its `+`.
 
     Returns:
         The outcome, also when the simulation broke down; only a missing simulator raises.
@@ -233,7 +231,7 @@ def run(
         runner = get_runner(simulator)
         runner.log.setLevel("CRITICAL")
         wave_file = directory / ("dump.vcd" if simulator == "verilator" else "dump.fst")
-        wave_arguments = [f"+dumpfile_path={wave_file}"] if waves and simulator == "icarus" else []
+        plusargs = [f"+dumpfile_path={wave_file}"] if waves and simulator == "icarus" else []
         try:
             runner.test(
                 test_module=test_module,
@@ -244,7 +242,7 @@ def run(
                 results_xml=str(results),
                 seed=seed,
                 waves=waves,
-                plusargs=[*wave_arguments, *plusargs],
+                plusargs=plusargs,
                 log_file=log,
                 timescale=TIMESCALE,
                 test_filter=tests,
