@@ -1,4 +1,4 @@
-"""The circuits that are tried: modules of every named configuration of the smallest size, as they are delivered."""
+"""The circuits that are tried: modules of named configurations of the smallest size, as they are delivered."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq_asic.mapping.yosys import run_yosys
 from fineq_formal.setup import streams_of
+from fineq_hw.config import ArrayConfig
 from fineq_hw.export.conversion import TO_WORD_CELLS, collect, convert
 from fineq_hw.export.manifest import Manifest
 from fineq_hw.export.tops import Config, array_of, top_components
@@ -60,15 +61,21 @@ def identity(module: str, verilog: str) -> str:
 
 
 def smallest_tops() -> dict[str, Config]:
-    """Named configurations with the smallest array."""
+    """Named configurations with the smallest array: one of each component with each encoding or weight width."""
 
     def elements(config: Config) -> int:
         array = array_of(config)
         return array.rows * array.columns
 
-    configs = {name: config for name, (_, config) in top_components().items()}
-    least = min(map(elements, configs.values()))
-    return {name: config for name, config in configs.items() if elements(config) == least}
+    known = top_components()
+    least = min(elements(config) for _, config in known.values())
+    found: dict[tuple[object, object], tuple[str, Config]] = {}
+    for name, (component, config) in known.items():
+        if elements(config) == least:
+            array = array_of(config)
+            content = array.encoding if isinstance(array, ArrayConfig) else array.weight_bits
+            found.setdefault((component, content), (name, config))
+    return dict(found.values())
 
 
 def all_circuits(cache: Path) -> list[Circuit]:

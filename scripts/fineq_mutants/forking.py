@@ -1,8 +1,8 @@
 """Runs inside the simulator, as the last of its test modules: one process for each mutant, all from one start.
 
-Starting a simulator and importing a bench takes longer than most mutants live. So the process that has done both, and has
-not begun to simulate, forks: every child goes on with another number in `SELECT_FILE`, which the design reads when it
-begins. The parent never simulates; it waits, and writes down how each child ended.
+Starting a simulator and importing a bench takes longer than most mutants live. So the process that has done both, and
+has not begun to simulate, forks: every child goes on with another number in `SELECT_FILE`, which the design reads when
+it begins. The parent never simulates; it waits, and writes down how each child ended.
 """
 
 from __future__ import annotations

@@ -97,3 +97,11 @@ def _held(design: VerilogDesign, known: Mapping[str, str]) -> Iterator[tuple[str
         circuit = known.get(identity(module, design.sources[f"{module}.v"]))
         if circuit is not None:
             yield circuit, module
+
+
+def tried_circuits(circuits: Sequence[Circuit], holders: Sequence[Holder]) -> list[Circuit]:
+    """Of each block the circuits that have a run of their own; of a block that has none, all that some run holds."""
+    own = {circuit for holder in holders for circuit, module in holder.modules.items() if module == holder.design.top}
+    held = {circuit for holder in holders for circuit in holder.modules}
+    blocks = {circuit.block for circuit in circuits if circuit.module in own}
+    return [circuit for circuit in circuits if circuit.module in (own if circuit.block in blocks else held)]

@@ -52,6 +52,9 @@ _REGISTERS = ("$dff", "$dffe", "$sdff", "$sdffe", "$sdffce")
 _WITH_ENABLE = ("$dffe", "$sdffe", "$sdffce")
 _WITH_RESET = ("$sdff", "$sdffe")
 
+_MANY_BITS = 64
+"""Of wider ports not every bit is a site, and constants are no numbers."""
+
 _OTHER = {
     "$add": "$sub",
     "$sub": "$add",
@@ -99,8 +102,8 @@ def _find_stuck(value: int) -> _Find:
         for port, bits in cell["connections"].items():
             if cell["type"] in _REGISTERS and port in ("EN", "SRST"):
                 continue  # kinds of their own
-            for place, bit in enumerate(bits):
-                if _is_net(netlist, bit) and not _is_reset(netlist, bit):
+            for place in range(0, len(bits), max(1, len(bits) // _MANY_BITS)):
+                if _is_net(netlist, bits[place]) and not _is_reset(netlist, bits[place]):
                     yield port, place, f"stuck at {value}"
 
     return find
@@ -122,7 +125,7 @@ def _find_swapped(netlist: Netlist, name: str, cell: dict[str, Any]) -> Iterator
 
 def _find_constant(netlist: Netlist, name: str, cell: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
     for port, bits in _inputs(cell):
-        if len(bits) > 1 and port not in ("EN", "SRST") and all(isinstance(bit, str) for bit in bits):
+        if 1 < len(bits) <= _MANY_BITS and port not in ("EN", "SRST") and all(isinstance(bit, str) for bit in bits):
             value, wrap = value_of(bits), 1 << len(bits)
             for step in (1, -1):
                 yield port, -1, f"{value} is {(value + step) % wrap}"

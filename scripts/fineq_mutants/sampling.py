@@ -42,7 +42,12 @@ def sample(circuits: Sequence[Circuit], total: int, seed: int) -> list[Mutant]:
     room: dict[str, list[tuple[str, Site]]] = defaultdict(list)
     for circuit in circuits:
         room[circuit.block] += [(circuit.module, site) for site in sites(circuit.copy())]
-    counts = shares({block: len(found) for block, found in room.items()}, total)
+    # Neither the width of a word nor the number of configurations makes a block larger.
+    places = {
+        block: len({(site.source, site.cell_type, site.port, site.kind) for _, site in found})
+        for block, found in room.items()
+    }
+    counts = shares(places, total)
     chosen: list[Mutant] = []
     for block in sorted(room):
         for module, site in _spread(room[block], counts[block], random.Random(f"{seed}/{block}")):

@@ -39,7 +39,7 @@ def mutants(
     from fineq_mutants import report
     from fineq_mutants.campaign import Campaign, Places
     from fineq_mutants.circuits import all_circuits
-    from fineq_mutants.matching import find_holders
+    from fineq_mutants.matching import find_holders, tried_circuits
     from fineq_mutants.sampling import sample
     from fineq_sim.runs import simulators
     from fineq_sim.runs.runner import default_cache
@@ -47,7 +47,8 @@ def mutants(
     kept = output / "kept"
     why = report.load_explanations(explanations) if explanations.is_file() else {}
     circuits = all_circuits(kept)
-    planted = chosen = sample(circuits, count, seed)
+    holders = find_holders(circuits, default_cache())
+    planted = chosen = sample(tried_circuits(circuits, holders), count, seed)
     if only is not None:
         known = sorted({mutant.block for mutant in chosen})
         if only not in known:
@@ -62,7 +63,6 @@ def mutants(
     for simulator in simulators.SIMULATORS:
         simulators.require(simulator)
     by_name = {circuit.module: circuit for circuit in circuits}
-    holders = find_holders(circuits, default_cache())
     places = Places(output / f"work-{part.replace('/', '-')}", default_cache(), kept)
     campaign = Campaign(by_name, holders, provers, places, seed, limit)
     outcomes = []
