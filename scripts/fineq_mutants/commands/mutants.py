@@ -44,6 +44,7 @@ def mutants(
     from fineq_sim.runs import simulators
     from fineq_sim.runs.runner import default_cache
 
+    _share([], part)
     kept = output / "kept"
     why = report.load_explanations(explanations) if explanations.is_file() else {}
     circuits = all_circuits(kept)
@@ -77,7 +78,14 @@ def mutants(
             f"{outcome.result} {outcome.by}"
         )
     outcomes.sort(key=lambda outcome: outcome.mutant.number)
-    words = [*(["--only", only] if only else []), "--count", str(count), "--seed", str(seed)]
+    words = [
+        *(["--only", only] if only else []),
+        *(["--part", part] if part != "1/1" else []),
+        "--count",
+        str(count),
+        "--seed",
+        str(seed),
+    ]
     versions = [*provers.versions(), *map(simulators.version, simulators.SIMULATORS)]
     text = report.markdown(outcomes, why, " ".join(["fineq mutants", *words]), seed, versions)
     data = json.dumps({"seed": seed, "mutants": report.as_json(outcomes)}, indent=1) + "\n"
