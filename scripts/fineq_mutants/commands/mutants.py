@@ -78,14 +78,8 @@ def mutants(
             f"{outcome.result} {outcome.by}"
         )
     outcomes.sort(key=lambda outcome: outcome.mutant.number)
-    words = [
-        *(["--only", only] if only else []),
-        *(["--part", part] if part != "1/1" else []),
-        "--count",
-        str(count),
-        "--seed",
-        str(seed),
-    ]
+    options = {"--only": only, "--part": None if part == "1/1" else part, "--count": str(count), "--seed": str(seed)}
+    words = [word for name, value in options.items() if value is not None for word in (name, value)]
     versions = [*provers.versions(), *map(simulators.version, simulators.SIMULATORS)]
     text = report.markdown(outcomes, why, " ".join(["fineq mutants", *words]), seed, versions)
     data = json.dumps({"seed": seed, "mutants": report.as_json(outcomes)}, indent=1) + "\n"
