@@ -17,7 +17,7 @@ _INTRODUCTION = """\
 
 Command: `{command}` (seed {seed}). Versions: {versions}.
 
-Faults made by rule in the netlists of every named configuration of the smallest size
+Faults made by rule in the netlists of the named configurations of the smallest size
 ([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
 proven equivalent and {survivors} survive. Score without the equivalent ones: {score}.
 

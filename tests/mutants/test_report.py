@@ -32,7 +32,8 @@ def test_equivalent_ones_leave_the_score():
 def test_page(tmp_path):
     file = tmp_path / "survivors.toml"
     file.write_text(
-        '[[survivor]]\nblock = "second"\nsource = "fineq_hw/a.py:4"\nchange = "add.A[3]: stuck at 0"\nwhy = "harmless"\n'
+        '[[survivor]]\nblock = "second"\nsource = "fineq_hw/a.py:4"\n'
+        'change = "add.A[3]: stuck at 0"\nwhy = "harmless"\n'
     )
     page = markdown(OUTCOMES, load_explanations(file), "fineq mutants", 7, ["yosys 1"])
     assert "| first | 3 | 1 | 1 | 1 | 0 | 100.0 % |" in page
