@@ -2,7 +2,7 @@
 
     fineq mutants                                       # all blocks
     fineq mutants --only tile_walk --count 20
-    fineq mutants --results docs/results                # writes docs/results/mutants.md and .json
+    fineq mutants --results docs/results                # writes mutants.md and mutants.json there
 
 What a run finds out is kept, so a run that was stopped goes on where it was.
 """
