@@ -17,7 +17,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate fuzz coverage architecture regress versions model-types bench clean
+.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz coverage architecture regress versions model-types bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 	$(FINEQ) mutate --faults tests/faults --output $(BUILD)/mutate
 
+mutants: setup  ## plant faults by rule in the netlists; benches or proofs must notice them (about 45 minutes on one core)
+	$(FINEQ) mutants --output $(BUILD)/mutants --results docs/results
+
 fuzz: setup  ## damage packed files, use the machine at random; MINUTES=60 for as long, otherwise 10^6 files and 1000 cases
 	$(FINEQ) fuzz --output $(BUILD)/fuzz $(if $(MINUTES),--minutes $(MINUTES))
 
@@ -93,6 +96,7 @@ regress: setup  ## the longer checks, on both simulators
 	$(MAKE) sim SIM=icarus
 	$(MAKE) mutate
 	$(MAKE) fuzz MINUTES=
+	$(MAKE) mutants
 	$(MAKE) versions
 
 versions: setup  ## the tests of models on the lowest and the newest transformers that are allowed; needs a package index

@@ -55,10 +55,14 @@ def proof_rtlil(proof: Proof) -> tuple[str, list[str]]:
     """The circuit of a proof, in which every check is called after its rule and a number, and the rules."""
     setup = Setup()
     proof.build(setup)
+    return setup_rtlil(setup), setup.rules
+
+
+def setup_rtlil(setup: Setup) -> str:
+    """The circuit of what has been set up; the top is called `top`."""
     text = rtlil.convert(setup.m, name="top", ports=setup.ports, emit_src=False)
     numbers = iter(range(len(text)))
-    text = _CHECK.sub(lambda match: rf"{match[1]}\{rule_cell(match[3])}_{next(numbers)}" + "\n" + match[2], text)
-    return text, setup.rules
+    return _CHECK.sub(lambda match: rf"{match[1]}\{rule_cell(match[3])}_{next(numbers)}" + "\n" + match[2], text)
 
 
 def rule_cell(rule: str) -> str:

@@ -21,6 +21,9 @@ _PASSED = "Status: PASSED"
 _SIMPLIFY = "read_aiger proof.aig; fold; strash; scleanup; dc2; scorr; dc2"
 """Registers that always agree become one, such as those of a block and of a reference model."""
 
+_PDR_WORDS = ("Property proved", "is trivially proved"), "Property UNDECIDED"
+"""What pdr says if the rules hold, and what on a circuit without registers."""
+
 _SEARCH_S = 120.0
 """For the waveform of a failure that is known."""
 
@@ -93,8 +96,7 @@ def _tail(log: str) -> str:
 
 
 def _pdr(engine: Engine, rtlil_text: str, provers: Provers, work: Path, limit_s: float) -> tuple[str, str, int]:
-    proven = ("Property proved", "is trivially proved")
-    return _abc("pdr", proven, "Property UNDECIDED", rtlil_text, provers, work, limit_s)
+    return _abc("pdr", *_PDR_WORDS, rtlil_text, provers, work, limit_s)
 
 
 def _abc(
@@ -102,6 +104,22 @@ def _abc(
 ) -> tuple[str, str, int]:
     """One of ABC's engines; `proven`: what it says if the rules hold, `no_state`: on a circuit without registers."""
     write_model(rtlil_text, "aig", work)
+    return _abc_on_model(command, proven, no_state, provers, work, limit_s)
+
+
+def never_high(provers: Provers, work: Path, limit_s: float) -> str:
+    """Whether no output of `work/proof.aig` is ever high, from its initial state: `proven`, `fails` or `unknown`.
+
+    Raises:
+        ToolError: ABC broke down.
+    """
+    return _abc_on_model("pdr", *_PDR_WORDS, provers, work, limit_s)[0]
+
+
+def _abc_on_model(
+    command: str, proven: tuple[str, ...], no_state: str, provers: Provers, work: Path, limit_s: float
+) -> tuple[str, str, int]:
+    """As `_abc`, on the model that lies in `work`."""
     name = f"{command.split()[0]}.log"
     log = _run([*provers.abc, "-q", f"{_SIMPLIFY}; {command}"], provers, work, name, limit_s)
     if log is None:

@@ -7,7 +7,7 @@ from typing import TypeVar
 from amaranth.hdl import Assert, Assume, ClockDomain, Instance, Module, ShapeLike, Signal, Value
 from amaranth.lib import stream, wiring
 
-from fineq_hw.lib.hierarchy import flat_ports
+from fineq_hw.lib.hierarchy import VerilogComponent, flat_ports, place
 
 _Component = TypeVar("_Component", bound=wiring.Component)
 
@@ -73,7 +73,10 @@ class Setup:
         Raises:
             ValueError: there is no such input.
         """
-        self.m.submodules[name] = component
+        if isinstance(component, VerilogComponent):
+            place(self.m, name, component)
+        else:
+            self.m.submodules[name] = component
         names = {port for port, flow, _ in flat_ports(component) if flow == wiring.In}
         if unknown := set(driven) - names:
             raise ValueError(f"{type(component).__name__} has no input {min(unknown)}: it has {', '.join(names)}")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,19 +27,18 @@ from fineq_hw.lib.hierarchy import (
     flat_ports,
 )
 
-_YOSYS_SCRIPT = """
-read_rtlil {name}.il
-proc
-opt_clean
-opt_expr
-opt_merge
-opt_clean
-opt_dff
-setundef -zero
-pmuxtree
-opt_expr
-opt_clean
-"""
+TO_WORD_CELLS = (
+    "proc",
+    "opt_clean",
+    "opt_expr",
+    "opt_merge",
+    "opt_clean",
+    "opt_dff",
+    "setundef -zero",
+    "pmuxtree",
+    "opt_expr",
+    "opt_clean",
+)
 """Processes become registers and conditional assignments, which every Verilog tool of the last 25 years reads."""
 
 _YOSYS_PROGRAM = """
@@ -126,8 +125,17 @@ def describe(component: wiring.Component, children: Mapping[str, str]) -> Module
     )
 
 
-def collect(tops: Mapping[str, wiring.Component]) -> Converted:
+def collect(
+    tops: Mapping[str, wiring.Component],
+    emit_src: bool = False,
+    visit: Callable[[str, wiring.Component], None] | None = None,
+) -> Converted:
     """Convert components and everything placed in them to RTLIL; components that bring their own Verilog keep it.
+
+    Args:
+        tops: components by name.
+        emit_src: say of every cell where in the sources it comes from.
+        visit: called with the name and the component of every module.
 
     Raises:
         ValueError: a module name is no Verilog identifier, or stands for components with different ports.
@@ -149,8 +157,10 @@ def collect(tops: Mapping[str, wiring.Component]) -> Converted:
                 texts[name] = component.VERILOG
             else:
                 with collecting(found):
-                    texts[name] = rtlil.convert(component, name=name, emit_src=False)
+                    texts[name] = rtlil.convert(component, name=name, emit_src=emit_src)
             entries[name] = describe(component, found.instances)
+            if visit is not None:
+                visit(name, component)
             for child, part in found.modules.items():
                 check_namesakes(child, known.setdefault(child, part.signature), part.signature)
                 if child not in texts:
@@ -185,7 +195,8 @@ def _to_verilog(texts: Mapping[str, str], initial_values: bool) -> dict[str, str
                 (work / f"{name}.v").write_text(text, encoding="utf-8")
                 continue
             (work / f"{name}.il").write_text(text, encoding="utf-8")
-            (work / f"{name}.ys").write_text(_YOSYS_SCRIPT.format(name=name), encoding="utf-8")
+            commands = [f"read_rtlil {name}.il", *TO_WORD_CELLS]
+            (work / f"{name}.ys").write_text("\n".join(["", *commands, ""]), encoding="utf-8")
         command = [sys.executable, "-c", _YOSYS_PROGRAM, *([] if initial_values else ["--without-initial-values"])]
         result = subprocess.run(command, cwd=work, capture_output=True, text=True)
         if result.returncode:

@@ -166,4 +166,4 @@ def place(m: Module, name: str, component: VerilogComponent, *, reset: Value | N
     ports = {("i_" if flow == wiring.In else "o_") + port: value for port, flow, value in flat_ports(component)}
     if component.clocked:
         ports |= {"i_clk": ClockSignal(), "i_rst": ResetSignal() if reset is None else ResetSignal() | reset}
-    m.submodules[name] = Instance(module, **ports)
+    m.submodules[name] = Instance(module, src_loc_at=1, **ports)

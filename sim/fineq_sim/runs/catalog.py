@@ -158,8 +158,7 @@ def _blocks() -> list[BenchRun]:
     for kind, quick in (("read_dma", True), ("write_dma", True), ("vector_unit", False)):
         runs += [component_run(kind, "accelerator_8x24", quick=quick), component_run(kind, "accelerator_16x16")]
     runs += [
-        component_run("read_dma", "accelerator_5x7"),
-        component_run("write_dma", "accelerator_5x7"),
+        *(component_run(kind, "accelerator_5x7") for kind in ("read_dma", "write_dma", "vector_unit")),
         changed_run("read_dma", "accelerator_16x16", max_burst_beats=256, outstanding_reads=1),
         changed_run("read_dma", "accelerator_5x7", protection=0b101, cacheability=0b1110),
         changed_run("write_dma", "accelerator_5x7", protection=0b101, cacheability=0b1110),

@@ -165,7 +165,7 @@ def test_missing_verilator(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
 def test_failing_yosys_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(conversion, "_YOSYS_SCRIPT", "no_such_command")
+    monkeypatch.setattr(conversion, "TO_WORD_CELLS", ("no_such_command",))
     with pytest.raises(ToolError) as error:
         write_verilog(tmp_path, ["fineq_5x7"])
     assert str(error.value).startswith("Yosys could not write the Verilog: ERROR: No such command: no_such_command")

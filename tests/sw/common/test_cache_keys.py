@@ -35,6 +35,7 @@ def calls() -> dict[str, list[ast.Call]]:
 
 SEVERAL = {
     "fineq_asic.equivalence.whole": ["fineq_asic.equivalence.modules", "fineq_asic.equivalence.multipliers"],
+    "fineq_mutants.attempts": ["fineq_sim.benches.control.tile_walk_bench", "fineq_sim.benches.machine.driver_bench"],
     "fineq_reports.accuracy.cells": ["fineq.evaluation.evaluate", "fineq.baselines.gptq", "fineq.calibrated.model"],
     "fineq_reports.ppa_run": ["fineq_reports.commands.synth", "fineq_reports.commands.pnr"],
 }
@@ -159,7 +160,7 @@ assert code_digest({module!r}) == before
 unrelated.write_bytes(text)
 print(len(files))
 """
-    assert int(run_in(copy, program)) > 2
+    assert int(run_in(copy, program)) >= 2  # at least the module and its package
 
 
 PROBE = """

@@ -1,0 +1,155 @@
+"""Whether a mutant can be told from its circuit at the ports: a sequential miter, proven by ABC.
+
+Both start from the initial values that the RTL gives; all inputs are free, the reset among them. A payload of a stream
+counts while it is valid. Modules inside are cut out: what they give is free and the same on both sides, what goes into
+them must agree. If it always does, they give the same, so a proof holds for the whole; without a proof nothing is said.
+
+Where the ports alone can be told apart, such as by outputs that nobody looks at while the block is idle, the modules
+that hold the circuit are tried in the same way: all of them, each with the circuit inside. A mutant that shows at the
+ports of none of them is the circuit in every machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fineq.common.cache_keys import cache_key
+from fineq.common.files import write_text
+from fineq_asic.mapping.yosys import run_yosys
+from fineq_formal.engines import never_high
+from fineq_formal.tools import Provers
+from fineq_mutants.circuits import Circuit
+from fineq_mutants.netlist import Bit, Netlist, constant
+from fineq_mutants.operators import Site, plant
+
+CODE_PACKAGES = ("pyosys",)
+"""What the programs that this starts import (`fineq.common.cache_keys`)."""
+
+_MITER = (
+    "read_json miter.json",
+    "miter -equiv -flatten gold gate miter",
+    "hierarchy -check -top miter",
+    "flatten",
+    "opt_clean",
+    "memory -nomap",
+    "memory_map",
+    "opt -fast",
+    "async2sync",
+    "dffunmap",
+    "formalff -clk2ff",
+    "opt -fast",
+    "techmap",
+    "opt -fast",
+    "aigmap",
+    "opt_clean",
+    "setundef -undriven -zero",
+    "write_aiger -zinit proof.aig",
+)
+
+
+class Miters:
+    """Proves mutants equal to their circuits.
+
+    Args:
+        circuits: all there are, by name.
+        provers: the programs.
+        work: directory for models and logs; created.
+        cache: directory of kept verdicts.
+        limit_s: for the prover.
+    """
+
+    def __init__(
+        self, circuits: Mapping[str, Circuit], provers: Provers, work: Path, cache: Path, limit_s: float
+    ) -> None:
+        self.circuits, self.provers, self.work, self.cache, self.limit_s = circuits, provers, work, cache, limit_s
+
+    def equivalent(self, module: str, site: Site) -> str | None:
+        """Where the mutant is proven to be the circuit: its own name, those of all that hold it, or None.
+
+        Raises:
+            SynthesisError, ToolError: a program broke down.
+        """
+        circuit = self.circuits[module]
+        if self._proven(circuit, circuit, site):
+            return module
+        holding = [other for other in self.circuits.values() if module in other.instances]
+        if holding and all(self._proven(other, circuit, site) for other in holding):
+            return ", ".join(other.module for other in holding)
+        return None
+
+    def _proven(self, top: Circuit, circuit: Circuit, site: Site) -> bool:
+        inputs = [dict(top.netlist), dict(circuit.netlist), site, self.provers.versions(), self.limit_s]
+        file = self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json"
+        if file.is_file():
+            return json.loads(file.read_text(encoding="utf-8"))
+        modules = self._side("gold", top, circuit, None) | self._side("gate", top, circuit, site)
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_text(self.work / "miter.json", json.dumps({"modules": modules}))
+        run_yosys(_MITER, self.work)
+        result = never_high(self.provers, self.work, self.limit_s) == "proven"
+        self.cache.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(result))
+        return result
+
+    def _side(self, side: str, top: Circuit, circuit: Circuit, site: Site | None) -> dict[str, dict[str, Any]]:
+        """Modules of one side, as in Yosys' JSON: `side` is the top, or a circuit in it, with the fault."""
+        streams = {name: other.streams for name, other in self.circuits.items()}
+        inner = circuit.copy()
+        if site is not None:
+            plant(inner, site, "1")
+        if top is circuit:
+            return {side: cut(inner, circuit.streams, streams)}
+        part, held = f"{side}_inner", cut(inner, {}, streams)
+        outer = top.copy()
+        for name, cell in outer.cells.items():
+            if cell["type"] == circuit.module:
+                cell["type"] = part
+                # What is cut out of the circuit shows at the ports of the top.
+                for port, entry in held["ports"].items():
+                    if port not in cell["connections"]:
+                        bits, direction = outer.fresh(len(entry["bits"])), entry["direction"]
+                        cell["connections"][port], cell["port_directions"][port] = bits, direction
+                        outer.module["ports"][f"cut_{name}_{port}"] = {"direction": direction, "bits": bits}
+        return {side: cut(outer, top.streams, streams, part), part: held}
+
+
+def cut(
+    netlist: Netlist, own: Mapping[str, str], streams: Mapping[str, Mapping[str, str]], kept: str = ""
+) -> dict[str, Any]:
+    """A module whose instances have become ports.
+
+    Args:
+        netlist: the module; changed.
+        own: its streams, as `Circuit.streams`: payloads that it gives are zero while they do not count.
+        streams: of the modules of its instances, by their names.
+        kept: module whose instances stay.
+
+    Returns:
+        An entry of Yosys' JSON.
+    """
+    ports = netlist.module["ports"]
+    for payload, valid in own.items():
+        if ports[payload]["direction"] == "output" and ports[payload]["bits"]:
+            netlist.replace_port(payload, _while_valid(netlist, ports[payload]["bits"], ports[valid]["bits"]))
+    instances = [
+        name for name, cell in netlist.cells.items() if not cell["type"].startswith("$") and cell["type"] != kept
+    ]
+    for name in sorted(instances):
+        cell = netlist.cells.pop(name)
+        connections = cell["connections"]
+        for payload, valid in streams.get(cell["type"], {}).items():
+            if cell["port_directions"][payload] == "input" and connections[payload]:
+                connections[payload] = _while_valid(netlist, connections[payload], connections[valid])
+        for port, bits in sorted(connections.items()):
+            direction = cell["port_directions"][port]
+            other = {"input": "output", "output": "input"}[direction]
+            if bits:
+                ports[f"cut_{name}_{port}"] = {"direction": other, "bits": bits}
+    return netlist.module
+
+
+def _while_valid(netlist: Netlist, payload: Sequence[Bit], valid: Sequence[Bit]) -> list[Bit]:
+    return netlist.mux(constant(0, len(payload)), payload, valid[0])

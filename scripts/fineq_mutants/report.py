@@ -1,0 +1,104 @@
+"""The page and the data of a campaign."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from fineq.common.errors import FineqError
+from fineq.common.markdown import table
+from fineq_mutants.campaign import BENCH, EQUIVALENT, PROOF, SURVIVES, Outcome
+from fineq_mutants.operators import KINDS
+
+_INTRODUCTION = """\
+# Mutants that nobody chose
+
+Command: `{command}` (seed {seed}). Versions: {versions}.
+
+Faults made by rule in the netlists of the named configurations of the smallest size
+([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
+proven equivalent and {survivors} survive. Score without the equivalent ones: {score}.
+
+"""
+
+
+def score(outcomes: Sequence[Outcome]) -> float:
+    """Share of the mutants that are noticed, of those that are not equivalent; 1 if there are none."""
+    real = [outcome for outcome in outcomes if outcome.result != EQUIVALENT]
+    return 1 - sum(outcome.result == SURVIVES for outcome in real) / len(real) if real else 1.0
+
+
+def _counts(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    numbers = [sum(outcome.result == result for outcome in outcomes) for result in (BENCH, PROOF, EQUIVALENT, SURVIVES)]
+    return (name, str(len(outcomes)), *map(str, numbers), f"{100 * score(outcomes):.1f} %")
+
+
+def place(outcome: Outcome) -> str:
+    """Where a fault is in the sources."""
+    return outcome.mutant.site.source.replace("|", ", ") or f"cell {outcome.mutant.site.cell}"
+
+
+def load_explanations(file: Path) -> dict[tuple[str, str, str], str]:
+    """Why mutants survive, by block, place in the sources and change.
+
+    Raises:
+        FineqError: it is no such file.
+    """
+    try:
+        entries = tomllib.loads(file.read_text(encoding="utf-8")).get("survivor", [])
+        return {(entry["block"], entry["source"], entry["change"]): entry["why"] for entry in entries}
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise FineqError(f"{file} is no list of explanations: {error}") from None
+
+
+def _key(outcome: Outcome) -> tuple[str, str, str]:
+    return outcome.mutant.block, place(outcome), outcome.mutant.site.text
+
+
+def markdown(
+    outcomes: Sequence[Outcome],
+    explanations: Mapping[tuple[str, str, str], str],
+    command: str,
+    seed: int,
+    versions: Sequence[str],
+) -> str:
+    """The page."""
+    results = [outcome.result for outcome in outcomes]
+    text = _INTRODUCTION.format(
+        command=command,
+        seed=seed,
+        versions=", ".join(versions),
+        count=len(outcomes),
+        noticed=results.count(BENCH) + results.count(PROOF),
+        equivalent=results.count(EQUIVALENT),
+        survivors=results.count(SURVIVES),
+        score=f"{100 * score(outcomes):.1f} %",
+    )
+    head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "score")
+    blocks = sorted({outcome.mutant.block for outcome in outcomes})
+    rows = [_counts(block, [o for o in outcomes if o.mutant.block == block]) for block in blocks]
+    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrr")
+    text += "\n## By kind of fault\n\n"
+    rows = [
+        (*_counts(kind, [o for o in outcomes if o.mutant.site.kind == kind]), rule.meaning)
+        for kind, rule in KINDS.items()
+    ]
+    text += table(("kind", *head, "what it is"), rows, "lrrrrrrl")
+    left = [outcome for outcome in outcomes if outcome.result == SURVIVES]
+    if left:
+        text += "\n## Survivors\n\n"
+        rows = [(*_key(o), explanations.get(_key(o), "not explained")) for o in left]
+        text += table(("block", "where", "what", "why it survives"), rows)
+    equivalent = [outcome for outcome in outcomes if outcome.result == EQUIVALENT]
+    if equivalent:
+        text += "\n## Proven equivalent\n\n"
+        rows = [(*_key(o), "itself" if o.by == o.mutant.module else o.by) for o in equivalent]
+        text += table(("block", "where", "what", "at the ports of"), rows)
+    return text
+
+
+def as_json(outcomes: Sequence[Outcome]) -> list[dict]:
+    """Every mutant and what became of it."""
+    return [asdict(outcome.mutant) | {"result": outcome.result, "by": outcome.by} for outcome in outcomes]

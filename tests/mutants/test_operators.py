@@ -1,0 +1,105 @@
+"""Each kind of fault on a small circuit: asleep it is the circuit, alive it is not; the same ones are chosen again."""
+
+import json
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib.wiring import Component, In, Out
+
+from fineq_asic.mapping.yosys import run_yosys
+from fineq_formal.engines import never_high
+from fineq_formal.tools import ToolError, find_provers
+from fineq_hw.export.manifest import Manifest
+from fineq_mutants.circuits import Circuit, to_json, to_verilog
+from fineq_mutants.equivalence import _MITER, Miters, cut
+from fineq_mutants.matching import mutated
+from fineq_mutants.netlist import SELECT_MODULE
+from fineq_mutants.operators import KINDS, plant, sites
+from fineq_mutants.sampling import sample, shares
+
+
+class Counter(Component):
+    """Counts to nine while it is enabled, and says when it is below a limit."""
+
+    enable: In(1)
+    limit: In(4)
+    value: Out(4)
+    below: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        count = Signal(4, init=3)
+        with m.If(self.enable):
+            m.d.sync += count.eq(Mux(count == 9, 0, count + 1))
+        m.d.comb += [self.value.eq(count), self.below.eq((count < self.limit) & self.enable)]
+        return m
+
+
+@pytest.fixture(scope="module")
+def circuit():
+    netlist = to_json({"counter": rtlil.convert(Counter(), name="counter", emit_src=True)}, Manifest())["counter"]
+    return Circuit("counter", "counter", "", netlist, {})
+
+
+@pytest.fixture(scope="module")
+def provers():
+    try:
+        return find_provers()
+    except ToolError as error:
+        pytest.skip(str(error))
+
+
+def test_sites_say_where_they_come_from(circuit):
+    found = sites(circuit.copy())
+    assert {site.kind for site in found} == set(KINDS)
+    assert all("test_operators.py:" in site.source for site in found if site.kind == "operator")
+    assert len(set(found)) == len(found)
+
+
+def test_every_kind_shows_at_the_ports(circuit, provers, tmp_path):
+    miters = Miters({"counter": circuit}, provers, tmp_path / "work", tmp_path / "kept", 60)
+    for kind in KINDS:
+        first = [site for site in sites(circuit.copy()) if site.kind == kind][:4]
+        assert any(miters.equivalent("counter", site) is None for site in first), kind
+
+
+def test_what_nobody_can_see_is_proven_equivalent(circuit, provers, tmp_path):
+    """A few do not show, such as a comparison with nine that becomes nine or more. Every verdict is kept."""
+    miters = Miters({"counter": circuit}, provers, tmp_path / "work", tmp_path / "kept", 60)
+    same = [site for site in sites(circuit.copy()) if miters.equivalent("counter", site) == "counter"]
+    assert any(site.kind == "operator" and site.change == "eq is ge" for site in same)
+    assert len(same) < len(sites(circuit.copy())) / 4
+    kept = sorted((tmp_path / "kept").iterdir())
+    assert len(kept) == len(sites(circuit.copy()))
+
+
+def test_all_asleep_is_the_circuit(circuit, provers, tmp_path):
+    gate = circuit.copy()
+    for site in sites(circuit.copy()):
+        plant(gate, site, "0")
+    assert len(gate.cells) > len(circuit.copy().cells)
+    document = {"modules": {"gold": cut(circuit.copy(), {}, {}), "gate": cut(gate, {}, {})}}
+    (tmp_path / "miter.json").write_text(json.dumps(document))
+    run_yosys(_MITER, tmp_path)
+    assert never_high(provers, tmp_path, 60) == "proven"
+
+
+def test_verilog_holds_all_mutants_behind_one_select(circuit):
+    chosen = dict(enumerate(sites(circuit.copy()), start=1))
+    text = to_verilog({"counter": mutated(circuit, chosen)})["counter"]
+    assert text.count(SELECT_MODULE) == 1
+    assert f"16'h{len(chosen):04x}" in text
+
+
+def test_sample_is_the_same_again_and_fair(circuit):
+    chosen = sample([circuit], 18, 1)
+    assert chosen == sample([circuit], 18, 1)
+    assert chosen != sample([circuit], 18, 2)
+    assert {mutant.site.kind for mutant in chosen} == set(KINDS)
+    assert [mutant.number for mutant in chosen] == list(range(1, 19))
+
+
+def test_shares_are_by_the_root_of_the_room():
+    assert shares({"a": 100, "b": 10_000, "c": 2}, 60) == {"c": 1, "a": 5, "b": 54}
+    assert shares({"a": 3}, 60) == {"a": 3}
