@@ -41,9 +41,18 @@ class Plan:
     calibration: Text | None = None
     sequence_lengths: tuple[int | None, ...] = (None,)
     """None: the model's longest context, at most 2048."""
-    max_windows: int | None = None
+    max_windows: int | tuple[int, ...] | None = None
+    """Measure only the first windows: of every text, or of each in turn."""
+    calibration_windows: int | None = None
+    """Of the calibration text to look at; None: as many as a method does, at most 128."""
     cache: Path | None = None
     """None: `default_cache`."""
+
+    def windows_of(self, text: Text) -> int | None:
+        """How many windows of a text are measured at most; None: all."""
+        if isinstance(self.max_windows, tuple):
+            return self.max_windows[self.texts.index(text)]
+        return self.max_windows
 
 
 @dataclass(frozen=True)
@@ -65,8 +74,11 @@ def measure_cells(plan: Plan, progress: Progress | None = None) -> list[Cell]:
     """All cells of a plan, models outermost, then methods, texts and lengths; measured or from the cache.
 
     Raises:
-        FineqError: bad model, text or method; two models or two texts of one name.
+        FineqError: bad model, text or method; two models or two texts of one name; windows that are not one number, or
+            one for each text.
     """
+    if isinstance(plan.max_windows, tuple) and len(plan.max_windows) != len(plan.texts):
+        raise FineqError(f"there are {len(plan.texts)} texts: give --windows once, or once for each of them")
     for what, names in (("models", [p.resolve().name for p in plan.models]), ("texts", [t.name for t in plan.texts])):
         if len(set(names)) < len(names):
             raise FineqError(f"two of the {what} have the same name: rename one, or the table cannot tell them apart")
@@ -82,10 +94,10 @@ def measure_cells(plan: Plan, progress: Progress | None = None) -> list[Cell]:
         files = [_cell_file(plan, path, method, text, length) for text, length in wanted]
         records = [_read(file) for file in files]
         if None in records:
-            subject = prepare(path, method, plan.calibration)
+            subject = prepare(path, method, plan.calibration, calibration_windows=plan.calibration_windows)
             for place, (text, length) in enumerate(wanted):
                 if records[place] is None:
-                    result = measure(subject, text, length, max_windows=plan.max_windows)
+                    result = measure(subject, text, length, max_windows=plan.windows_of(text))
                     records[place] = _write(files[place], result)
         cells += [_cell(method, record) for record in records if record is not None]
     if progress:
@@ -104,7 +116,8 @@ def _cell(method: Method, record: dict[str, Any]) -> Cell:
 def _cell_file(plan: Plan, path: Path, method: Method, text: Text, length: int | None) -> Path:
     subject = [path.resolve().name, _fingerprint(path)]
     needed = plan.calibration if method.needs_calibration else None
-    inputs = [subject, method.name, needed.sha256 if needed else None, text.name, text.sha256, length, plan.max_windows]
+    fitting = [needed.sha256, plan.calibration_windows] if needed else None
+    inputs = [subject, method.name, fitting, text.name, text.sha256, length, plan.windows_of(text)]
     return (plan.cache or default_cache()) / f"{cache_key(*deciding_modules(method), inputs=inputs)}.json"
 
 

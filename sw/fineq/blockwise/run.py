@@ -14,9 +14,9 @@ from torch import Tensor
 from fineq.blockwise.journal import BlockJournal
 from fineq.blockwise.memory import check_memory, memory_need
 from fineq.blockwise.streamed import StreamedModel
-from fineq.calibrated.capture import cut_windows, evaluating
+from fineq.calibrated.capture import choose_windows, cut_windows, evaluating
 from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
-from fineq.calibrated.model import CalibratedRecipe, choose_windows
+from fineq.calibrated.model import CalibratedRecipe
 from fineq.checkpoint.calibration import wanted_layers
 from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source

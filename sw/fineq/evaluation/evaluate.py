@@ -43,6 +43,8 @@ class Evaluation:
     calibration: str | None
     """Name of the calibration text, if the method used one."""
     calibration_sha256: str | None
+    calibration_windows: int | None
+    """Of that text that were looked at, at most; None: as many as the method does."""
     text: str
     text_sha256: str
     documents: int
@@ -73,6 +75,7 @@ class Subject:
     """Of the model before quantization."""
     method: Method
     calibration: Text | None
+    calibration_windows: int | None
     layers: list[LayerReport]
 
 
@@ -83,6 +86,7 @@ def prepare(
     dtype: str = "float32",
     progress: Progress | None = None,
     device: str = "cpu",
+    calibration_windows: int | None = None,
 ) -> Subject:
     """Load a model and quantize its block linears by `method`.
 
@@ -91,6 +95,7 @@ def prepare(
         dtype: in which the model computes, one of `DTYPES`.
         progress: called with what is being done, how much of it is done, and how much it is in all.
         device: where the model is measured, `cpu`, `cuda` or `cuda:1`; quantizing takes place on the CPU.
+        calibration_windows: of the calibration text to look at, spread evenly over it; None: up to 128.
     """
     place = find_device(device)
     if dtype not in DTYPES:
@@ -100,10 +105,12 @@ def prepare(
     tokenizer = load_tokenizer(model_path)
     calibration = calibration if method.needs_calibration else None
     token_ids = tokenize(tokenizer, calibration.content) if calibration else None
-    layers = method.apply(model, token_ids, progress)
+    calibration_windows = calibration_windows if calibration else None
+    layers = method.apply(model, token_ids, progress, calibration_windows)
     model.to(place)  # type: ignore[arg-type]  # transformers wraps the method in a way that loses its types
     name = Path(model_path).resolve().name
-    return Subject(model, tokenizer, name, model_fingerprint(model_path), method, calibration, layers)
+    fingerprint = model_fingerprint(model_path)
+    return Subject(model, tokenizer, name, fingerprint, method, calibration, calibration_windows, layers)
 
 
 def measure(
@@ -144,6 +151,7 @@ def measure(
         quantized_layers=len(subject.layers),
         calibration=subject.calibration.name if subject.calibration else None,
         calibration_sha256=subject.calibration.sha256 if subject.calibration else None,
+        calibration_windows=subject.calibration_windows,
         text=text.name,
         text_sha256=text.sha256,
         documents=text.documents,
@@ -166,9 +174,10 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     calibration: Text | None = None,
     device: str = "cpu",
+    calibration_windows: int | None = None,
 ) -> Evaluation:
     """`prepare` and `measure` in one."""
-    subject = prepare(model_path, method, calibration, dtype, device=device)
+    subject = prepare(model_path, method, calibration, dtype, None, device, calibration_windows)
     return measure(subject, text, sequence_length, bos, stride, max_windows, progress)
 
 
