@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fineq.blockwise.duration import seconds_need, spoken
 from fineq.blockwise.journal import BlockJournal
 from fineq.blockwise.memory import check_memory, memory_need
 from fineq.blockwise.streamed import StreamedModel
@@ -39,6 +40,7 @@ class Calibration:
         memory: bytes that it takes, about.
         finished: blocks that an earlier run finished.
         done_layers: layers of those.
+        seconds: that it takes, about, all blocks; None: not known, because the recipe trains.
     """
 
     streamed: StreamedModel
@@ -49,6 +51,16 @@ class Calibration:
     memory: int
     finished: int
     done_layers: int
+    seconds: float | None = None
+
+    def announcement(self, text: str) -> str:
+        """What is about to happen, how long it takes and in how much memory. `text`: name of the calibration text."""
+        count, length = self.windows.shape
+        how_long = "" if self.seconds is None else f"{spoken(self.seconds)} and "
+        return (
+            f"calibrating with {count} windows of {length} tokens of {text}, in about {how_long}"
+            f"{self.memory / 1e9:.1f} GB"
+        )
 
 
 def journal_directory(output: Path) -> Path:
@@ -92,7 +104,8 @@ def open_calibration(
     finished = 0 if found is None else found[0]
     names = tuple(streamed.prefix(number) for number in range(finished))
     done = sum(name.startswith(names) for name in wanted) if names else 0
-    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done)
+    seconds = None if recipe.block.steps else seconds_need(streamed, *chosen.shape)
+    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done, seconds)
 
 
 def calibrate_blocks(

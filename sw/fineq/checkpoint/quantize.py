@@ -14,6 +14,7 @@ from typing import Any
 
 from fineq.checkpoint.calibration import CalibratedTensors
 from fineq.checkpoint.card import write_card
+from fineq.checkpoint.choice import RecipeChoice
 from fineq.checkpoint.container import tensor_digest
 from fineq.checkpoint.copying import check_numbers
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
@@ -44,6 +45,7 @@ def quantize_checkpoint(
     prepared: CalibratedTensors | None = None,
     check: Callable[[Path], LossCheck] | None = None,
     plan: CheckpointPlan | None = None,
+    choice: RecipeChoice | None = None,
 ) -> list[LayerResult]:
     """Write the quantized copy of a model directory.
 
@@ -55,6 +57,7 @@ def quantize_checkpoint(
         prepared: what a calibrated recipe made; None: the recipe is data-free and is applied here.
         check: called with the directory when everything but the report and the card is in it; they tell what it found.
         plan: what `make_plan` made of the same source and options, to save its time; None: it is made here.
+        choice: why this recipe, for the report and the card; None: the user named it.
 
     Returns:
         One result per quantized tensor, in the order of the files.
@@ -96,7 +99,7 @@ def quantize_checkpoint(
             shard.close()
     with _writing(work):
         unseen = prepared.unseen if prepared else ()
-        _finish(source, plan, shards, results, options, work, output, check, unseen)
+        _finish(source, plan, shards, results, options, work, output, check, unseen, choice)
     return results
 
 
@@ -234,6 +237,7 @@ def _finish(
     output: Path,
     check: Callable[[Path], LossCheck] | None,
     unseen: tuple[str, ...],
+    choice: RecipeChoice | None,
 ) -> None:
     """Everything besides the weights; then the directory gets its final name."""
     _write_json(work / CONFIG_FILE, plan.config)
@@ -248,12 +252,14 @@ def _finish(
     found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
+    if choice:
+        report["choice_of_recipe"] = choice.to_json()
     if unseen:
         report["saw_no_calibration_text"] = list(unseen)
     if found:
         report["check"] = found.to_json()
     _write_json(work / REPORT_FILE, report)
-    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen)
+    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen, choice)
     (work / JOURNAL).unlink()
     os.replace(work, output)
 

@@ -1,4 +1,12 @@
 """What is taken when the user names nothing. This module imports nothing, so that `fineq --help` may know it."""
 
 DEFAULT_RECIPE = "mse"
-"""Of `fineq.quantize`, `fineq quantize` and `fineq vectors`: the most accurate recipe that needs no data."""
+"""Of `fineq.quantize` and `fineq vectors`: the most accurate recipe that needs no data. Of a whole model the first that
+`AUTO_RECIPE` tries."""
+
+AUTO_RECIPE = "auto"
+"""Of `fineq quantize` and `fineq.quantize_model`: `DEFAULT_RECIPE` if the model survives it, else
+`CALIBRATED_RECIPE`. It is measured, see `fineq.evaluation.automatic`."""
+
+CALIBRATED_RECIPE = "calibrated"
+"""What `AUTO_RECIPE` takes where the weights alone do not suffice."""

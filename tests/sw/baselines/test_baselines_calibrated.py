@@ -84,6 +84,25 @@ def test_groups_get_their_grid_from_the_moved_weights():
     assert len({tuple(row.tolist()) for row in (result[0, :4], result[0, 4:8])}) == 2
 
 
+def test_groups_in_the_order_of_work_get_their_grid_from_the_moved_weights():
+    weight, hessian = layer(6, 10)
+    order = hessian.diagonal().argsort(descending=True)
+    method = Gptq(group=4, act_order=True, static_groups=False)
+    result = method.quantize(weight, hessian)[0].double()[:, order]
+    for start in (0, 4, 8):
+        rest = best_rest(weight[:, order].double(), result[:, :start], damped(hessian)[order][:, order])
+        grid = min_max_grid(rest[:, :4], 2, scale_bits=16)
+        assert torch.allclose(grid.nearest(result[:, start : start + 4]), result[:, start : start + 4], atol=1e-6)
+    assert method.quantize(weight, hessian)[1] == Gptq(group=4).quantize(weight, hessian)[1] + 16 / 6
+
+
+def test_names_tell_the_settings_of_gptq():
+    best = dict(act_order=True, search=True, static_groups=False)
+    assert find_baseline("gptq-3bit-g64") == Gptq(3, 64)
+    assert find_baseline("gptq-2bit-g128-best") == find_baseline("gptq-g128-best") == Gptq(2, 128, **best)
+    assert find_baseline("gptq-4bit-best") == Gptq(4, **best) and find_baseline("gptq-4bit-worst") is None
+
+
 def test_without_correlations_gptq_is_rtn():
     weight, _ = layer()
     for hessian in (None, torch.zeros(40, 40), torch.eye(40), torch.rand(40).diag()):
@@ -99,6 +118,7 @@ def test_each_step_towards_the_best_effort_pays_off(seed):
     assert error["gptq"] < 0.7 * error["rtn"]
     assert error["gptq-g128"] < error["rtn"]
     assert error["gptq-best"] < 0.7 * error["gptq"]
+    assert error["gptq-g128-best"] < error["gptq-best"]
     assert error["owq"] < 0.7 * error["gptq-g128"]
 
 
