@@ -51,6 +51,10 @@ def table(
         ),
     ] = None,
     windows: Windows = None,
+    stored: Annotated[
+        list[Path] | None,
+        typer.Option(help="The model, quantized before: a row of its own, measured as it is. Repeatable."),
+    ] = None,
     output: Output = None,
     name: Name = None,
     cache: Cache = None,
@@ -68,7 +72,7 @@ def table(
     if which == "1" and len(lengths) > 1:
         raise FineqError("table 1 is of one length of windows: give --sequence-length once")
     methods = _methods(recipe, perplexities.TABLE_METHODS)
-    plan = make_plan(models, text, methods, calibration, windows, cache, lengths, calibration_windows)
+    plan = make_plan(models, text, methods, calibration, windows, cache, lengths, calibration_windows, stored)
     run(lambda progress: makers[which](plan, progress), output, name)
 
 
@@ -169,6 +173,7 @@ def make_plan(
     cache: Path | None,
     lengths: tuple[int | None, ...] = (None,),
     calibration_windows: int | None = None,
+    stored: list[Path] | None = None,
 ) -> Plan:
     """A plan from options, with what is shipped in place of what is absent."""
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
@@ -183,6 +188,7 @@ def make_plan(
         sequence_lengths=lengths,
         max_windows=tuple(windows) if windows and len(windows) > 1 else (windows or [None])[0],
         calibration_windows=calibration_windows,
+        stored=tuple(stored or ()),
         cache=cache,
     )
 

@@ -190,7 +190,9 @@ def test_owq_in_order_of_the_inputs():
         grid = searched_grid(rest[:, : end - start], 2, 16, importance[start:end])
         assert torch.allclose(grid.nearest(done[:, start:end]), done[:, start:end], atol=1e-6)
     assert math.isclose(bits, (2 * 63 + 16 + 3 * 18 + 16 * 64 / 24) / 64)
-    assert hessian_error(weight, result, hessian) < hessian_error(weight, Owq(group=30).quantize(weight, hessian)[0], hessian)
+    assert hessian_error(weight, result, hessian) < hessian_error(
+        weight, Owq(group=30).quantize(weight, hessian)[0], hessian
+    )
 
 
 def test_owq_on_narrow_layers_keeps_one_column_and_one_group():
