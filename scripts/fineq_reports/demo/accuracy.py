@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import torch
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
 from fineq.evaluation import evaluate
+from fineq.evaluation.generation import continuation
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_calibration_path
 from fineq.models.language_model import LayerReport, block_linears, get_weight
@@ -81,24 +77,7 @@ def measure(
                 round(total_bits / 8),
                 layers,
                 evaluate.measure(subject, text, min(longest, WINDOW)).result,
-                _continue(model, subject.tokenizer),
+                continuation(model, subject.tokenizer, SAMPLE_PROMPT, SAMPLE_TOKENS),
             )
         )
     return results
-
-
-def _continue(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Greedy continuation of the demo's prompt."""
-    prompt = tokenizer(SAMPLE_PROMPT, add_special_tokens=False)["input_ids"]
-    if tokenizer.bos_token_id is not None:
-        prompt = [tokenizer.bos_token_id, *prompt]
-    ids: Tensor = torch.tensor([prompt])
-    with torch.no_grad():
-        output = cast(Any, model).generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=SAMPLE_TOKENS,
-            do_sample=False,
-            pad_token_id=tokenizer.eos_token_id,
-        )
-    return cast(str, tokenizer.decode(output[0], skip_special_tokens=True))
