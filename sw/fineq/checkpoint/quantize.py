@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -176,6 +177,10 @@ def check_output(output: Path, resume: bool) -> Path:
     if obstacle or output.name in ("", ".."):
         raise FineqError(f"{output} {obstacle or 'is no name'}: choose another output, or remove it")
     work = output.with_name(output.name + WORK_SUFFIX)
+    place = next(folder for folder in output.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        problem = errno.EACCES if place.is_dir() else errno.ENOTDIR
+        raise FineqError(f"cannot write {work}: {os.strerror(problem)}")
     if work.exists() and not resume:
         raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
     return work
