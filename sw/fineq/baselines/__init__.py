@@ -33,6 +33,7 @@ CALIBRATED_BASELINES: dict[str, CalibratedBaseline] = {
     "gptq-best": Gptq(act_order=True, search=True),
     "gptq-g128-best": Gptq(group=128, act_order=True, search=True, static_groups=False),
     "pb-llm": PbLlm(),
+    "pb-llm-best": PbLlm(act_order=True),
     "owq": Owq(),
     "owq-best": Owq(act_order=True),
 }
@@ -56,8 +57,8 @@ def find_baseline(name: str) -> Rtn | Uniform | CalibratedBaseline | None:
         return Gptq(int(match[1]), int(match[2]) if match[2] else None, best, best, static_groups=not best)
     if match := re.fullmatch(r"owq-(\d)\.(\d+)bit(-best)?", name):
         return Owq(bits=int(match[1]), extra_bits=float(f"0.{match[2]}"), act_order=bool(match[3]))
-    if match := re.fullmatch(r"pb-llm-(\d+)%", name):
-        return PbLlm(salient=int(match[1]) / 100)
+    if match := re.fullmatch(r"pb-llm-(\d+)%(-best)?", name):
+        return PbLlm(salient=int(match[1]) / 100, act_order=bool(match[2]))
     return None
 
 

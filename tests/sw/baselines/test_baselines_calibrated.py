@@ -155,6 +155,18 @@ def test_pb_llm_uses_the_hessian_twice():
     assert errors == sorted(errors)
 
 
+def test_pb_llm_in_order_of_the_inputs():
+    """The same as the layer with its columns in that order, for which the order of columns is the order of work."""
+    weight, hessian = layer(columns=64)
+    order = damped(hessian).diagonal().argsort(descending=True)
+    result, bits = PbLlm(act_order=True).quantize(weight, hessian)
+    expected, same = PbLlm().quantize(weight[:, order], hessian[order][:, order])
+    assert torch.allclose(result[:, order], expected, atol=1e-6) and bits == same
+    in_place, _ = PbLlm().quantize(weight, hessian)
+    assert hessian_error(weight, result, hessian) < hessian_error(weight, in_place, hessian)
+    assert find_baseline("pb-llm-20%-best") == PbLlm(0.2, act_order=True)
+
+
 def test_owq_keeps_the_most_sensitive_columns_and_lets_them_compensate():
     weight, hessian = layer(columns=128)
     method = Owq()
