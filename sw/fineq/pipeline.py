@@ -30,7 +30,7 @@ from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.evaluation.automatic import choose_recipe
 from fineq.evaluation.loss_check import check_loss
-from fineq.evaluation.perplexity import Text, read_text, shipped_calibration_path, shipped_text_path
+from fineq.evaluation.perplexity import Text, read_text, shipped_text_path
 from fineq.huggingface.loading import load_model, load_tokenizer
 from fineq.quantizer.defaults import AUTO_RECIPE
 from fineq.quantizer.recipes import RECIPES, find_recipe, is_recipe
@@ -115,17 +115,18 @@ def quantize_model(
     Args:
         model: directory in Hugging Face layout, or a hub id.
         output: directory to make; it appears when it is complete.
-        recipe: `auto`: the data-free default if the model survives it, measured; else `calibrated`.
+        recipe: `auto`: `calibrated` if there is a calibration text, else the data-free default if the model survives
+            it, which is measured.
         include, exclude: patterns of tensor names (shell style).
         embeddings, lm_head: quantize those too.
-        calibration: text file for recipes that fit the weights to real inputs; None: the shipped one where `auto`
-            needs one.
+        calibration: text file for recipes that fit the weights to real inputs.
         windows: of the calibration text to look at; None: up to 128.
         check: measure the loss before and after on the beginning of `text`; None: the shipped one.
         resume: go on with what an interrupted call left.
 
     Raises:
-        FineqError: one sentence about what is wrong with the model, the options or the machine.
+        FineqError: one sentence about what is wrong with the model, the options or the machine; `auto` and no
+            calibration text for a model that needs one.
     """
     options = Options(recipe, tuple(include), tuple(exclude), embeddings, lm_head)
     return run_job(open_job(str(model), options, calibration, windows, check, text), Path(output), resume)
@@ -145,6 +146,8 @@ def open_job(
             if value is not None:
                 raise FineqError(f"recipe {recipe} needs no calibration text: leave {name} out")
     elif recipe == AUTO_RECIPE:
+        if windows is not None and calibration is None:
+            raise FineqError("--windows are of the calibration text: add --calibration FILE, or leave them out")
         _check_file(calibration)
     else:
         _check_calibrated(recipe, calibration)
@@ -175,14 +178,13 @@ def run_job(
     check_output(output, resume)
     options, plan, choice = job.options, job.plan, None
     if options.recipe == AUTO_RECIPE:
-        has_begun = resume and journal_directory(output).exists()
-        choice = choose_recipe(job.source, plan, options, job.text, job.calibration is not None, has_begun, tell)
+        choice = choose_recipe(job.source, plan, options, job.text, job.calibration is not None, tell)
         options, plan = replace(options, recipe=choice.recipe), plan.with_recipe(choice.recipe)
         tell(choice.sentence())
     prepared = None
     if not is_recipe(options.recipe):
-        calibration = job.calibration or shipped_calibration_path()
-        prepared = _calibrate(job, plan, options.recipe, calibration, output, resume, display, tell)
+        assert job.calibration is not None  # `open_job` and `choose_recipe` asked for it
+        prepared = _calibrate(job, plan, options.recipe, job.calibration, output, resume, display, tell)
     found: list[LossCheck] = []
 
     def run_check(directory: Path) -> LossCheck:

@@ -24,9 +24,9 @@ def quantize(
     recipe: Annotated[
         str,
         typer.Option(
-            help="How to quantize. `auto`: `mse` if the model survives it, which is measured, else `calibrated`. From "
-            "the weights alone: {recipes}; `paper` is the paper's, `mse` has less error. With --calibration: "
-            "{calibrated}."
+            help="How to quantize. `auto`: with --calibration `calibrated`, else `mse` if the model survives it, which "
+            "is measured. From the weights alone: {recipes}; `paper` is the paper's, `mse` has less error. With "
+            "--calibration: {calibrated}."
         ),
     ] = AUTO_RECIPE,
     include: Annotated[
@@ -36,10 +36,7 @@ def quantize(
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Quantize the input embedding too.")] = False,
     lm_head: Annotated[bool, typer.Option("--lm-head", help="Quantize the output head too.")] = False,
     calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="Text file for recipes that fit the weights to real inputs. Without: shipped, if `auto` needs one."
-        ),
+        Path | None, typer.Option(help="Text file for recipes that fit the weights to real inputs.")
     ] = None,
     windows: Annotated[
         int | None, typer.Option(min=1, help="Windows of the calibration text to look at. Without: up to 128.")
@@ -57,9 +54,10 @@ def quantize(
     """Quantize the linear layers of a language model.
 
     Weights are read and written piece by piece, so a model may be far larger than the memory. The output appears
-    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes. Where no recipe is
-    named, a short text tells whether the model survives without calibration. At the end original and result are run on
-    that text, one after the other, if they fit into the memory; a model that the recipe has destroyed is told.
+    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes. Where neither
+    recipe nor calibration text is given, a short text tells first whether the model survives without. At the end
+    original and result are run on that text, one after the other, if they fit into the memory; a model that the
+    recipe has destroyed is told.
     """
     from fineq.blockwise import journal_directory
     from fineq.checkpoint.planning import Options

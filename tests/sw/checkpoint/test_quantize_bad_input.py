@@ -164,6 +164,7 @@ def test_bad_options(quantize, llama, tmp_path, monkeypatch):
         ([llama, *out, "--recipe", "calibrated"], "recipe calibrated needs a text to calibrate with: add --calib"),
         ([llama, *out, *calibrated, tmp_path / "no"], "no does not exist: --calibration needs a text file"),
         ([llama, *out, *calibrated, tmp_path / "text", "--lm-head"], "recipe calibrated quantizes the linear"),
+        ([llama, *out, "--windows", "4"], "--windows are of the calibration text: add --calibration FILE, or leave"),
         ([llama, *data_free, "--windows", "4"], "recipe mse needs no calibration text: leave --windows out"),
         ([llama, *out, *calibrated, tmp_path / "text"], "the calibration text has 3 tokens, fewer than one window"),
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""`fineq quantize` without a recipe: data-free if the model survives it, calibrated if not; measured and told."""
+"""`fineq quantize` without a recipe: data-free if the model survives it; if not, a calibration text is asked for."""
 
 import inspect
 import json
@@ -18,11 +18,12 @@ from fineq.commands.quantize import quantize
 from fineq.evaluation import loss_check
 from fineq.evaluation.automatic import choose_recipe
 from fineq.evaluation.loss_check import check_loss, try_recipe
-from fineq.evaluation.perplexity import read_text, shipped_text_path
+from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
 from fineq.models.locations import shipped_model_path
 from fineq.quantizer.defaults import AUTO_RECIPE
 
 TEXT = read_text(shipped_text_path())
+WITH_TEXT = ("--calibration", shipped_calibration_path())
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def fragile(tmp_path_factory):
 def calibrated(fragile, tmp_path_factory):
     """What the command makes of it, and what it says."""
     output = tmp_path_factory.mktemp("made") / "q"
-    return output, run_fineq("quantize", fragile, "-o", output)
+    return output, run_fineq("quantize", fragile, "-o", output, *WITH_TEXT)
 
 
 def recipe_of(directory):
@@ -56,19 +57,24 @@ def test_a_model_that_survives_needs_no_data(tmp_path):
     assert "choice_of_recipe" not in json.loads((tmp_path / "named" / "fineq_report.json").read_text())
 
 
-def test_a_model_that_would_be_destroyed_is_calibrated(calibrated):
+def test_a_model_that_would_be_destroyed_needs_a_text(tmp_path, fragile):
+    outcome = run_fineq("quantize", fragile, "-o", tmp_path / "q")
+    assert outcome.code == 1 and not list(tmp_path.iterdir())
+    sentence = outcome.stderr.splitlines()[-1]
+    assert sentence.startswith("error: mse, which needs no data, would destroy this model: perplexity 23.2 before, ")
+    assert "Add --calibration FILE, about a megabyte of text" in sentence and "or --recipe mse to have it" in sentence
+
+
+def test_with_a_text_it_is_calibrated(calibrated):
     output, outcome = calibrated
     assert outcome.code == 0, outcome.stderr
     assert recipe_of(output) == "calibrated" and "WARNING" not in outcome.stderr
-    told = outcome.stderr.index("recipe calibrated, chosen because mse, which needs no data, would destroy the model: ")
+    told = outcome.stderr.index("recipe calibrated, chosen because there is a calibration text")
     assert told < outcome.stderr.index("tokens of calibration_text.txt, in about ") < outcome.stderr.index("layers")
     report = json.loads((output / "fineq_report.json").read_text())
-    tried = report["choice_of_recipe"]["data_free_recipe"]
-    assert tried["likely_destroyed"] and not report["check"]["likely_destroyed"]
-    assert tried["nll_before"] == report["check"]["nll_before"]
-    assert "Recipe `calibrated`, chosen because mse, which needs no data, would destroy" in " ".join(
-        (output / "README.md").read_text().split()
-    )
+    assert report["choice_of_recipe"] == {"recipe": "calibrated", "why": "there is a calibration text"}
+    assert not report["check"]["likely_destroyed"]
+    assert "Recipe `calibrated`, chosen because there is a calibration text" in (output / "README.md").read_text()
     assert sorted(path.name for path in output.parent.iterdir()) == ["q"]
 
 
@@ -91,14 +97,13 @@ def test_a_named_recipe_is_kept_and_warned_of(tmp_path, fragile):
     assert outcome.stderr.splitlines()[-1].startswith("WARNING: this model is likely destroyed by recipe mse")
 
 
-def test_a_calibration_text_is_used(tmp_path):
+def test_windows_are_of_the_calibration_text(tmp_path):
     (tmp_path / "text.txt").write_text(TEXT.content)
     arguments = ["--calibration", tmp_path / "text.txt", "--windows", "2"]
     outcome = run_fineq("quantize", shipped_model_path(), "-o", tmp_path / "q", *arguments)
     assert outcome.code == 0, outcome.stderr
     assert recipe_of(tmp_path / "q") == "calibrated"
     assert "calibrating with 2 windows of 512 tokens of text.txt, in about " in outcome.stderr
-    assert "recipe calibrated, chosen because there is a calibration text" in outcome.stdout
     outcome = run_fineq("quantize", shipped_model_path(), "-o", tmp_path / "r", "--calibration", tmp_path / "none")
     assert outcome.code == 1 and outcome.stderr.startswith(f"error: {tmp_path / 'none'} does not exist")
 
@@ -144,10 +149,10 @@ main()
 
 
 def test_a_killed_run_goes_on(tmp_path, fragile, calibrated):
-    command = [sys.executable, "-c", KILLED, fragile, "-o", tmp_path / "q"]
+    command = [sys.executable, "-c", KILLED, fragile, "-o", tmp_path / "q", *WITH_TEXT]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -signal.SIGKILL
     assert not (tmp_path / "q").exists()
-    assert run_fineq("quantize", fragile, "-o", tmp_path / "q", "--resume").code == 0
+    assert run_fineq("quantize", fragile, "-o", tmp_path / "q", "--resume", *WITH_TEXT).code == 0
     assert files(tmp_path / "q") == files(calibrated[0])
 
 
@@ -156,7 +161,9 @@ def test_python_has_the_same_default(tmp_path, fragile, calibrated):
         inspect.signature(function).parameters["recipe"].default for function in (quantize, fineq.quantize_model)
     }
     assert defaults == {AUTO_RECIPE}
-    made = fineq.quantize_model(fragile, tmp_path / "q")
-    assert made.recipe == made.choice.recipe == "calibrated" and made.choice.tried.is_destroyed
+    with pytest.raises(fineq.FineqError, match="mse, which needs no data, would destroy this model"):
+        fineq.quantize_model(fragile, tmp_path / "q")
+    made = fineq.quantize_model(fragile, tmp_path / "q", calibration=shipped_calibration_path())
+    assert made.recipe == made.choice.recipe == "calibrated" and made.choice.tried is None
     assert not made.check.is_destroyed and made.warnings() == []
     assert files(tmp_path / "q") == files(calibrated[0])
