@@ -186,7 +186,7 @@ def make_plan(
         texts=[read_text(path) for path in texts or [shipped_text_path()]],
         calibration=read_text(calibration or shipped_calibration_path()),
         sequence_lengths=lengths,
-        max_windows=tuple(windows) if windows and len(windows) > 1 else (windows or [None])[0],
+        max_windows=tuple(windows) if windows and len(windows) > 1 else windows[0] if windows else None,
         calibration_windows=calibration_windows,
         stored=tuple(stored or ()),
         cache=cache,

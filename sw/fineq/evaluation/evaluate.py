@@ -75,8 +75,8 @@ class Subject:
     """Of the model before quantization."""
     method: Method
     calibration: Text | None
-    calibration_windows: int | None
     layers: list[LayerReport]
+    calibration_windows: int | None = None
 
 
 def prepare(
@@ -110,7 +110,7 @@ def prepare(
     model.to(place)  # type: ignore[arg-type]  # transformers wraps the method in a way that loses its types
     name = Path(model_path).resolve().name
     fingerprint = model_fingerprint(model_path)
-    return Subject(model, tokenizer, name, fingerprint, method, calibration, calibration_windows, layers)
+    return Subject(model, tokenizer, name, fingerprint, method, calibration, layers, calibration_windows)
 
 
 def measure(
