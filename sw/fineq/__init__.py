@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     __version__: str
 
     from fineq.common.errors import FineqError
+    from fineq.pipeline import quantize_model
     from fineq.quantizer.activations import quantize_activations
     from fineq.quantizer.packed import PackedWeight, normalised_error
     from fineq.quantizer.recipes import RECIPES, Recipe
@@ -29,6 +30,7 @@ __all__ = [
     "normalised_error",
     "quantize",
     "quantize_activations",
+    "quantize_model",
 ]
 
 _HOME = {
@@ -39,6 +41,7 @@ _HOME = {
     "normalised_error": "fineq.quantizer.packed",
     "quantize": "fineq.quantizer.vectorised",
     "quantize_activations": "fineq.quantizer.activations",
+    "quantize_model": "fineq.pipeline",
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache as memoize
 from itertools import product
 from pathlib import Path
@@ -22,6 +22,7 @@ from fineq.evaluation.evaluate import Evaluation, measure, prepare
 from fineq.evaluation.method import Method
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Text
+from fineq.evaluation.stored_methods import method_for
 from fineq.models.directory import check_model_directory, model_fingerprint
 
 
@@ -41,9 +42,20 @@ class Plan:
     calibration: Text | None = None
     sequence_lengths: tuple[int | None, ...] = (None,)
     """None: the model's longest context, at most 2048."""
-    max_windows: int | None = None
+    max_windows: int | tuple[int, ...] | None = None
+    """Measure only the first windows: of every text, or of each in turn."""
+    calibration_windows: int | None = None
+    """Of the calibration text to look at; None: as many as a method does, at most 128."""
+    stored: tuple[Path, ...] = ()
+    """Directories of the only model that are quantized already: measured as they are, beside the methods."""
     cache: Path | None = None
     """None: `default_cache`."""
+
+    def windows_of(self, text: Text) -> int | None:
+        """How many windows of a text are measured at most; None: all."""
+        if isinstance(self.max_windows, tuple):
+            return self.max_windows[self.texts.index(text)]
+        return self.max_windows
 
 
 @dataclass(frozen=True)
@@ -65,38 +77,55 @@ def measure_cells(plan: Plan, progress: Progress | None = None) -> list[Cell]:
     """All cells of a plan, models outermost, then methods, texts and lengths; measured or from the cache.
 
     Raises:
-        FineqError: bad model, text or method; two models or two texts of one name.
+        FineqError: bad model, text or method; two models or two texts of one name; windows that are not one number, or
+            one for each text; stored models that are not quantized, or of more than one model.
     """
+    if isinstance(plan.max_windows, tuple) and len(plan.max_windows) != len(plan.texts):
+        raise FineqError(f"there are {len(plan.texts)} texts: give --windows once, or once for each of them")
     for what, names in (("models", [p.resolve().name for p in plan.models]), ("texts", [t.name for t in plan.texts])):
         if len(set(names)) < len(names):
             raise FineqError(f"two of the {what} have the same name: rename one, or the table cannot tell them apart")
     methods = [method if isinstance(method, Method) else find_method(method) for method in plan.methods]
     for path in plan.models:
         check_model_directory(path)
-    cells, total = [], len(plan.models) * len(methods)
-    for number, (path, method) in enumerate(product(plan.models, methods)):
-        what = f"{path.resolve().name}, {method.title}"
+    subjects = [(path, path.resolve().name, method) for path, method in product(plan.models, methods)]
+    subjects += [(path, plan.models[0].resolve().name, _stored_method(path)) for path in plan.stored]
+    if plan.stored and len(plan.models) > 1:
+        raise FineqError("models that are quantized already are of one model: give that one alone")
+    cells = []
+    for number, (path, name, method) in enumerate(subjects):
         if progress:
-            progress(what, number, total)
+            progress(f"{name}, {method.title}", number, len(subjects))
         wanted = list(product(plan.texts, plan.sequence_lengths))
         files = [_cell_file(plan, path, method, text, length) for text, length in wanted]
         records = [_read(file) for file in files]
         if None in records:
-            subject = prepare(path, method, plan.calibration)
+            applied = find_method("none") if method.stored is not None else method
+            subject = prepare(path, applied, plan.calibration, calibration_windows=plan.calibration_windows)
             for place, (text, length) in enumerate(wanted):
                 if records[place] is None:
-                    result = measure(subject, text, length, max_windows=plan.max_windows)
+                    result = measure(subject, text, length, max_windows=plan.windows_of(text))
                     records[place] = _write(files[place], result)
-        cells += [_cell(method, record) for record in records if record is not None]
+        cells += [_cell(name, method, record) for record in records if record is not None]
     if progress:
-        progress("done", total, total)
+        progress("done", len(subjects), len(subjects))
     return cells
 
 
-def _cell(method: Method, record: dict[str, Any]) -> Cell:
+def _stored_method(path: Path) -> Method:
+    """The method that a directory is stored in, under the directory's name."""
+    check_model_directory(path)
+    method = method_for(path, find_method("none"))
+    if method.stored is None:
+        raise FineqError(f"{path} is not quantized: give it as the model, or make it with `fineq quantize`")
+    name = path.resolve().name
+    return replace(method, name=name, title=f"{method.title.removesuffix(', as stored')}, {name} as stored")
+
+
+def _cell(model: str, method: Method, record: dict[str, Any]) -> Cell:
     result = record["result"]
     return Cell(
-        record["model"], method, record["text"], result["sequence_length"], record["bits_per_weight"],
+        model, method, record["text"], result["sequence_length"], record["bits_per_weight"],
         result["nll"], result["perplexity"], record,
     )  # fmt: skip
 
@@ -104,7 +133,8 @@ def _cell(method: Method, record: dict[str, Any]) -> Cell:
 def _cell_file(plan: Plan, path: Path, method: Method, text: Text, length: int | None) -> Path:
     subject = [path.resolve().name, _fingerprint(path)]
     needed = plan.calibration if method.needs_calibration else None
-    inputs = [subject, method.name, needed.sha256 if needed else None, text.name, text.sha256, length, plan.max_windows]
+    fitting = [needed.sha256, plan.calibration_windows] if needed else None
+    inputs = [subject, method.name, fitting, text.name, text.sha256, length, plan.windows_of(text)]
     return (plan.cache or default_cache()) / f"{cache_key(*deciding_modules(method), inputs=inputs)}.json"
 
 

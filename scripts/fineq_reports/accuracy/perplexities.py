@@ -93,14 +93,24 @@ def protocol_notes(results: Results, plan: Plan) -> list[str]:
     first = results.cells[0].record
     notes = [
         f"Windows of {', '.join(str(n) for n in results.each(lambda cell: cell.sequence_length))} tokens, "
-        f"{'all' if plan.max_windows is None else f'the first {plan.max_windows}'} of each text, "
+        f"{_windows(plan)}, "
         f"bos {first['result']['bos']}, {first['result']['dtype']}. Weights are quantized, activations are not; "
         "embeddings, norms and the output head stay. 'Ratio' is to the model that is not quantized."
     ]
     fitted = sorted({cell.record["calibration"] for cell in results.cells if cell.record["calibration"]})
     if fitted:
-        notes.append(f"All methods that look at inputs were given the same calibration text: {', '.join(fitted)}.")
+        looked = f", {plan.calibration_windows} windows of it" if plan.calibration_windows else ""
+        notes.append(
+            f"All methods that look at inputs were given the same calibration text: {', '.join(fitted)}{looked}."
+        )
     return notes
+
+
+def _windows(plan: Plan) -> str:
+    if isinstance(plan.max_windows, tuple):
+        parts = zip(plan.max_windows, plan.texts, strict=True)
+        return "the first " + " and ".join(f"{count} of {text.name}" for count, text in parts)
+    return f"{'all' if plan.max_windows is None else f'the first {plan.max_windows}'} of each text"
 
 
 def bits_section(results: Results) -> Section:

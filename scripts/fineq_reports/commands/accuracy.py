@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +26,14 @@ Methods = Annotated[
 Calibration = Annotated[
     Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")
 ]
-Windows = Annotated[int | None, typer.Option(min=1, help="Measure only the first windows of each text.")]
+Windows = Annotated[
+    list[int] | None,
+    typer.Option(min=1, help="Measure only the first windows of each text; or repeat it, once for each."),
+]
+CalibrationWindows = Annotated[
+    int | None, typer.Option(min=1, help="Windows of the calibration text to look at. Without: up to 128.")
+]
+Name = Annotated[str | None, typer.Option(help="Stem of the files. Without: that of the table.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Directory for .md, .csv and .png files.")]
 Cache = Annotated[Path | None, typer.Option(help="Directory of finished cells. Without: the user's cache directory.")]
 
@@ -36,8 +44,20 @@ def table(
     text: Texts = None,
     recipe: Methods = None,
     calibration: Calibration = None,
+    calibration_windows: CalibrationWindows = None,
+    sequence_length: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2, help="Tokens in a window. Without: up to 2048 that the model allows; table 2: 32, 256, 1024."
+        ),
+    ] = None,
     windows: Windows = None,
+    stored: Annotated[
+        list[Path] | None,
+        typer.Option(help="The model, quantized before: a row of its own, measured as it is. Repeatable."),
+    ] = None,
     output: Output = None,
+    name: Name = None,
     cache: Cache = None,
 ) -> None:
     """Perplexity by method (1) or by window length (2), beside the paper's.
@@ -48,10 +68,13 @@ def table(
 
     makers = {"1": perplexities.table_1, "2": perplexities.table_2}
     _check(which, makers, "table")
-    lengths = perplexities.TABLE_2_LENGTHS if which == "2" else (None,)
+    usual: tuple[int | None, ...] = perplexities.TABLE_2_LENGTHS if which == "2" else (None,)
+    lengths = tuple(sequence_length or ()) or usual
+    if which == "1" and len(lengths) > 1:
+        raise FineqError("table 1 is of one length of windows: give --sequence-length once")
     methods = _methods(recipe, perplexities.TABLE_METHODS)
-    plan = make_plan(models, text, methods, calibration, windows, cache, lengths)
-    run(lambda progress: makers[which](plan, progress), output)
+    plan = make_plan(models, text, methods, calibration, windows, cache, lengths, calibration_windows, stored)
+    run(lambda progress: makers[which](plan, progress), output, name)
 
 
 def figure(
@@ -93,7 +116,7 @@ def encodings(
     text: Annotated[Path | None, typer.Option(help=".txt, .raw or .jsonl. Without: shipped.")] = None,
     calibration: Calibration = None,
     columns: Annotated[int, typer.Option(min=6, help="Columns of the array.")] = 64,
-    windows: Windows = None,
+    windows: Annotated[int | None, typer.Option(min=1, help="Measure only the first windows of the text.")] = None,
     synthesis: Annotated[Path | None, typer.Option(help="Report of `make synth` (.json) that tells areas.")] = None,
     output: Output = None,
 ) -> None:
@@ -147,9 +170,11 @@ def make_plan(
     texts: list[Path] | None,
     methods: list[str],
     calibration: Path | None,
-    windows: int | None,
+    windows: list[int] | None,
     cache: Path | None,
     lengths: tuple[int | None, ...] = (None,),
+    calibration_windows: int | None = None,
+    stored: list[Path] | None = None,
 ) -> Plan:
     """A plan from options, with what is shipped in place of what is absent."""
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
@@ -162,13 +187,17 @@ def make_plan(
         texts=[read_text(path) for path in texts or [shipped_text_path()]],
         calibration=read_text(calibration or shipped_calibration_path()),
         sequence_lengths=lengths,
-        max_windows=windows,
+        max_windows=tuple(windows) if windows and len(windows) > 1 else windows[0] if windows else None,
+        calibration_windows=calibration_windows,
+        stored=tuple(stored or ()),
         cache=cache,
     )
 
 
-def run(make: Callable[[Callable[[str, int, int], None]], Report], output: Path | None) -> None:
-    """Make a report while showing the progress, print it and write it.
+def run(
+    make: Callable[[Callable[[str, int, int], None]], Report], output: Path | None, name: str | None = None
+) -> None:
+    """Make a report while showing the progress, print it and write it, under a name of the user's if there is one.
 
     Raises:
         FineqError: the output cannot be written to; told before anything is measured.
@@ -179,6 +208,7 @@ def run(make: Callable[[Callable[[str, int, int], None]], Report], output: Path 
 
     with progress_display(seconds=0) as progress:
         report = make(progress)
+    report = report if name is None else replace(report, name=name)
     show_report(report)
     for path in write_report(report, output) if output else []:
         typer.echo(f"written {path}")

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import torch
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
+from fineq.checkpoint.loss_check import LARGEST_LOSS
 from fineq.evaluation import evaluate
+from fineq.evaluation.generation import continuation
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_calibration_path
 from fineq.models.language_model import LayerReport, block_linears, get_weight
+from fineq.quantizer.defaults import CALIBRATED_RECIPE, DEFAULT_RECIPE
 from fineq.quantizer.recipes import is_recipe
 
 METHODS = ("none", "rtn", "paper", "mse")
@@ -56,49 +54,37 @@ def measure(
 ) -> list[MethodResult]:
     """Perplexity, size and a sample of text for every method of the demo.
 
+    Where the best data-free recipe destroys the model, as `fineq quantize` would find, the calibrated one is measured
+    too.
+
     Args:
         model_path: Hugging Face directory.
         text: evaluation text.
         progress: told what is being worked on.
         methods: names of `fineq.evaluation.methods`; those that need calibration get the shipped text.
     """
-    calibration = read_text(shipped_calibration_path())
-    results = []
-    for name in methods:
-        method = find_method(name)
-        progress(method.title)
-        subject = evaluate.prepare(model_path, method, calibration)
-        model, layers = subject.model, subject.layers
-        weights = [get_weight(model, layer).numel() for layer in block_linears(model)]
-        bits = [layer.bits_per_weight for layer in layers] or [FULL_PRECISION_BITS] * len(weights)
-        total_bits = sum(w * b for w, b in zip(weights, bits, strict=True))
-        longest = getattr(model.config, "max_position_embeddings", None) or WINDOW
-        results.append(
-            MethodResult(
-                name,
-                method.title,
-                total_bits / sum(weights),
-                round(total_bits / 8),
-                layers,
-                evaluate.measure(subject, text, min(longest, WINDOW)).result,
-                _continue(model, subject.tokenizer),
-            )
-        )
+    results = [_measure(model_path, text, name, progress) for name in methods]
+    losses = {result.name: result.result.nll for result in results}
+    if {"none", DEFAULT_RECIPE} <= set(losses) and losses[DEFAULT_RECIPE] - losses["none"] > LARGEST_LOSS:
+        results.append(_measure(model_path, text, CALIBRATED_RECIPE, progress))
     return results
 
 
-def _continue(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Greedy continuation of the demo's prompt."""
-    prompt = tokenizer(SAMPLE_PROMPT, add_special_tokens=False)["input_ids"]
-    if tokenizer.bos_token_id is not None:
-        prompt = [tokenizer.bos_token_id, *prompt]
-    ids: Tensor = torch.tensor([prompt])
-    with torch.no_grad():
-        output = cast(Any, model).generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            max_new_tokens=SAMPLE_TOKENS,
-            do_sample=False,
-            pad_token_id=tokenizer.eos_token_id,
-        )
-    return cast(str, tokenizer.decode(output[0], skip_special_tokens=True))
+def _measure(model_path: Path, text: Text, name: str, progress: Callable[[str], None]) -> MethodResult:
+    method = find_method(name)
+    progress(method.title)
+    subject = evaluate.prepare(model_path, method, read_text(shipped_calibration_path()))
+    model, layers = subject.model, subject.layers
+    weights = [get_weight(model, layer).numel() for layer in block_linears(model)]
+    bits = [layer.bits_per_weight for layer in layers] or [FULL_PRECISION_BITS] * len(weights)
+    total_bits = sum(w * b for w, b in zip(weights, bits, strict=True))
+    longest = getattr(model.config, "max_position_embeddings", None) or WINDOW
+    return MethodResult(
+        name,
+        method.title,
+        total_bits / sum(weights),
+        round(total_bits / 8),
+        layers,
+        evaluate.measure(subject, text, min(longest, WINDOW)).result,
+        continuation(model, subject.tokenizer, SAMPLE_PROMPT, SAMPLE_TOKENS),
+    )

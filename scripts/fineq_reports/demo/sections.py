@@ -11,6 +11,11 @@ from fineq_reports.demo.page import Plot, Section, Table, bar_plot, stacked_plot
 from fineq_reports.synthesis.report import SynthesisRun
 
 
+def _size(count: int) -> str:
+    """Bytes in the unit that one says them in."""
+    return f"{count / 1e6:.1f} MB" if count >= 10e6 else f"{count / 1000:.1f} kB"
+
+
 def accuracy_section(model_name: str, text_name: str, results: list[MethodResult]) -> Section:
     """Size and perplexity of every method, the error of every layer, samples of text."""
     full = results[0]
@@ -18,7 +23,7 @@ def accuracy_section(model_name: str, text_name: str, results: list[MethodResult
         [
             result.title,
             f"{result.bits_per_weight:.3f}",
-            f"{result.linear_bytes / 1000:.1f} kB",
+            _size(result.linear_bytes),
             f"{result.result.perplexity:.2f}",
             f"{result.result.perplexity / full.result.perplexity:.3f}",
         ]

@@ -31,8 +31,11 @@ CALIBRATED_BASELINES: dict[str, CalibratedBaseline] = {
     "gptq": Gptq(),
     "gptq-g128": Gptq(group=128),
     "gptq-best": Gptq(act_order=True, search=True),
+    "gptq-g128-best": Gptq(group=128, act_order=True, search=True, static_groups=False),
     "pb-llm": PbLlm(),
+    "pb-llm-best": PbLlm(act_order=True),
     "owq": Owq(),
+    "owq-best": Owq(act_order=True),
 }
 """Name -> method that needs the Hessian of a layer's inputs; `.nominal_bits` is the paper's 'Avg. Bits'."""
 
@@ -40,19 +43,22 @@ CALIBRATED_BASELINES: dict[str, CalibratedBaseline] = {
 def find_baseline(name: str) -> Rtn | Uniform | CalibratedBaseline | None:
     """A registered method, or one of its kind at another width; None: no such name.
 
-    `rtn-4bit`, `uniform-4bit`, `gptq-4bit`; `owq-3.25bit`: that many nominal bits, at most half a bit of them for
-    FP16 columns; `pb-llm-20%`: that share of salient weights.
+    `rtn-4bit`, `uniform-4bit`, `gptq-4bit`, `gptq-3bit-g64`, `gptq-4bit-g128-best`; `owq-3.25bit`, `owq-3.25bit-best`:
+    that many nominal bits, at most half a bit of them for FP16 columns; `pb-llm-20%`: that share of salient weights.
     """
     known: dict[str, Rtn | Uniform | CalibratedBaseline] = {**BASELINES, **CALIBRATED_BASELINES}
     if name in known:
         return known[name]
-    if match := re.fullmatch(r"(rtn|uniform|gptq)-(\d+)bit", name):
-        kinds: dict[str, type[Rtn] | type[Uniform] | type[Gptq]] = {"rtn": Rtn, "uniform": Uniform, "gptq": Gptq}
+    if match := re.fullmatch(r"(rtn|uniform)-(\d+)bit", name):
+        kinds: dict[str, type[Rtn] | type[Uniform]] = {"rtn": Rtn, "uniform": Uniform}
         return kinds[match[1]](bits=int(match[2]))
-    if match := re.fullmatch(r"owq-(\d)\.(\d+)bit", name):
-        return Owq(bits=int(match[1]), extra_bits=float(f"0.{match[2]}"))
-    if match := re.fullmatch(r"pb-llm-(\d+)%", name):
-        return PbLlm(salient=int(match[1]) / 100)
+    if match := re.fullmatch(r"gptq-(\d+)bit(?:-g(\d+))?(-best)?", name):
+        best = bool(match[3])
+        return Gptq(int(match[1]), int(match[2]) if match[2] else None, best, best, static_groups=not best)
+    if match := re.fullmatch(r"owq-(\d)\.(\d+)bit(-best)?", name):
+        return Owq(bits=int(match[1]), extra_bits=float(f"0.{match[2]}"), act_order=bool(match[3]))
+    if match := re.fullmatch(r"pb-llm-(\d+)%(-best)?", name):
+        return PbLlm(salient=int(match[1]) / 100, act_order=bool(match[2]))
     return None
 
 

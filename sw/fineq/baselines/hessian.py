@@ -14,16 +14,15 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
+from fineq.calibrated.capture import BlockRunner, choose_windows, cut_windows, evaluating
+from fineq.calibrated.moments import collect_moments
+from fineq.calibrated.staged import StagedBlock
 from fineq.common.progress import Progress
 from fineq.models.language_model import LayerReport, get_weight, layer_report, set_weight
 from fineq.quantizer.checks import check_finite, check_matrix
 
 DAMPING = 0.01
 """Added to the diagonal of H, times its mean, as in all three methods."""
-
-WINDOWS = 128
-"""Calibration windows, spread evenly over the text: the number in GPTQ, and what FineQ's solver uses."""
 
 BLOCK_COLUMNS = 128
 """Columns of a block in `feed_back`; unless groups are as long, no influence on the result."""
@@ -105,7 +104,11 @@ def hessian_error(weight: Tensor, quantized: Tensor, hessian: Tensor) -> float:
 
 
 def quantize_model(
-    model: PreTrainedModel, token_ids: Tensor, baseline: CalibratedBaseline, progress: Progress | None = None
+    model: PreTrainedModel,
+    token_ids: Tensor,
+    baseline: CalibratedBaseline,
+    progress: Progress | None = None,
+    windows: int | None = None,
 ) -> list[LayerReport]:
     """Quantize the block linears in place, one block after the other, layers with one input together.
 
@@ -113,16 +116,16 @@ def quantize_model(
 
     Args:
         token_ids: int64 [tokens], the calibration text without special tokens; or windows, [windows, length].
+        windows: that are looked at, spread evenly over the text; None: as many as FineQ's solver, 128, GPTQ's number.
     """
-    windows = cut_windows(model, token_ids)
-    chosen = torch.linspace(0, len(windows) - 1, min(len(windows), WINDOWS)).round().long()
     reports: list[LayerReport] = []
     with evaluating(model), torch.no_grad():
-        runner, hidden = BlockRunner.start(model, windows[chosen])
+        runner, hidden = BlockRunner.start(model, choose_windows(cut_windows(model, token_ids), windows))
         total = sum(len(runner.linears(number)) for number in range(len(runner.blocks)))
         for number in range(len(runner.blocks)):
+            staged = StagedBlock(runner, number)
             for group in runner.groups(number, hidden):
-                hessians = runner.hessians(number, group, hidden)
+                hessians, _ = collect_moments(staged, group, hidden, None)
                 for name in group:
                     weight = get_weight(model, name).to(torch.float32, copy=True)
                     dequantized, bits = baseline.quantize(weight, hessians[name], name)
@@ -130,5 +133,6 @@ def quantize_model(
                     reports.append(layer_report(name, weight, dequantized, bits))
                     if progress:
                         progress("layers", len(reports), total)
-            hidden = runner.run_all(number, hidden)
+                staged.mark_done(group)
+            hidden = staged.finish(hidden)
     return reports

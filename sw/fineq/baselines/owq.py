@@ -13,7 +13,7 @@ from fineq.common.errors import FineqError
 
 FLOAT_BITS = 16
 INDEX_BITS = 16
-"""Number of a column that is kept in FP16."""
+"""Number of a column that is kept in FP16, or of the group of a column."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,14 @@ class Owq:
         extra_bits: what the FP16 columns may cost per weight. The paper's 2.25 bits leave 0.25 beyond the codes.
             All of that goes to FP16 columns here: scales are not counted in the nominal bits of any method, and
             FP16 columns gain more than any other use of the budget. At least one column is kept.
+        act_order: the rounded columns with the largest inputs first. Groups are neighbours in that order, which costs
+            the number of its group for each column.
     """
 
     bits: int = 2
     group: int = 128
     extra_bits: float = 0.25
+    act_order: bool = False
 
     def __post_init__(self) -> None:
         check_bits(self.bits, 1, 8)
@@ -44,7 +47,7 @@ class Owq:
 
     @property
     def title(self) -> str:
-        return f"OWQ, {self.nominal_bits:g} bits, g{self.group}"
+        return f"OWQ, {self.nominal_bits:g} bits, g{self.group}" + ", act-order" * self.act_order
 
     @property
     def nominal_bits(self) -> float:
@@ -67,7 +70,8 @@ class Owq:
         sensitive = sensitivity.argsort(descending=True, stable=True)[:kept]
         is_rounded = torch.ones(columns, dtype=torch.bool)
         is_rounded[sensitive] = False
-        order = torch.cat([is_rounded.nonzero()[:, 0], sensitive])
+        rounded = importance.argsort(descending=True, stable=True) if self.act_order else torch.arange(columns)
+        order = torch.cat([rounded[is_rounded[rounded]], sensitive])
         importance = importance[order]
         grids: list[Grid] = []
 
@@ -86,4 +90,5 @@ class Owq:
         result[:, columns - kept :] = result[:, columns - kept :].to(torch.float16).to(torch.float64)
         codes = self.bits * (columns - kept) + FLOAT_BITS * kept
         groups = len(grids) * (GROUP_SCALE_BITS + self.bits)
-        return result[:, order.argsort()].to(torch.float32), (codes + groups + INDEX_BITS * kept / rows) / columns
+        numbers = INDEX_BITS * (kept + (columns - kept) * self.act_order) / rows
+        return result[:, order.argsort()].to(torch.float32), (codes + groups + numbers) / columns

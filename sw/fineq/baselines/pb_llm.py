@@ -21,15 +21,17 @@ class PbLlm:
     """A share of the weights of a layer is kept in 8 bits, the others become mean +- alpha of their row.
 
     mean and alpha = mean |w - mean| are taken over the row's binary weights before error feedback; the salient
-    weights use an 8-bit grid over the row. Columns are rounded in order with GPTQ's error feedback.
+    weights use an 8-bit grid over the row. Columns are rounded one by one with GPTQ's error feedback.
 
     Attributes:
         salient: share of salient weights, of the whole layer.
         criterion: `hessian`: w^2 / [H^-1]_jj, the loss of removing the weight; `magnitude`: |w|.
+        act_order: columns with the largest inputs first.
     """
 
     salient: float = 0.1
     criterion: str = "hessian"
+    act_order: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.salient <= 1:
@@ -39,7 +41,7 @@ class PbLlm:
 
     @property
     def title(self) -> str:
-        return f"PB-LLM, {100 * self.salient:g}% salient by {self.criterion}"
+        return f"PB-LLM, {100 * self.salient:g}% salient by {self.criterion}" + ", act-order" * self.act_order
 
     @property
     def nominal_bits(self) -> float:
@@ -49,6 +51,10 @@ class PbLlm:
     def quantize(self, weight: Tensor, hessian: Tensor | None, name: str = "weight") -> tuple[Tensor, float]:
         """Dequantized weight, float32 [out, in], and bits per weight with bitmap, scales, means and zero points."""
         weight, hessian = prepare(weight, hessian, name)
+        order = torch.arange(weight.shape[1])
+        if self.act_order:
+            order = hessian.diagonal().argsort(descending=True, stable=True)
+            weight, hessian = weight[:, order], hessian[order][:, order]
         factor = inverse_factor(hessian)
         saliency = weight.square() / factor.square().sum(dim=0) if self.criterion == "hessian" else weight.abs()
         kept = round(self.salient * weight.numel())
@@ -67,7 +73,7 @@ class PbLlm:
         share = kept / weight.numel()
         per_row = 3 * ROW_SCALE_BITS + SALIENT_BITS
         bits = (1 - share) + share * SALIENT_BITS + BITMAP_BITS + per_row / weight.shape[1]
-        return feed_back(weight, factor, nearest).to(torch.float32), bits
+        return feed_back(weight, factor, nearest)[:, order.argsort()].to(torch.float32), bits
 
 
 def _stored(value: Tensor) -> Tensor:

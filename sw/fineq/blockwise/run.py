@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fineq.blockwise.duration import seconds_need, spoken
 from fineq.blockwise.journal import BlockJournal
 from fineq.blockwise.memory import check_memory, memory_need
 from fineq.blockwise.streamed import StreamedModel
-from fineq.calibrated.capture import cut_windows, evaluating
+from fineq.calibrated.capture import choose_windows, cut_windows, evaluating
 from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
-from fineq.calibrated.model import CalibratedRecipe, choose_windows
+from fineq.calibrated.model import CalibratedRecipe
 from fineq.calibrated.unseen import UnseenLayerWarning, unseen_layers
 from fineq.checkpoint.calibration import wanted_layers
 from fineq.checkpoint.planning import CheckpointPlan
@@ -41,6 +42,7 @@ class Calibration:
         memory: bytes that it takes, about.
         finished: blocks that an earlier run finished.
         done_layers: layers of those.
+        seconds: that it takes, about, all blocks; None: not known, because the recipe trains.
     """
 
     streamed: StreamedModel
@@ -51,6 +53,16 @@ class Calibration:
     memory: int
     finished: int
     done_layers: int
+    seconds: float | None = None
+
+    def announcement(self, text: str) -> str:
+        """What is about to happen, how long it takes and in how much memory. `text`: name of the calibration text."""
+        count, length = self.windows.shape
+        how_long = "" if self.seconds is None else f"{spoken(self.seconds)} and "
+        return (
+            f"calibrating with {count} windows of {length} tokens of {text}, in about {how_long}"
+            f"{self.memory / 1e9:.1f} GB"
+        )
 
 
 def journal_directory(output: Path) -> Path:
@@ -94,7 +106,8 @@ def open_calibration(
     finished = 0 if found is None else found[0]
     names = tuple(streamed.prefix(number) for number in range(finished))
     done = sum(name.startswith(names) for name in wanted) if names else 0
-    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done)
+    seconds = None if recipe.block.steps else seconds_need(streamed, *chosen.shape)
+    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done, seconds)
 
 
 def calibrate_blocks(

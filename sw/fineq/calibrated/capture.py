@@ -25,6 +25,9 @@ BATCH_TOKENS = 4096
 LONGEST_WINDOW = 512
 """Tokens of a calibration window when the model allows more."""
 
+SOLVER_WINDOWS = 128
+"""Windows that are looked at layer by layer, spread evenly over the text; training sees all of them."""
+
 
 def cut_windows(model: PreTrainedModel, token_ids: Tensor, length: int | None = None) -> Tensor:
     """Calibration windows, int64 [windows, length]: consecutive text, each window begun by BOS if the model has one.
@@ -50,6 +53,17 @@ def cut_windows(model: PreTrainedModel, token_ids: Tensor, length: int | None = 
         )
     windows = token_ids[: len(token_ids) // text * text].view(-1, text)
     return windows if bos is None else nn.functional.pad(windows, (1, 0), value=bos)
+
+
+def choose_windows(windows: Tensor, most: int | None = None) -> Tensor:
+    """The windows that are looked at layer by layer, spread evenly over the text.
+
+    Args:
+        windows: int64 [windows, length].
+        most: at most so many; None: `SOLVER_WINDOWS`.
+    """
+    count = min(len(windows), SOLVER_WINDOWS if most is None else most)
+    return windows[torch.linspace(0, len(windows) - 1, count).round().long()]
 
 
 @dataclass
@@ -136,22 +150,6 @@ class BlockRunner:
             self.run(number, hidden[:1])
         missed = [name for name in self.linears(number) if name not in sum(seen.values(), [])]
         return [*seen.values(), *([missed] if missed else [])]
-
-    def hessians(self, number: int, names: list[str], hidden: Tensor) -> dict[str, Tensor | None]:
-        """Mean of x^T x over all tokens for each layer, float64 [in, in]; None for a layer that saw no token."""
-        sums: dict[str, Tensor] = {}
-        tokens = dict.fromkeys(names, 0)
-
-        def add(name: str, values: Tensor) -> None:
-            values = values.to(torch.float32)
-            product = (values.T @ values).to(torch.float64)
-            sums[name] = sums[name] + product if name in sums else product
-            tokens[name] += len(values)
-
-        with watch_activations(self.model, names, add), torch.no_grad():
-            for part in self.batches(hidden):
-                self.run(number, part)
-        return {name: sums[name] / tokens[name] if tokens[name] else None for name in names}
 
 
 class _Enough(Exception):

@@ -7,11 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from fineq.calibrated.capture import BlockRunner, cut_windows, evaluating
+from fineq.calibrated.capture import BlockRunner, choose_windows, cut_windows, evaluating
 from fineq.calibrated.layerwise import LayerwiseOptions, quantize_layers
 from fineq.calibrated.options import SolverOptions
 from fineq.calibrated.training import TrainingOptions, distill, small_parameters
@@ -20,9 +19,6 @@ from fineq.common.progress import Progress
 from fineq.format import MAX_MAGNITUDE
 from fineq.models.blocks import decoder_blocks
 from fineq.quantizer.packed import PackedWeight
-
-SOLVER_WINDOWS = 128
-"""Windows that the layer-by-layer part looks at, spread evenly over the text; training sees all of them."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +71,6 @@ def find_calibrated_recipe(recipe: str | CalibratedRecipe) -> CalibratedRecipe:
     return RECIPES[recipe]
 
 
-def choose_windows(windows: Tensor, most: int | None = None) -> Tensor:
-    """The windows that the layer-by-layer part looks at, spread evenly over the text.
-
-    Args:
-        windows: int64 [windows, length].
-        most: at most so many; None: `SOLVER_WINDOWS`.
-    """
-    count = min(len(windows), SOLVER_WINDOWS if most is None else most)
-    return windows[torch.linspace(0, len(windows) - 1, count).round().long()]
-
-
 def quantize_model(
     model: PreTrainedModel,
     token_ids: Tensor,
@@ -102,7 +87,7 @@ def quantize_model(
         recipe: a name of `RECIPES`, or a recipe.
         progress: called with what is being done, how much of it is done, and how much it is in all.
         wanted: layers to quantize; None: all of `block_linears`.
-        windows: that the layer-by-layer part looks at; None: `SOLVER_WINDOWS`.
+        windows: that the layer-by-layer part looks at; None: see `choose_windows`.
 
     Returns:
         Packed weights by layer name (see `block_linears`), and every other parameter that changed,

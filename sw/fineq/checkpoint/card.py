@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fineq.calibrated.unseen import unseen_sentence
+from fineq.checkpoint.choice import RecipeChoice
 from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
@@ -74,6 +75,7 @@ def write_card(
     check: LossCheck | None = None,
     unseen: tuple[str, ...] = (),
     fitted_to: CalibrationRecord | None = None,
+    choice: RecipeChoice | None = None,
 ) -> None:
     """Write README.md."""
     warning = check.warning(recipe, is_recipe(recipe)) if check else None
@@ -95,7 +97,7 @@ def write_card(
 # {architecture}, quantized with FineQ
 
 The weights of {len(results)} tensors are stored in the FineQ format: clusters of three weights, 24 weights in
-7 bytes. Recipe `{recipe}`{calibration}.
+7 bytes. Recipe `{recipe}`{f", chosen because {choice.why}" if choice else ""}{calibration}.
 {effect}
 | | |
 |---|---|

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from transformers import PreTrainedModel
@@ -56,6 +56,11 @@ class CheckpointPlan:
         for name, reason in self.kept.items():
             names.setdefault(reason, []).append(name)
         return dict(sorted(names.items(), key=lambda item: -len(item[1])))
+
+    def with_recipe(self, recipe: str) -> CheckpointPlan:
+        """The same plan under another recipe of the same axis."""
+        settings = self.config["quantization_config"] | {"recipe": recipe}
+        return replace(self, config=self.config | {"quantization_config": settings})
 
     @property
     def quantized(self) -> list[Unit]:

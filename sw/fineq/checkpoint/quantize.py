@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 from fineq.checkpoint.calibration import CalibratedTensors
 from fineq.checkpoint.card import write_card
+from fineq.checkpoint.choice import RecipeChoice
 from fineq.checkpoint.container import tensor_digest
 from fineq.checkpoint.copying import check_numbers
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
@@ -44,6 +46,7 @@ def quantize_checkpoint(
     prepared: CalibratedTensors | None = None,
     check: Callable[[Path], LossCheck] | None = None,
     plan: CheckpointPlan | None = None,
+    choice: RecipeChoice | None = None,
 ) -> list[LayerResult]:
     """Write the quantized copy of a model directory.
 
@@ -55,6 +58,7 @@ def quantize_checkpoint(
         prepared: what a calibrated recipe made; None: the recipe is data-free and is applied here.
         check: called with the directory when everything but the report and the card is in it; they tell what it found.
         plan: what `make_plan` made of the same source and options, to save its time; None: it is made here.
+        choice: why this recipe, for the report and the card; None: the user named it.
 
     Returns:
         One result per quantized tensor, in the order of the files.
@@ -95,7 +99,7 @@ def quantize_checkpoint(
         for shard in shards.values():
             shard.close()
     with _writing(work):
-        _finish(source, plan, shards, results, options, work, output, check, prepared)
+        _finish(source, plan, shards, results, options, work, output, check, prepared, choice)
     return results
 
 
@@ -170,6 +174,10 @@ def check_output(output: Path, resume: bool) -> Path:
     output = Path(output)
     check_new(output)
     work = output.with_name(output.name + WORK_SUFFIX)
+    place = next(folder for folder in output.absolute().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        problem = errno.EACCES if place.is_dir() else errno.ENOTDIR
+        raise FineqError(f"cannot write {work}: {os.strerror(problem)}")
     if work.exists() and not resume:
         raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
     return work
@@ -231,6 +239,7 @@ def _finish(
     output: Path,
     check: Callable[[Path], LossCheck] | None,
     prepared: CalibratedTensors | None,
+    choice: RecipeChoice | None,
 ) -> None:
     """Everything besides the weights; then the directory gets its final name."""
     _write_json(work / CONFIG_FILE, plan.config)
@@ -248,12 +257,14 @@ def _finish(
     unseen, fitted_to = (prepared.unseen, prepared.fitted_to) if prepared else ((), None)
     if fitted_to:
         report["calibration"] = asdict(fitted_to)
+    if choice:
+        report["choice_of_recipe"] = choice.to_json()
     if unseen:
         report["saw_no_calibration_text"] = list(unseen)
     if found:
         report["check"] = found.to_json()
     _write_json(work / REPORT_FILE, report)
-    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen, fitted_to)
+    write_card(work / "README.md", source, plan, results, options.recipe, found, unseen, fitted_to, choice)
     (work / JOURNAL).unlink()
     os.replace(work, output)
 

@@ -27,6 +27,9 @@ def evaluate(
     calibration: Annotated[
         Path | None, typer.Option(help="Text for methods that fit the weights to real inputs. Without: shipped.")
     ] = None,
+    calibration_windows: Annotated[
+        int | None, typer.Option(min=1, help="Windows of the calibration text to look at. Without: up to 128.")
+    ] = None,
     sequence_length: Annotated[
         int | None, typer.Option(help="Tokens in a window. Without: 2048 or the model's longest context.")
     ] = None,
@@ -73,6 +76,7 @@ def evaluate(
                     progress=partial(progress, method.title),
                     calibration=fitting,
                     device=device,
+                    calibration_windows=calibration_windows,
                 )
             )
     if output is not None:

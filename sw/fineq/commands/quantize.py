@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fineq.commands.notes import note_slow_path, warn
-from fineq.common.errors import FineqError
 from fineq.common.progress import progress_display
-from fineq.quantizer.defaults import DEFAULT_RECIPE
+from fineq.quantizer.defaults import AUTO_RECIPE
 
 if TYPE_CHECKING:
-    from fineq.checkpoint.calibration import CalibratedTensors
     from fineq.checkpoint.card import Sizes
-    from fineq.checkpoint.loss_check import LossCheck
     from fineq.checkpoint.pack import LayerResult
     from fineq.checkpoint.planning import CheckpointPlan
-    from fineq.checkpoint.source import Source
-    from fineq.evaluation.perplexity import Text
 
 
 def quantize(
@@ -31,10 +24,11 @@ def quantize(
     recipe: Annotated[
         str,
         typer.Option(
-            help="How to quantize. From the weights alone: {recipes}; `paper` is the paper's, `mse` has less error. "
-            "With --calibration: {calibrated}."
+            help="How to quantize. `auto`: with --calibration `calibrated`, else `mse` if the model survives it, which "
+            "is measured. From the weights alone: {recipes}; `paper` is the paper's, `mse` has less error. With "
+            "--calibration: {calibrated}."
         ),
-    ] = DEFAULT_RECIPE,
+    ] = AUTO_RECIPE,
     include: Annotated[
         list[str] | None, typer.Option(help="Quantize only tensors that match, such as '*.mlp.*'. Repeatable.")
     ] = None,
@@ -60,153 +54,39 @@ def quantize(
     """Quantize the linear layers of a language model.
 
     Weights are read and written piece by piece, so a model may be far larger than the memory. The output appears
-    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes. At the end original
-    and result are run on a short text, one after the other, if they fit into the memory; a model that the recipe
-    has destroyed is told.
+    only when it is complete; an interrupted run goes on with --resume and ends with the same bytes. Where neither
+    recipe nor calibration text is given, a short text tells first whether the model survives without. At the end
+    original and result are run on that text, one after the other, if they fit into the memory; a model that the
+    recipe has destroyed is told.
     """
     from fineq.blockwise import journal_directory
-    from fineq.checkpoint.calibration import check_options
-    from fineq.checkpoint.card import measure_sizes
-    from fineq.checkpoint.planning import Options, make_plan
-    from fineq.checkpoint.quantize import check_output, quantize_checkpoint
-    from fineq.checkpoint.source import open_source
-    from fineq.quantizer.recipes import find_recipe, is_recipe
+    from fineq.checkpoint.planning import Options
+    from fineq.checkpoint.quantize import WORK_SUFFIX
+    from fineq.pipeline import open_job, run_job
 
     options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
-    data_free = is_recipe(recipe)
-    if data_free and calibration:
-        raise FineqError(f"recipe {recipe} needs no calibration text: leave --calibration out")
-    if not data_free:
-        check_calibrated(recipe, calibration)
-        check_options(options)
-    elif windows is not None:
-        raise FineqError(f"recipe {recipe} needs no calibration text: leave --windows out")
-    if text and not check:
-        raise FineqError("--text is for the check: leave it or --no-check out")
-    checked = text_of_check(text) if check else None
-    source = open_source(model)
-    plan = make_plan(source, options, find_recipe(recipe).axis if data_free else "row")
-    sizes = measure_sizes(source, plan)
+    job = open_job(model, options, calibration, windows, check, text)
     if dry_run:
-        print_plan(plan)
-        print_sizes(sizes, "would take")
+        print_plan(job.plan)
+        print_sizes(job.sizes, "would take")
         return
-    check_output(output, resume)
     note_slow_path()
-    prepared = None
-    if not data_free:
-        assert calibration is not None  # `check_calibrated` asked for it
-        prepared = calibrate(source, plan, recipe, calibration, output, resume, windows)
-    found: list[LossCheck] = []
-
-    def run_check(directory: Path) -> LossCheck:
-        from fineq.evaluation.loss_check import check_loss
-
-        assert checked is not None
-        found.append(check_loss(source, directory, checked))
-        return found[-1]
-
-    with progress_display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
-        try:
-            results = quantize_checkpoint(
-                source, output, options, resume, progress, prepared, run_check if check else None, plan
-            )
-        except KeyboardInterrupt:
-            print("stopped: repeat the command with --resume to go on", file=sys.stderr)
-            raise
-    if not data_free:
-        shutil.rmtree(journal_directory(output), ignore_errors=True)
-    print_results(results)
-    print_kept(plan)
-    print_sizes(sizes, "take")
-    for outcome in found:
-        typer.echo(outcome.sentence())
-    typer.echo(f"written to {output}")
-    if prepared is not None and prepared.unseen:
-        from fineq.calibrated.unseen import unseen_sentence
-
-        warn(unseen_sentence(prepared.unseen))
-    for outcome in found:
-        warning = outcome.warning(recipe, data_free)
-        if warning:
-            warn(warning)
-
-
-# -- recipes that need calibration -----------------------------------------------------------------------------
-
-
-def check_calibrated(recipe: str, calibration: Path | None) -> None:
-    """Raise unless `recipe` is a calibrated one and there is a text for it."""
-    from fineq.baselines import find_baseline
-    from fineq.quantizer.recipes import RECIPES
-
     try:
-        from fineq.calibrated import RECIPES as CALIBRATED
-    except ImportError:
-        CALIBRATED = {}
-    if recipe not in CALIBRATED and find_baseline(recipe):
-        raise FineqError(
-            f"{recipe} is a baseline to compare with, and no packed form is written for it: `fineq eval --recipe "
-            f"{recipe}` measures it (docs/quantizer/baselines.md)"
-        )
-    if recipe not in CALIBRATED:
-        raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join([*RECIPES, *CALIBRATED])}")
-    if calibration is None:
-        raise FineqError(f"recipe {recipe} needs a text to calibrate with: add --calibration FILE")
-    if not calibration.is_file():
-        raise FineqError(f"{calibration} does not exist: --calibration needs a text file")
-
-
-def calibrate(
-    source: Source,
-    plan: CheckpointPlan,
-    recipe: str,
-    calibration: Path,
-    output: Path,
-    resume: bool,
-    windows: int | None,
-) -> CalibratedTensors:
-    """Run a calibrated recipe: block by block, or on the whole model in memory if the recipe trains all of it."""
-    from fineq.blockwise import calibrate_blocks, journal_directory, open_calibration
-    from fineq.calibrated import find_calibrated_recipe, quantize_model
-    from fineq.calibrated.capture import cut_windows
-    from fineq.calibrated.unseen import unseen_layers
-    from fineq.checkpoint.calibration import prepare, wanted_layers
-    from fineq.evaluation.perplexity import read_text, tokenize
-    from fineq.huggingface.loading import load_model, load_tokenizer
-    from fineq.models.stored import CalibrationRecord
-
-    text = read_text(calibration)
-    token_ids = tokenize(load_tokenizer(source.directory), text.content)
-    if find_calibrated_recipe(recipe).whole.steps:
-        if resume:
-            raise FineqError(f"recipe {recipe} trains the whole model at once and cannot resume: leave --resume out")
-        model = load_model(source.directory)
-        wanted = wanted_layers(model, source, plan)
-        cut = cut_windows(model, token_ids)
-        with progress_display() as progress, unseen_layers() as unseen:
-            made = prepare(source, plan, *quantize_model(model, cut, recipe, progress, wanted, windows))
-        return replace(made, unseen=tuple(unseen), fitted_to=CalibrationRecord(text.name, text.sha256, *cut.shape))
-    opened = open_calibration(
-        source, plan, find_calibrated_recipe(recipe), token_ids, journal_directory(output), resume, windows
-    )
-    count, length = opened.windows.shape
-    typer.echo(f"calibrating with {count} windows of {length} tokens, in about {opened.memory / 1e9:.1f} GB", err=True)
-    with progress_display(done=opened.done_layers) as progress, unseen_layers() as unseen:
-        try:
-            packed, changed = calibrate_blocks(opened, progress)
-        except KeyboardInterrupt:
+        made = run_job(job, output, resume, progress_display, lambda sentence: typer.echo(sentence, err=True))
+    except KeyboardInterrupt:
+        if journal_directory(output).exists() or output.with_name(output.name + WORK_SUFFIX).exists():
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
-            raise
-    record = CalibrationRecord(text.name, text.sha256, count, length)
-    return replace(prepare(source, plan, packed, changed), unseen=tuple(unseen), fitted_to=record)
-
-
-def text_of_check(path: Path | None) -> Text:
-    """The text that the check measures on."""
-    from fineq.evaluation.perplexity import read_text, shipped_text_path
-
-    return read_text(path or shipped_text_path())
+        raise
+    print_results(made.layers)
+    print_kept(made.plan)
+    print_sizes(job.sizes, "take")
+    if made.choice:
+        typer.echo(made.choice.sentence())
+    if made.check:
+        typer.echo(made.check.sentence())
+    typer.echo(f"written to {output}")
+    for warning in made.warnings():
+        warn(warning)
 
 
 # -- what the user sees ----------------------------------------------------------------------------------------

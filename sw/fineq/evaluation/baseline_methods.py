@@ -20,7 +20,9 @@ def baseline_method(name: str) -> Method | None:
     if callable(baseline):
         return Method(name, baseline.title, float(baseline.bits), quantize=baseline)
 
-    def apply(model: PreTrainedModel, token_ids: Tensor, progress: Progress | None = None) -> list[LayerReport]:
-        return quantize_model(model, token_ids, baseline, progress)
+    def apply(
+        model: PreTrainedModel, token_ids: Tensor, progress: Progress | None = None, windows: int | None = None
+    ) -> list[LayerReport]:
+        return quantize_model(model, token_ids, baseline, progress, windows)
 
     return Method(name, baseline.title, baseline.nominal_bits, calibrate=apply)

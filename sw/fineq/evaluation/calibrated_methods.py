@@ -19,9 +19,11 @@ def calibrated_method(name: str) -> Method:
     """
     recipe = find_calibrated_recipe(name)
 
-    def apply(model: PreTrainedModel, token_ids: Tensor, progress: Progress | None = None) -> list[LayerReport]:
+    def apply(
+        model: PreTrainedModel, token_ids: Tensor, progress: Progress | None = None, windows: int | None = None
+    ) -> list[LayerReport]:
         before = {layer: get_weight(model, layer).float().clone() for layer in block_linears(model)}
-        packed, _ = quantize_model(model, token_ids, recipe, progress)
+        packed, _ = quantize_model(model, token_ids, recipe, progress, windows=windows)
         return [
             layer_report(layer, before[layer], result.dequantize(), result.bits_per_weight())
             for layer, result in packed.items()

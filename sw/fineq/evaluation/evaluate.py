@@ -45,9 +45,10 @@ class Evaluation:
     """Name of the calibration text, if the method used one, or if a stored model says that its recipe did."""
     calibration_sha256: str | None
     calibration_windows: int | None
-    """Windows of it that the recipe looked at, as a stored model says; None: not known."""
+    """Windows of it that were looked at, at most; of a stored model: that its recipe looked at. None: not known, or as
+    many as the method does."""
     calibration_window_length: int | None
-    """Tokens of such a window."""
+    """Tokens of such a window, as a stored model says; None: not known."""
     text: str
     text_sha256: str
     documents: int
@@ -79,6 +80,7 @@ class Subject:
     method: Method
     calibration: Text | None
     layers: list[LayerReport]
+    calibration_windows: int | None = None
 
 
 def prepare(
@@ -88,6 +90,7 @@ def prepare(
     dtype: str = "float32",
     progress: Progress | None = None,
     device: str = "cpu",
+    calibration_windows: int | None = None,
 ) -> Subject:
     """Load a model and quantize its block linears by `method`.
 
@@ -96,6 +99,7 @@ def prepare(
         dtype: in which the model computes, one of `DTYPES`.
         progress: called with what is being done, how much of it is done, and how much it is in all.
         device: where the model is measured, `cpu`, `cuda` or `cuda:1`; quantizing takes place on the CPU.
+        calibration_windows: of the calibration text to look at, spread evenly over it; None: up to 128.
     """
     place = find_device(device)
     if dtype not in DTYPES:
@@ -105,10 +109,12 @@ def prepare(
     tokenizer = load_tokenizer(model_path)
     calibration = calibration if method.needs_calibration else None
     token_ids = tokenize(tokenizer, calibration.content) if calibration else None
-    layers = method.apply(model, token_ids, progress)
+    calibration_windows = calibration_windows if calibration else None
+    layers = method.apply(model, token_ids, progress, calibration_windows)
     model.to(place)  # type: ignore[arg-type]  # transformers wraps the method in a way that loses its types
     name = Path(model_path).resolve().name
-    return Subject(model, tokenizer, name, model_fingerprint(model_path), method, calibration, layers)
+    fingerprint = model_fingerprint(model_path)
+    return Subject(model, tokenizer, name, fingerprint, method, calibration, layers, calibration_windows)
 
 
 def measure(
@@ -150,7 +156,7 @@ def measure(
         quantized_layers=len(subject.layers),
         calibration=fitted.name if fitted else told.text if told else None,
         calibration_sha256=fitted.sha256 if fitted else told.sha256 if told else None,
-        calibration_windows=told.windows if told else None,
+        calibration_windows=told.windows if told else subject.calibration_windows,
         calibration_window_length=told.window_length if told else None,
         text=text.name,
         text_sha256=text.sha256,
@@ -174,9 +180,10 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     calibration: Text | None = None,
     device: str = "cpu",
+    calibration_windows: int | None = None,
 ) -> Evaluation:
     """`prepare` and `measure` in one."""
-    subject = prepare(model_path, method, calibration, dtype, device=device)
+    subject = prepare(model_path, method, calibration, dtype, None, device, calibration_windows)
     return measure(subject, text, sequence_length, bos, stride, max_windows, progress)
 
 

@@ -6,20 +6,25 @@ The cost is bounded: two loads and two forward passes of at most `TOKENS` tokens
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from fineq.checkpoint.calibration import wanted_layers
 from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.loss_check import SURPRISE, LossCheck
+from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.common.memory import available_memory
 from fineq.common.progress import Progress
 from fineq.evaluation.perplexity import Text, perplexity, tokenize
+from fineq.evaluation.recipe_methods import recipe_method
 from fineq.huggingface.loading import load_model, load_tokenizer
+from fineq.models.language_model import fake_quantize_model
 
 WINDOW = 256
 """Tokens that the model sees at once, BOS included."""
@@ -36,17 +41,65 @@ MEMORY_SHARE = 0.5
 """Of the memory that is free, what a model may take."""
 
 
-def check_loss(source: Source, quantized: Path, text: Text, progress: Progress | None = None) -> LossCheck:
+def check_loss(
+    source: Source, quantized: Path, text: Text, progress: Progress | None = None, before: LossCheck | None = None
+) -> LossCheck:
     """Compare a model with its quantized copy on the beginning of a text.
 
     Args:
         source: the model.
         quantized: directory of the copy: weights, config.json and tokenizer.
         progress: called with what is being done, how much of it is done, and how much it is in all.
+        before: a check of the same model on the same text, whose loss of the original is taken over.
 
     Returns:
         The outcome; never raises for a model that cannot be run: it says why.
     """
+
+    def copy(originals: list[PreTrainedModel], dtype: torch.dtype) -> PreTrainedModel:
+        originals.clear()
+        return load_model(quantized, dtype)
+
+    return _compare(source, text, copy, progress, before.before if before else None)
+
+
+def try_recipe(
+    source: Source, plan: CheckpointPlan, recipe: str, text: Text, progress: Progress | None = None
+) -> LossCheck:
+    """What a data-free recipe would do to a model, found without writing anything: it is quantized in memory.
+
+    Args:
+        plan: what of the model is to be quantized.
+        recipe, text, progress: see `check_loss`.
+    """
+
+    method = recipe_method(recipe).quantize
+    assert method is not None  # it is data-free
+
+    def quantize(originals: list[PreTrainedModel], dtype: torch.dtype) -> PreTrainedModel:
+        model = originals.pop()
+        try:
+            fake_quantize_model(model, method, wanted_layers(model, source, plan))
+        except Exception as error:  # weights that are no numbers, for example: says nothing about the recipe
+            raise _NotMeasured(f"it cannot be quantized in memory: {_reason(error)}") from error
+        return model
+
+    return _compare(source, text, quantize, progress)
+
+
+class _NotMeasured(Exception):
+    """There is no quantized model whose loss would say something."""
+
+
+def _compare(
+    source: Source,
+    text: Text,
+    quantized: Callable[[list[PreTrainedModel], torch.dtype], PreTrainedModel],
+    progress: Progress | None,
+    before: float | None = None,
+) -> LossCheck:
+    """The loss of a model, and of what `quantized` makes of it: called with the model alone in a list, if it is there,
+    which it empties, so that there is only one of the two in memory."""
     parameters = sum(source.entry(name).elements for name in source.tensors)
     try:
         dtype = _dtype_that_fits(source, parameters)
@@ -54,26 +107,35 @@ def check_loss(source: Source, quantized: Path, text: Text, progress: Progress |
         ids, bos, length, windows = _windows(source, tokenizer, text, parameters)
     except FineqError as error:
         return LossCheck(problem=str(error))
-    losses: list[float] = []
-    for number, (directory, what) in enumerate(((source.directory, "original"), (quantized, "quantized model"))):
+    scored, originals = 0, []
+    if before is None:
         if progress:
-            progress(f"check of the {what}", number, 2)
+            progress("check of the original", 0, 2)
         try:
-            loss, scored = _loss(directory, dtype, ids, bos, length, windows)
+            originals.append(load_model(source.directory, dtype))
+            before, scored = _loss(originals[0], ids, bos, length, windows)
         except Exception as error:  # whatever a model's own code raises: the check must not cost the user the result
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            if number == 0:
-                return LossCheck(problem=f"the original cannot be run: {reason}")
-            return LossCheck(losses[0], math.inf, scored, text.name, reason)
-        if number == 0 and not loss < SURPRISE * math.log(len(tokenizer)):
+            return LossCheck(problem=f"the original cannot be run: {_reason(error)}")
+        if not before < SURPRISE * math.log(len(tokenizer)):
             return LossCheck(
-                problem=f"the original itself cannot foretell {text.name} ({loss:.2f} nats a token): give a text of "
+                problem=f"the original itself cannot foretell {text.name} ({before:.2f} nats a token): give a text of "
                 "its kind with --text"
             )
-        losses.append(loss)
+    if progress:
+        progress("check of the quantized model", 1, 2)
+    try:
+        after, scored = _loss(quantized(originals, dtype), ids, bos, length, windows)
+    except _NotMeasured as error:
+        return LossCheck(problem=str(error))
+    except Exception as error:
+        return LossCheck(before, math.inf, scored, text.name, _reason(error))
     if progress:
         progress("check of the quantized model", 2, 2)
-    return LossCheck(losses[0], losses[1], scored, text.name)
+    return LossCheck(before, after, scored, text.name)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _dtype_that_fits(source: Source, parameters: int) -> torch.dtype:
@@ -113,9 +175,6 @@ def _windows(
     return ids, bos, length, windows
 
 
-def _loss(
-    directory: Path, dtype: torch.dtype, ids: Tensor, bos: int | None, length: int, windows: int
-) -> tuple[float, int]:
-    model = load_model(directory, dtype)
+def _loss(model: PreTrainedModel, ids: Tensor, bos: int | None, length: int, windows: int) -> tuple[float, int]:
     result = perplexity(model, ids, length, "none" if bos is None else "window", bos, max_windows=windows)
     return result.nll, result.scored_tokens

@@ -32,10 +32,11 @@ class Method:
     """Bits of the codes and indices alone, as the paper's 'Avg. Bits'; None: not quantized."""
     quantize: Callable[[Tensor, str], tuple[Tensor, float]] | None = field(default=None, repr=False)
     """Data-free methods: weight, float [out, in], and name -> dequantized weight and true bits per weight."""
-    calibrate: Callable[[PreTrainedModel, Tensor, Progress | None], list[LayerReport]] | None = field(
+    calibrate: Callable[[PreTrainedModel, Tensor, Progress | None, int | None], list[LayerReport]] | None = field(
         default=None, repr=False
     )
-    """Calibrated methods: model, token ids int64 [tokens] and progress -> reports; the model is changed in place."""
+    """Calibrated methods: model, token ids int64 [tokens], progress and number of windows -> reports; the model is
+    changed in place."""
     stored: tuple[LayerReport, ...] | None = None
     """Of a model that is stored quantized: its layers, which stay as they are."""
     stored_calibration: CalibrationRecord | None = None
@@ -53,12 +54,17 @@ class Method:
         return self.calibrate is not None
 
     def apply(
-        self, model: PreTrainedModel, token_ids: Tensor | None = None, progress: Progress | None = None
+        self,
+        model: PreTrainedModel,
+        token_ids: Tensor | None = None,
+        progress: Progress | None = None,
+        windows: int | None = None,
     ) -> list[LayerReport]:
         """Replace the weights of the block linears by what their quantized form stands for, in place.
 
         Args:
             token_ids: int64 [tokens], calibration text without special tokens; ignored by data-free methods.
+            windows: of that text to look at, spread evenly over it; None: as many as the method does, at most 128.
 
         Raises:
             FineqError: calibration text is needed and absent or too short, or a weight is not finite.
@@ -68,5 +74,5 @@ class Method:
         if self.calibrate:
             if token_ids is None:
                 raise FineqError(f"method {self.name} needs a text to calibrate with: give one")
-            return self.calibrate(model, token_ids, progress)
+            return self.calibrate(model, token_ids, progress, windows)
         return fake_quantize_model(model, self.quantize) if self.quantize else []

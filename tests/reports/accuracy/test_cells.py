@@ -6,13 +6,15 @@ import pytest
 import torch
 from tiny_models import make_model
 
+import fineq
+from fineq.calibrated.capture import cut_windows
 from fineq.common.cache_keys import deciding_files
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate, measure, prepare
 from fineq.evaluation.methods import find_method, method_names
-from fineq.evaluation.perplexity import Text
+from fineq.evaluation.perplexity import Text, tokenize
 from fineq.evaluation.recipe_methods import recipe_method
-from fineq.huggingface.loading import load_model
+from fineq.huggingface.loading import load_model, load_tokenizer
 from fineq.models.language_model import block_linears, get_weight
 from fineq.quantizer.recipes import RECIPES
 from fineq_reports.accuracy import cells as cells_module
@@ -80,7 +82,7 @@ def test_an_interrupted_run_goes_on_and_a_repeated_one_measures_nothing(model, t
     plan = Plan([model], ["none", "rtn", "paper"], [TEXT], cache=tmp_path)
     prepared = []
 
-    def stops(path, method, calibration):
+    def stops(path, method, calibration, calibration_windows):
         prepared.append(method.name)
         if method.name == "paper" and prepared.count("paper") == 1:
             raise KeyboardInterrupt
@@ -134,3 +136,45 @@ def test_names_must_differ(model, tmp_path):
         measure_cells(Plan([model, model], ["none"], [TEXT], cache=tmp_path))
     with pytest.raises(FineqError, match="two of the texts have the same name"):
         measure_cells(Plan([model], ["none"], [TEXT, TEXT], cache=tmp_path))
+
+
+# -- windows, and models that are quantized already ------------------------------------------------------------
+
+
+def test_each_text_may_have_its_own_windows(model, tmp_path):
+    plan = Plan([model], ["none"], [TEXT, OTHER], sequence_lengths=(32,), max_windows=(2, 3), cache=tmp_path)
+    assert [cell.record["result"]["windows"] for cell in measure_cells(plan)] == [2, 3]
+    one = Plan([model], ["none"], [OTHER], sequence_lengths=(32,), max_windows=3, cache=tmp_path)
+    assert measure_cells(one)[0].record == measure_cells(plan)[1].record and len(list(tmp_path.iterdir())) == 2
+    with pytest.raises(FineqError, match="there are 1 texts: give --windows once, or once for each"):
+        measure_cells(Plan([model], ["none"], [TEXT], max_windows=(2, 3), cache=tmp_path))
+
+
+@pytest.mark.parametrize("name", ["gptq", "calibrated"])
+def test_windows_of_the_calibration_text(model, tmp_path, name):
+    """The same as a text of which nothing is left but those windows, spread evenly."""
+    few = dict(models=[model], methods=[name], texts=[TEXT], calibration=OTHER, cache=tmp_path)
+    record = measure_cells(Plan(**few, calibration_windows=2))[0].record
+    assert record["calibration_windows"] == 2
+    loaded, tokenizer = load_model(model), load_tokenizer(model)
+    windows = cut_windows(loaded, tokenize(tokenizer, OTHER.content))
+    assert len(windows) > 3
+    find_method(name).apply(loaded, windows[[0, -1]])
+    expected = prepare(model, find_method(name), OTHER, calibration_windows=2).model
+    assert all(torch.equal(get_weight(expected, layer), get_weight(loaded, layer)) for layer in block_linears(loaded))
+    assert measure_cells(Plan(**few))[0].nll != record["result"]["nll"]
+
+
+def test_a_model_that_is_quantized_already_is_a_row(model, other, tmp_path):
+    fineq.quantize_model(model, tmp_path / "before", "paper", check=False)
+    stored = (tmp_path / "before",)
+    plan = Plan([model], ["none", "paper"], [TEXT], cache=tmp_path / "cache", stored=stored)
+    full, applied, kept = measure_cells(plan)
+    assert (kept.model, kept.method.name) == ("tiny", "before")
+    assert kept.method.title == "FineQ, recipe paper, before as stored"
+    assert math.isclose(kept.nll, applied.nll, rel_tol=1e-5) and kept.bits == applied.bits
+    assert measure_cells(plan)[2].record == kept.record  # from the cache
+    with pytest.raises(FineqError, match="is not quantized: give it as the model"):
+        measure_cells(Plan([model], ["none"], [TEXT], cache=tmp_path, stored=(other,)))
+    with pytest.raises(FineqError, match="are of one model: give that one alone"):
+        measure_cells(Plan([model, other], ["none"], [TEXT], cache=tmp_path, stored=stored))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from damaged_models import with_outlier_channels
 from tiny_models import make_model
 
-from fineq.evaluation.perplexity import Perplexity, Text
+from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_text_path
 from fineq.models.language_model import LayerReport
 from fineq_reports.demo import accuracy, sections
 from fineq_reports.demo.page import Section, Table, bar_plot, stacked_plot, write_page
@@ -55,6 +56,14 @@ def test_methods_of_every_kind_are_measured(tmp_path):
     assert results[0].bits_per_weight == accuracy.FULL_PRECISION_BITS and not results[0].layers
     assert all(result.layers and result.bits_per_weight < 5 for result in results[1:])
     assert len({result.result.perplexity for result in results}) == 3
+
+
+def test_a_model_that_the_data_free_recipe_destroys_is_calibrated_too(tmp_path):
+    text = read_text(shipped_text_path())
+    titles: list[str] = []
+    fragile = with_outlier_channels(tmp_path / "model", factor=8)
+    names = [result.name for result in accuracy.measure(fragile, text, titles.append, methods=("none", "mse"))]
+    assert names == ["none", "mse", "calibrated"] and titles[-1] == "FineQ, recipe calibrated"
 
 
 def test_our_methods_stand_out_whatever_their_titles_say(monkeypatch):

@@ -84,6 +84,25 @@ def test_groups_get_their_grid_from_the_moved_weights():
     assert len({tuple(row.tolist()) for row in (result[0, :4], result[0, 4:8])}) == 2
 
 
+def test_groups_in_the_order_of_work_get_their_grid_from_the_moved_weights():
+    weight, hessian = layer(6, 10)
+    order = hessian.diagonal().argsort(descending=True)
+    method = Gptq(group=4, act_order=True, static_groups=False)
+    result = method.quantize(weight, hessian)[0].double()[:, order]
+    for start in (0, 4, 8):
+        rest = best_rest(weight[:, order].double(), result[:, :start], damped(hessian)[order][:, order])
+        grid = min_max_grid(rest[:, :4], 2, scale_bits=16)
+        assert torch.allclose(grid.nearest(result[:, start : start + 4]), result[:, start : start + 4], atol=1e-6)
+    assert method.quantize(weight, hessian)[1] == Gptq(group=4).quantize(weight, hessian)[1] + 16 / 6
+
+
+def test_names_tell_the_settings_of_gptq():
+    best = dict(act_order=True, search=True, static_groups=False)
+    assert find_baseline("gptq-3bit-g64") == Gptq(3, 64)
+    assert find_baseline("gptq-2bit-g128-best") == find_baseline("gptq-g128-best") == Gptq(2, 128, **best)
+    assert find_baseline("gptq-4bit-best") == Gptq(4, **best) and find_baseline("gptq-4bit-worst") is None
+
+
 def test_without_correlations_gptq_is_rtn():
     weight, _ = layer()
     for hessian in (None, torch.zeros(40, 40), torch.eye(40), torch.rand(40).diag()):
@@ -99,7 +118,8 @@ def test_each_step_towards_the_best_effort_pays_off(seed):
     assert error["gptq"] < 0.7 * error["rtn"]
     assert error["gptq-g128"] < error["rtn"]
     assert error["gptq-best"] < 0.7 * error["gptq"]
-    assert error["owq"] < 0.7 * error["gptq-g128"]
+    assert error["gptq-g128-best"] < error["gptq-best"]
+    assert error["owq-best"] < error["owq"] < 0.7 * error["gptq-g128"]
 
 
 def test_searched_grid_is_the_best_of_all_shrunk_ones():
@@ -135,6 +155,18 @@ def test_pb_llm_uses_the_hessian_twice():
     assert errors == sorted(errors)
 
 
+def test_pb_llm_in_order_of_the_inputs():
+    """The same as the layer with its columns in that order, for which the order of columns is the order of work."""
+    weight, hessian = layer(columns=64)
+    order = damped(hessian).diagonal().argsort(descending=True)
+    result, bits = PbLlm(act_order=True).quantize(weight, hessian)
+    expected, same = PbLlm().quantize(weight[:, order], hessian[order][:, order])
+    assert torch.allclose(result[:, order], expected, atol=1e-6) and bits == same
+    in_place, _ = PbLlm().quantize(weight, hessian)
+    assert hessian_error(weight, result, hessian) < hessian_error(weight, in_place, hessian)
+    assert find_baseline("pb-llm-20%-best") == PbLlm(0.2, act_order=True)
+
+
 def test_owq_keeps_the_most_sensitive_columns_and_lets_them_compensate():
     weight, hessian = layer(columns=128)
     method = Owq()
@@ -153,6 +185,26 @@ def test_owq_keeps_the_most_sensitive_columns_and_lets_them_compensate():
     assert torch.allclose(result[:, sensitive].double(), best, rtol=1e-3, atol=1e-3)
     assert math.isclose(bits, (2 * 126 + 16 * 2 + (16 + 2) + 16 * 2 / 24) / 128)
     assert bits > method.nominal_bits == 2.25
+
+
+def test_owq_in_order_of_the_inputs():
+    """Rounded columns by their inputs, in groups of that order, and the FP16 ones last."""
+    weight, hessian = layer(columns=64)
+    method = Owq(group=30, act_order=True)
+    result, bits = method.quantize(weight, hessian)
+    kept = [column for column in range(64) if len(result[:, column].unique()) == 24]
+    assert len(kept) == method.kept_columns(64) == 1
+    order = hessian.diagonal().argsort(descending=True)
+    order = torch.cat([order[order != kept[0]], torch.tensor(kept)])
+    importance, done = damped(hessian).diagonal()[order], result[:, order].double()
+    for start, end in ((0, 30), (30, 60), (60, 63)):
+        rest = best_rest(weight[:, order].double(), done[:, :start], damped(hessian)[order][:, order])
+        grid = searched_grid(rest[:, : end - start], 2, 16, importance[start:end])
+        assert torch.allclose(grid.nearest(done[:, start:end]), done[:, start:end], atol=1e-6)
+    assert math.isclose(bits, (2 * 63 + 16 + 3 * 18 + 16 * 64 / 24) / 64)
+    assert hessian_error(weight, result, hessian) < hessian_error(
+        weight, Owq(group=30).quantize(weight, hessian)[0], hessian
+    )
 
 
 def test_owq_on_narrow_layers_keeps_one_column_and_one_group():

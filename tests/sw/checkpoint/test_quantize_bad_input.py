@@ -150,6 +150,7 @@ def test_bad_options(quantize, llama, tmp_path, monkeypatch):
     quantized = tmp_path / "quantized"
     assert quantize(llama, "-o", quantized)[0] == 0
     calibrated = ["--recipe", "calibrated", "--calibration"]
+    data_free = [*out, "--recipe", "mse"]
     cases = [
         ([tmp_path / "no", *out], f"{tmp_path / 'no'} does not exist: give a model directory, or a hub id"),
         ([llama / "config.json", *out], "is a file: give the model directory that holds config.json"),
@@ -157,14 +158,15 @@ def test_bad_options(quantize, llama, tmp_path, monkeypatch):
         ([quantized, *out], "is already quantized (quant_method fineq): start from the full-precision model"),
         ([llama, "-o", tmp_path / "there"], "there exists already: choose another output, or remove it"),
         ([llama, "-o", tmp_path / "text" / "q"], "cannot write"),
-        ([llama, *out, "--recipe", "best"], "unknown recipe 'best': choose one of paper, "),
+        ([llama, *out, "--recipe", "best"], "unknown recipe 'best': choose one of auto, paper, "),
         ([llama, *out, "--include", "*.attn.*"], "the pattern '*.attn.*' matches no layer: layers have names such as"),
         ([llama, *out, "--exclude", "*"], "nothing is left to quantize: loosen --include and --exclude"),
-        ([llama, *out, "--calibration", tmp_path / "text"], "recipe mse needs no calibration text: leave"),
+        ([llama, *data_free, "--calibration", tmp_path / "text"], "recipe mse needs no calibration text: leave"),
         ([llama, *out, "--recipe", "calibrated"], "recipe calibrated needs a text to calibrate with: add --calib"),
         ([llama, *out, *calibrated, tmp_path / "no"], "no does not exist: --calibration needs a text file"),
         ([llama, *out, *calibrated, tmp_path / "text", "--lm-head"], "recipe calibrated quantizes the linear"),
-        ([llama, *out, "--windows", "4"], "recipe mse needs no calibration text: leave --windows out"),
+        ([llama, *out, "--windows", "4"], "--windows are of the calibration text: add --calibration FILE, or leave"),
+        ([llama, *data_free, "--windows", "4"], "recipe mse needs no calibration text: leave --windows out"),
         ([llama, *out, *calibrated, tmp_path / "text.txt"], "the calibration text has 3 tokens, fewer than one window"),
         ([llama, *out, *calibrated, tmp_path / "text"], "text is not a text that FineQ reads: give a .txt, .raw or"),
     ]  # fmt: skip

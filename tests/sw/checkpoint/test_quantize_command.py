@@ -28,8 +28,10 @@ def test_output(quantize, llama, tmp_path):
         "      1  output head: --lm-head packs it, such as lm_head.weight",
     ]
     assert lines[20].startswith("quantized layers take 3.")
-    assert lines[21].startswith("effect on the model not measured: the original itself cannot foretell")
-    assert lines[22] == f"written to {tmp_path / 'q'}"
+    unknown = "the original itself cannot foretell"
+    assert lines[21].startswith(f"recipe mse, chosen because the model could not be measured: {unknown}")
+    assert lines[22].startswith(f"effect on the model not measured: {unknown}")
+    assert lines[23] == f"written to {tmp_path / 'q'}"
     assert error.splitlines()[-1].startswith("100%") and "s left" in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q"]
     written = files(tmp_path / "q")

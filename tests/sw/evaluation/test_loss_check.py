@@ -2,12 +2,11 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 from command_line import run_fineq
-from safetensors.torch import load_file, save_file
+from damaged_models import with_outlier_channels
 from tiny_models import make_model
 
 from fineq.checkpoint.loss_check import LARGEST_LOSS, LossCheck
@@ -20,24 +19,6 @@ from fineq.evaluation.perplexity import Text, read_text, shipped_text_path
 from fineq.models.locations import further_models, shipped_model_path
 
 TEXT = read_text(shipped_text_path())
-
-
-def with_outlier_channels(directory: Path, factor: float = 40.0, every: int = 16) -> Path:
-    """The shipped model with large input channels, as large models have: the norm before a layer divides by what the
-    layer's columns are multiplied with, so the model computes what it did."""
-    shutil.copytree(shipped_model_path(), directory)
-    tensors = {name: t.float() for name, t in load_file(directory / "model.safetensors").items()}
-    readers = {"input_layernorm": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
-               "post_attention_layernorm": ("mlp.gate_proj", "mlp.up_proj")}  # fmt: skip
-    for norm, layers in readers.items():
-        for block in range(4):
-            tensors[f"model.layers.{block}.{norm}.weight"][::every] /= factor
-            for layer in layers:
-                tensors[f"model.layers.{block}.{layer}.weight"][:, ::every] *= factor
-    save_file(tensors, directory / "model.safetensors", {"format": "pt"})
-    config = json.loads((directory / "config.json").read_text())
-    (directory / "config.json").write_text(json.dumps(config | {"dtype": "float32"}))
-    return directory
 
 
 def quantized(model: Path, output: Path, recipe: str = "mse") -> LossCheck:
@@ -64,7 +45,7 @@ def test_the_shipped_model_survives(tmp_path):
 
 def test_a_destroyed_model_is_told(tmp_path):
     model = with_outlier_channels(tmp_path / "model")
-    outcome = run_fineq("quantize", model, "-o", tmp_path / "q")
+    outcome = run_fineq("quantize", model, "-o", tmp_path / "q", "--recipe", "mse")
     assert outcome.code == 0 and (tmp_path / "q" / "model.safetensors").is_file()
     warning = outcome.stderr.splitlines()[-1]
     assert warning.startswith("WARNING: this model is likely destroyed by recipe mse: perplexity 23.2 before, ")
