@@ -25,7 +25,9 @@ def mutants(
         "build/mutants"
     ),
     count: Annotated[int, typer.Option(min=1, help="Mutants over all blocks.")] = 600,
-    seed: Annotated[int, typer.Option(help="Chooses the mutants; also the seed of the benches.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Chooses the mutants; also the seed of the benches.")
+    ] = 1,
     only: Annotated[str | None, typer.Option(help="Only mutants of the block of this name.")] = None,
     part: Annotated[str, typer.Option(help="I/N: the I-th of N shares of the blocks, to run side by side.")] = "1/1",
     limit: Annotated[float, typer.Option(min=1, help="Seconds after which a proof is given up.")] = 30,

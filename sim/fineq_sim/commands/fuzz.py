@@ -35,7 +35,9 @@ def fuzz(
     minutes: Annotated[float | None, typer.Option(min=0.01, help="How long, both parts together.")] = None,
     mutants: Annotated[int, typer.Option(min=1, help="Files, unless minutes are given.")] = 1_000_000,
     cases: Annotated[int, typer.Option(min=1, help="Cases for the machine, unless minutes are given.")] = 1_000,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the first run; later runs count on.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Random seed of the first run; later runs count on.")
+    ] = 1,
     show: Annotated[Path | None, typer.Option(help="Only try this input, a failure of an earlier run.")] = None,
     results: Annotated[Path | None, typer.Option(help="Directory to write fuzz.md to as well.")] = None,
 ) -> None:
