@@ -8,7 +8,7 @@
 // `dram`: the same latency on the way, then banks with one open row each, and one data bus for both directions, served
 // in the order of arrival: reads when their address comes, writes when their last word has come. A row is opened on
 // the first access to it (precharge, activate) and stays open until another row of the bank or a refresh.
-// Each channel may rest besides, by chance (`stall` in 65536 a cycle).
+// Each channel may rest besides, by chance (`stall` in `stall_steps`, a power of two, each cycle).
 
 #pragma once
 
@@ -19,12 +19,11 @@
 
 namespace fineq {
 
-constexpr uint64_t TICKS = 1024;  // of a cycle of the accelerator: the unit of all times but the latency
-
-// Numbers of `fineq_sim.driver.memory_timing.MemoryTiming`, in the order of `MemoryTiming.numbers`.
+// Numbers of `fineq_sim.driver.memory_timing.MemoryTiming`, in the order of `MemoryTiming.numbers`. The latency is in
+// cycles, all other times are in ticks.
 #define FINEQ_MEMORY(X)                                                                                             \
-    X(latency) X(stall) X(seed) X(word_ticks) X(banks) X(row_bytes) X(row_to_column) X(precharge) X(column)         \
-    X(row_open) X(refresh_interval) X(refresh) X(turnaround)
+    X(cycle_ticks) X(latency) X(stall_steps) X(stall) X(seed) X(word_ticks) X(banks) X(row_bytes) X(row_to_column)  \
+    X(precharge) X(column) X(row_open) X(refresh_interval) X(refresh) X(turnaround)
 
 struct MemoryParameters {
 #define FINEQ_FIELD(name) int64_t name;
@@ -76,13 +75,11 @@ public:
     bool read_address_ready = false, write_address_ready = false, write_ready = false;
     bool read_valid = false, answer_valid = false;
 
-    explicit MemoryTiming(uint32_t bus_bytes) : bus_bytes_(bus_bytes) { configure(MemoryParameters{}); }
+    explicit MemoryTiming(uint32_t bus_bytes) : bus_bytes_(bus_bytes) {}
 
     // Begin anew, in the cycle that begins next; only while nothing is under way.
     void configure(const MemoryParameters& parameters) {
         part_ = parameters;
-        part_.latency = std::max<int64_t>(part_.latency, 1);
-        part_.word_ticks = std::max<int64_t>(part_.word_ticks, TICKS * (part_.banks == 0));
         random_ = uint64_t(part_.seed) * 2 + 1;
         now_ = 0;
         next_read_ = next_write_ = 0;
@@ -125,34 +122,34 @@ public:
         if (!is_dram()) next_write_ = after_word(next_write_);
         burst.address += bus_bytes_;
         if (--burst.words) return;
-        uint64_t due = now_ + TICKS * part_.latency;
+        uint64_t due = now_ + part_.cycle_ticks * part_.latency;
         if (is_dram()) pieces(burst.start, burst.all, [&](uint64_t address, uint32_t words, bool) {
-            due = dram_.serve(address, words, now_ + TICKS * part_.latency, true) + words * part_.word_ticks;
+            due = dram_.serve(address, words, now_ + part_.cycle_ticks * part_.latency, true) + words * part_.word_ticks;
         });
         answers_.push_back(due);
         writes_.pop_front();
     }
     void accept_read(uint64_t address, uint32_t words) {
-        const uint64_t arrival = now_ + TICKS * part_.latency;
+        const uint64_t arrival = now_ + part_.cycle_ticks * part_.latency;
         if (!is_dram()) return reads_.push_back({address, words, arrival, true});
         pieces(address, words, [&](uint64_t start, uint32_t count, bool last) {
             reads_.push_back({start, count, dram_.serve(start, count, arrival, false) + part_.word_ticks, last});
         });
     }
     void accept_write(uint64_t address, uint32_t words) { writes_.push_back({address, words, address, words}); }
-    void end() { now_ += TICKS; }
+    void end() { now_ += part_.cycle_ticks; }
 
     // What the next cycles depend on, for a memory that `repeats`: times from now on, addresses within a page.
     template <class Recorder>
     void record(Recorder& state) const {
         state(read_valid), state(answer_valid), state(reads_.size()), state(writes_.size()), state(answers_.size());
-        state.time(next_read_, now_), state.time(next_write_, now_);
-        for (const Piece& piece : reads_) state(piece.words), state.time(piece.due, now_);
+        state(from_now(next_read_)), state(from_now(next_write_));
+        for (const Piece& piece : reads_) state(piece.words), state(from_now(piece.due));
         for (const Write& burst : writes_) state(burst.words);
-        for (uint64_t due : answers_) state.time(due, now_);
+        for (uint64_t due : answers_) state(from_now(due));
     }
     void skip(uint64_t cycles) {
-        const uint64_t ticks = TICKS * cycles;
+        const uint64_t ticks = part_.cycle_ticks * cycles;
         now_ += ticks, next_read_ += ticks, next_write_ += ticks;
         for (Piece& piece : reads_) piece.due += ticks;
         for (uint64_t& due : answers_) due += ticks;
@@ -172,17 +169,22 @@ private:
         uint32_t all;
     };
 
+    // A time that has passed more than a cycle ago is as good as any other.
+    uint64_t from_now(uint64_t due) const {
+        return due + part_.cycle_ticks > now_ ? due + part_.cycle_ticks - now_ : 0;
+    }
+
     bool rests() {
         if (!part_.stall) return false;
         random_ ^= random_ << 13;
         random_ ^= random_ >> 7;
         random_ ^= random_ << 17;
-        return int64_t(random_ >> 24 & 0xFFFF) < part_.stall;
+        return int64_t(random_ >> 24 & (part_.stall_steps - 1)) < part_.stall;
     }
 
     // From when on the next word may move if one moves now: what is left of a cycle is not lost.
     uint64_t after_word(uint64_t due) const {
-        return (due + TICKS > now_ && due <= now_ && due ? due : now_) + part_.word_ticks;
+        return (due + part_.cycle_ticks > now_ ? due : now_) + part_.word_ticks;
     }
 
     // Cut a burst where a row ends.

@@ -13,10 +13,10 @@ CODE_FILES = ("memory_timing.hpp",)
 TIMING_HEADER = Path(__file__).with_name(*CODE_FILES)
 
 TICKS = 1024
-"""Units of time in a cycle, in the header too."""
+"""Units of time in a cycle."""
 
 STALL_STEPS = 0x10000
-"""Chances of a stall are counted in parts of this."""
+"""Chances of a stall are counted in parts of this, a power of two."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,13 @@ class MemoryTiming:
             bus_bytes: of a word of the accelerator's bus.
         """
         part = self.dram
-        numbers = {"latency": self.latency, "stall": round(self.stall * STALL_STEPS), "seed": self.seed}
+        numbers = {
+            "cycle_ticks": TICKS,
+            "latency": self.latency,
+            "stall_steps": STALL_STEPS,
+            "stall": round(self.stall * STALL_STEPS),
+            "seed": self.seed,
+        }
         if part is None:
             return numbers | {"word_ticks": round(TICKS / self.words_per_cycle)} | dict.fromkeys(_DRAM_NUMBERS, 0)
         return numbers | {

@@ -17,8 +17,6 @@ struct Recorder {
 
     void operator()(uint64_t number) { state.push_back(number); }
     void page(uint64_t address) { state.push_back(address % page_bytes); }
-    // A time that has passed more than a cycle ago is as good as any other.
-    void time(uint64_t due, uint64_t now) { state.push_back(due + 1024 > now ? due + 1024 - now : 0); }
 };
 
 // StreamFifo: an entry accepted in cycle t is offered from t + 1 on.
