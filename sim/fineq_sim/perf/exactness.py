@@ -153,12 +153,19 @@ def random_cases(config: AcceleratorConfig, count: int, seed: int, largest: floa
 
 
 def random_layer(config: AcceleratorConfig, rng: np.random.Generator, largest: float = 1.0) -> Layer:
-    """A job of up to about two and a half tiles in each direction."""
+    """A job of up to about two and a half tiles in each direction; or many tokens of few channels, whose results wait."""
     rows, whole, columns = config.array.rows, config.channels_per_tile, config.array.columns
     line = columns * config.line_slices
-    special = [1, whole, whole + 1, config.final_channels, config.final_channels + 1]
-    channels = int(rng.choice(special)) if rng.random() < 0.4 else int(rng.integers(1, 2.5 * largest * whole + 2))
-    tokens = int(rng.choice([1, rows, rows + 1])) if rng.random() < 0.4 else int(rng.integers(1, 2.5 * largest * rows + 2))
-    inner = int(rng.choice([1, columns, line, line + 1])) if rng.random() < 0.4 else int(rng.integers(1, 2.5 * line + 2))
+
+    def size(special: Sequence[int], end: float) -> int:
+        return int(rng.choice(special) if rng.random() < 0.4 else rng.integers(1, int(2.5 * end) + 2))
+
+    tokens = size([1, rows, rows + 1], largest * rows)
+    channels = size(
+        [1, whole, whole + 1, config.final_channels, config.final_channels + 1], largest * whole
+    )
+    inner = size([1, columns, line, line + 1], line)
+    if rng.random() < 0.1:
+        tokens, channels, inner = int(rng.integers(4, 9)) * rows + 1, int(rng.integers(1, 4)), size([1], columns)
     output = OutputFormat(int(rng.integers(len(OutputFormat))))
     return Layer(tokens, channels, inner, output, bool(rng.random() < 0.75))

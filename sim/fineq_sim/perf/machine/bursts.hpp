@@ -15,7 +15,7 @@ struct Transfer {
 struct Burst {
     uint64_t address = 0;
     uint32_t beats = 0;
-    bool row_last = false, last = false;
+    bool last = false;  // of its transfer
 };
 
 struct BurstSplitter {
@@ -39,7 +39,7 @@ struct BurstSplitter {
         const bool free = !valid || taken, step = active && free;
         if (free) valid = active;
         if (step) {
-            offered = {address, beats, row_last, last};
+            offered = {address, beats, last};
             words_left -= beats;
             address += uint64_t(beats) * bus_bytes;
             if (row_last) {
@@ -67,11 +67,15 @@ struct BurstSplitter {
 
     void record(Recorder& state) const {
         state(active), state(valid);
-        if (active) {
-            state(words_left), state(rows_left), state(row_words), state(stride);
-            state.page(address), state.page(row_address);
+        if (valid) state(offered.beats), state(offered.last);
+        if (!active) return;
+        state(words_left), state(rows_left);
+        if (rows_left == 1) {
+            const uint32_t to_page = (page_bytes - address % page_bytes) / bus_bytes;
+            state(to_page < words_left ? to_page : words_left);
+        } else {
+            state(row_words), state(stride), state.page(address), state.page(row_address);
         }
-        if (valid) state(offered.beats), state(offered.row_last), state(offered.last), state.page(offered.address);
     }
 };
 

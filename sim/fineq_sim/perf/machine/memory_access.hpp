@@ -76,7 +76,7 @@ struct ReadDma {
         state(tickets.level());
         tickets.each([&](const Ticket& ticket) { state(ticket.channel * 2 + ticket.last); });
         state(address_valid), state(word_valid);
-        if (address_valid) state(address.beats), state.page(address.address);
+        if (address_valid) state(address.beats);
         if (word_valid) state(channel), state(word_last);
     }
 };

@@ -16,7 +16,13 @@ struct Recorder {
     uint64_t page_bytes;
 
     void operator()(uint64_t number) { state.push_back(number); }
+    // Addresses count for where they cut bursts.
     void page(uint64_t address) { state.push_back(address % page_bytes); }
+    // One that goes on in steps and takes `bytes` of each: no burst is cut if the steps fill pages evenly.
+    void page(uint64_t address, uint64_t bytes, uint64_t step) {
+        const bool even = page_bytes % step == 0 && address % step + bytes <= step;
+        state.push_back(even ? address % step : address % page_bytes);
+    }
 };
 
 // StreamFifo: an entry accepted in cycle t is offered from t + 1 on.

@@ -63,7 +63,9 @@ struct ParameterBuffer {
         walk.record(state), halves.record(state);
         state(asks_tokens), state(of_tokens), state(valid);
         if (valid) state(scaled.lanes), state(scaled.row_last), state(scaled.last);
-        if (!plain) state.page(channels_address), state.page(tokens_address);
+        if (plain) return;
+        state.page(channels_address);
+        state.page(tokens_address, walk.tokens_in_tile * c.token_bytes, c.token_tile_bytes);
     }
 };
 

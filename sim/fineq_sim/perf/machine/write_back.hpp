@@ -98,7 +98,7 @@ struct WriteDma {
         splitter.record(state), queue.record(state);
         state(lengths.level()), lengths.each(state);
         state(unanswered), state(unclaimed), state(address_valid), state(word_valid), state(beat);
-        if (address_valid) state(address.beats), state.page(address.address);
+        if (address_valid) state(address.beats);
         if (word_valid) state(word_bytes);
     }
 };
