@@ -29,7 +29,6 @@ from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.role import MachineBlock, Role
 from fineq_hw.vector.vector_unit import VectorUnit
 
-
 READ_CLIENTS: tuple[str, ...] = ("descriptor_unit", "input_buffer", "parameter_buffer", "weight_buffer")
 """Clients of the read engine by priority. The weights look far ahead and need most: they take what the others leave."""
 

@@ -46,6 +46,13 @@ def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
     return build_program(name, design, _HARNESS, cache, headers=[TIMING_HEADER])
 
 
+def simulated(config: AcceleratorConfig, adder_tree: str | None = "behavioural") -> AcceleratorConfig:
+    """The configuration as it is verilated; a MAC array has no adder tree to choose."""
+    if adder_tree is None or not isinstance(config.array, ArrayConfig):
+        return config
+    return replace(config, array=replace(config.array, adder_tree=adder_tree))
+
+
 class VerilatedTransport:
     """An accelerator as Verilator sees it, with a memory of one bus word a cycle in each direction.
 
@@ -78,9 +85,7 @@ class VerilatedTransport:
         seed: int = 1,
         cache: Path | None = None,
     ) -> None:
-        config = find_accelerator(config)
-        if adder_tree is not None and isinstance(config.array, ArrayConfig):
-            config = replace(config, array=replace(config.array, adder_tree=adder_tree))
+        config = simulated(find_accelerator(config), adder_tree)
         memory = MemoryTiming(latency=latency, stall=stall, seed=seed)
         self.config, self.memory_base, self.memory_size = config, memory_base, memory_size
         program = build_harness(config, cache)

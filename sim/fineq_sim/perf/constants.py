@@ -55,7 +55,6 @@ def machine_constants(config: AcceleratorConfig) -> dict[str, int]:
         "vector_lane_latency": VECTOR_LANE_LATENCY,
         "descriptor_bytes": DESCRIPTOR_BYTES,
         "quotient_cycles": SIZE_BITS,
-        "quotients": len(TileCounts(config).divisors),
         **{name: READ_CLIENTS.index(client) for name, client in _CLIENTS.items()},
         **{f"turn_{name}": turn for turn, name in enumerate(REGIONS)},
         **{f"after_{name}": quotients for name, quotients in _quotients(config).items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,37 +13,10 @@ from fineq_hw.interface.jobs import OutputFormat
 from fineq_sim.driver import Accelerator, Counters, Job, VerilatedTransport
 from fineq_sim.driver.chain import Chain, chain_limit
 from fineq_sim.driver.memory_timing import MemoryTiming
+from fineq_sim.perf.cases import Case
 from fineq_sim.perf.jobs import TwinJob, code_steps
 from fineq_sim.perf.twin import run
 from fineq_sim.reference.random_layers import random_activations, random_codes
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One job of a case: M, N, K, what is written, whether vectors end early."""
-
-    tokens: int
-    channels: int
-    inner: int
-    output: OutputFormat = OutputFormat.SUMS
-    early_termination: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.tokens}x{self.channels}x{self.inner} {self.output.name.lower()}" + (
-            "" if self.early_termination else " full"
-        )
-
-
-@dataclass(frozen=True)
-class Case:
-    """A chain of jobs and the memory that it meets; `seed`: of weights and activations."""
-
-    layers: tuple[Layer, ...]
-    memory: MemoryTiming
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{', '.join(map(str, self.layers))}; {self.memory}; seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -126,46 +99,3 @@ def compared(machine: str | AcceleratorConfig, memory_size: int = 1 << 24) -> It
     """
     with VerilatedTransport(machine, memory_size=memory_size) as transport:
         yield Comparison(transport)
-
-
-LATENCIES: Sequence[int] = (1, 5, 60)
-STALLS: Sequence[float] = (0.0, 0.0, 0.2, 0.5)
-
-
-def random_cases(config: AcceleratorConfig, count: int, seed: int, largest: float = 1.0) -> Iterator[Case]:
-    """Cases of every kind: the smallest job, one channel beyond a tile, ragged sizes, chains, slow and stalling memories.
-
-    Args:
-        config: the machine.
-        count: of the cases.
-        seed: the same seed gives the same cases.
-        largest: sizes go up to so many times two and a half tiles.
-    """
-    rng = np.random.default_rng(seed)
-    for number in range(count):
-        layers = tuple(random_layer(config, rng, largest) for _ in range(rng.integers(1, 4)))
-        if number % 10 == 0:
-            layers = (Layer(1, 1, 1, layers[0].output), *layers[1:])
-        memory = MemoryTiming(
-            latency=int(rng.choice(LATENCIES)), stall=float(rng.choice(STALLS)), seed=int(rng.integers(1, 1 << 30))
-        )
-        yield Case(layers, memory, int(rng.integers(1 << 30)))
-
-
-def random_layer(config: AcceleratorConfig, rng: np.random.Generator, largest: float = 1.0) -> Layer:
-    """A job of up to about two and a half tiles in each direction; or many tokens of few channels, whose results wait."""
-    rows, whole, columns = config.array.rows, config.channels_per_tile, config.array.columns
-    line = columns * config.line_slices
-
-    def size(special: Sequence[int], end: float) -> int:
-        return int(rng.choice(special) if rng.random() < 0.4 else rng.integers(1, int(2.5 * end) + 2))
-
-    tokens = size([1, rows, rows + 1], largest * rows)
-    channels = size(
-        [1, whole, whole + 1, config.final_channels, config.final_channels + 1], largest * whole
-    )
-    inner = size([1, columns, line, line + 1], line)
-    if rng.random() < 0.1:
-        tokens, channels, inner = int(rng.integers(4, 9)) * rows + 1, int(rng.integers(1, 4)), size([1], columns)
-    output = OutputFormat(int(rng.integers(len(OutputFormat))))
-    return Layer(tokens, channels, inner, output, bool(rng.random() < 0.75))

@@ -48,7 +48,9 @@ class TwinJob:
 
     def numbers(self, config: AcceleratorConfig) -> dict[str, int]:
         """The numbers of `FINEQ_JOB` (machine/constants.hpp) by name."""
-        given = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("inner", "output_format")}
+        given = {
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name not in ("inner", "output_format")
+        }
         return given | {
             "inner_tiles": inner_tiles(self.inner, config),
             "line_groups": line_groups(self.inner, config),
@@ -85,9 +87,7 @@ def place_jobs(
                 fields[region] = address
                 address += aligned(regions[region])
         jobs.append(fields)
-    return [
-        TwinJob.of_descriptor(address + number * DESCRIPTOR_BYTES, fields) for number, fields in enumerate(jobs)
-    ]
+    return [TwinJob.of_descriptor(address + number * DESCRIPTOR_BYTES, fields) for number, fields in enumerate(jobs)]
 
 
 def code_steps(codes: np.ndarray, config: AcceleratorConfig, early_termination: bool = True) -> np.ndarray:

@@ -3,8 +3,9 @@
     jobs = place_jobs(config, [(64, 4096, 4096, OutputFormat.INT8)])
     counters = run(config, jobs, [code_steps(codes, config)], MemoryTiming(latency=40))
 
-Its counters equal those of the RTL, all of them, for any memory that `MemoryTiming` can describe; `fineq_sim.perf.exactness` holds
-the two against each other. What it leaves out: errors, aborts and the watchdog, which no job meets that is legal.
+Its counters equal those of the RTL, all of them, for any memory that `MemoryTiming` can describe;
+`fineq_sim.perf.exactness` holds the two against each other. What it leaves out: errors, aborts and the watchdog, which
+no legal job meets.
 """
 
 from __future__ import annotations

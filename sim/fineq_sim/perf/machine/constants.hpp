@@ -14,7 +14,7 @@ namespace fineq {
     X(bus_bytes) X(page_bytes) X(max_burst_beats) X(outstanding_reads) X(outstanding_writes) X(gather_depth)        \
     X(addresses_ahead) X(alignment) X(line_bytes) X(line_slices) X(activation_tile_bytes) X(token_tile_bytes)       \
     X(channel_bytes) X(token_bytes) X(vector_lanes) X(vector_words) X(wide_bytes) X(vector_lane_latency)         \
-    X(descriptor_bytes) X(quotient_cycles) X(quotients) X(client_descriptor) X(client_activations)                  \
+    X(descriptor_bytes) X(quotient_cycles) X(client_descriptor) X(client_activations)                  \
     X(client_parameters) X(client_weights) X(turn_destination) X(turn_activations) X(turn_weights)                  \
     X(turn_channel_parameters) X(turn_token_parameters) X(turn_descriptor) X(turn_next) X(after_destination)        \
     X(after_activations) X(after_weights) X(after_channel_parameters) X(after_token_parameters)                     \

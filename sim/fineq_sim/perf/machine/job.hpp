@@ -21,7 +21,6 @@ struct DescriptorUnit {
     uint32_t next = 0;     // job whose descriptor is in hand
     uint32_t turn = 0;     // of its regions
     uint32_t multiplier = 0;
-    bool dividing = false;
     uint32_t divided = 0, bit = 0;  // quotients that are known, bits of the next one
     bool valid = false;    // a job is on offer
     uint32_t offered = 0;  // which
@@ -88,8 +87,8 @@ struct DescriptorUnit {
     }
 
     void record(Recorder& state_) const {
-        state_(state), state_(next), state_(valid), state_(offered), state_(dividing);
-        if (state != IDLE) state_(turn), state_(multiplier), state_(divided), state_(bit);
+        state_(state), state_(next), state_(valid), state_(offered);
+        if (state >= OPERANDS && state < OFFER) state_(turn), state_(multiplier), state_(divided), state_(bit);
     }
 
 private:
@@ -112,13 +111,10 @@ private:
         state = region == NEXT || (region == DESCRIPTOR && next + 1 == count) ? OFFER : OPERANDS;
     }
 
-    // TileCounts: one bit of a quotient a cycle.
+    // TileCounts: one bit of a quotient a cycle; nobody looks at what comes after the last one.
     void divide(bool start) {
-        if (dividing && ++bit == c.quotient_cycles) {
-            bit = 0;
-            if (++divided == c.quotients) dividing = false;
-        }
-        if (start) dividing = true, divided = bit = 0;
+        if (++bit == c.quotient_cycles) ++divided, bit = 0;
+        if (start) divided = bit = 0;
     }
 };
 

@@ -1,0 +1,100 @@
+"""The twin counts what the RTL counts: random chains on both, all counters, no tolerance."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fineq_hw.config import ACCELERATORS
+from fineq_hw.interface.jobs import OutputFormat
+from fineq_hw.interface.registers import COUNTERS
+from fineq_sim.perf import exactness_table
+from fineq_sim.perf.cases import Case, random_cases
+from fineq_sim.perf.exactness import Outcome, compared
+from fineq_sim.perf.exactness_table import RANDOM_RUNS, cases_of, memory_kind, rtl_key, twin_key
+
+TABLE = Path(__file__).parents[3] / "docs/results/simulator.json"
+SMALL = ("accelerator_5x7", "mac8x8_accelerator_5x7")
+"""Machines whose Verilog is made in no time; together they have every block."""
+
+
+def differing(machine: str, cases) -> list[str]:
+    with compared(machine) as comparison:
+        outcomes = [comparison.outcome(case) for case in cases]
+    assert all(set(outcome.rtl.values) == {counter.name for counter in COUNTERS} for outcome in outcomes)
+    return [f"{outcome.case}: {outcome.differences}" for outcome in outcomes if outcome.differences]
+
+
+def test_the_smallest_machine():
+    cases = list(random_cases(ACCELERATORS["accelerator_5x7"], 60, seed=1))
+    kinds = Counter(memory_kind(case.memory).partition(",")[0] for case in cases)
+    assert kinds["DRAM"] >= 3 and kinds["fixed"] >= 40
+    assert {layer.output for case in cases for layer in case.layers} == set(OutputFormat)
+    assert {len(case.layers) for case in cases} == {1, 2, 3}
+    assert differing("accelerator_5x7", cases) == []
+
+
+@pytest.mark.regress
+@pytest.mark.parametrize("machine", RANDOM_RUNS)
+def test_every_small_machine(machine):
+    assert differing(machine, random_cases(ACCELERATORS[machine], 40, seed=2)) == []
+
+
+def test_a_difference_is_told():
+    case = next(iter(cases_of("accelerator_5x7")))
+    same = dict.fromkeys((counter.name for counter in COUNTERS), 7)
+    assert Outcome(case, same, same).differences == {}
+    assert Outcome(case, same, same | {"tiles": 9, "cycles": 4}).differences == {"cycles": -3, "tiles": 2}
+
+
+# -- the table of docs/results -------------------------------------------------------------------------------------
+
+
+def published() -> dict:
+    assert TABLE.is_file(), "make it with `make simulate-check`"
+    return json.loads(TABLE.read_text())
+
+
+def test_the_published_table_is_exact_and_whole():
+    table = published()
+    assert {row["machine"] for row in table["rows"]} == set(ACCELERATORS)
+    assert sum(row["runs"] for row in table["rows"]) >= 500
+    assert all(row["exact"] == row["runs"] for row in table["rows"])
+    kinds = {row["memory"].partition(",")[0] for row in table["rows"] if row["machine"] == "accelerator_64x64"}
+    assert kinds == {"fixed", "DRAM"}
+
+
+@pytest.mark.parametrize(
+    "machine", [pytest.param(name, marks=() if name in SMALL else pytest.mark.regress) for name in ACCELERATORS]
+)
+def test_the_published_table_is_of_this_machine_and_this_twin(machine):
+    """Fails when the RTL changes, or the twin, and the table is not made again."""
+    told = published()["keys"][machine]
+    assert told == {"rtl": rtl_key(machine), "twin": twin_key(machine)}, "make the table again: make simulate-check"
+
+
+def test_keys_follow_the_rtl_and_the_twin(monkeypatch, tmp_path):
+    name = "accelerator_5x7"
+    rtl, twin = rtl_key(name), twin_key(name)
+    slower = exactness_table.machine_constants(ACCELERATORS[name]) | {"vector_lane_latency": 18}
+    monkeypatch.setattr(exactness_table, "machine_constants", lambda config: slower)
+    assert twin_key(name) != twin
+    design = exactness_table.accelerator_design(exactness_table.simulated(ACCELERATORS[name]))
+    file, text = next(iter(design.sources.items()))
+    changed = type(design)(design.top, {**design.sources, file: text + "\n"})
+    monkeypatch.setattr(exactness_table, "accelerator_design", lambda config: changed)
+    assert rtl_key(name) != rtl
+
+
+def test_the_page_of_a_table():
+    memory = next(iter(cases_of("accelerator_5x7"))).memory
+    case = Case((), memory, 3)
+    rows = [
+        exactness_table.Row("accelerator_5x7", "fixed", 3, 3, 4000, ()),
+        exactness_table.Row("accelerator_5x7", "fixed, random stalls", 2, 1, 500, (f"{case}: tiles",)),
+    ]
+    page = exactness_table.as_markdown(rows)
+    assert "4 of 5 runs are exact, over 4,500 cycles of the machines." in page
+    assert "| `accelerator_5x7` | fixed, random stalls | 2 | 1 | 500 |" in page
+    assert "## Not exact" in page and "## Not exact" not in exactness_table.as_markdown(rows[:1])
