@@ -116,15 +116,19 @@ def rtl_key(machine: str) -> str:
 
 def as_dict(rows: list[Row], keys: Mapping[str, Mapping[str, str]]) -> dict:
     """The table for programs; `keys`: `rtl` and `twin` by machine."""
-    return {"command": "fineq simulate-check", "seed": SEED, "keys": keys, "rows": [asdict(row) for row in rows]}
+    ordered = sorted(rows, key=_order)
+    return {"command": "fineq simulate-check", "seed": SEED, "keys": keys, "rows": [asdict(row) for row in ordered]}
+
+
+def _order(row: Row) -> tuple[int, str]:
+    return list(ACCELERATORS).index(row.machine), row.memory
 
 
 def as_markdown(rows: list[Row]) -> str:
     """The table as a page."""
     runs, exact, cycles = (sum(getattr(row, name) for row in rows) for name in ("runs", "exact", "cycles"))
     cells = [
-        (f"`{row.machine}`", row.memory, row.runs, row.exact, f"{row.cycles:,}")
-        for row in sorted(rows, key=lambda row: (list(ACCELERATORS).index(row.machine), row.memory))
+        (f"`{row.machine}`", row.memory, row.runs, row.exact, f"{row.cycles:,}") for row in sorted(rows, key=_order)
     ]
     lines = [
         "# The cycle-level simulator against the RTL",
@@ -144,6 +148,14 @@ def as_markdown(rows: list[Row]) -> str:
 
 
 def write_table(rows: list[Row], keys: Mapping[str, Mapping[str, str]], directory: Path) -> list[Path]:
-    """Write simulator.md and simulator.json; each appears whole or not at all."""
+    """Write simulator.md and simulator.json; each appears whole or not at all.
+
+    Rows of other machines that are in the directory's table stay, with the keys that they were made with.
+    """
+    kept = directory / f"{NAME}.json"
+    if kept.is_file():
+        table = json.loads(kept.read_text(encoding="utf-8"))
+        others = [Row(**row) for row in table["rows"] if row["machine"] not in keys]
+        rows, keys = others + rows, {**table["keys"], **keys}
     texts = {"md": as_markdown(rows), "json": json.dumps(as_dict(rows, keys), indent=1) + "\n"}
     return [write_text(directory / f"{NAME}.{suffix}", text) for suffix, text in texts.items()]

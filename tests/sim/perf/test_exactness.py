@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.interface.registers import COUNTERS
+from fineq_sim.driver import Counters
 from fineq_sim.perf import exactness_table
 from fineq_sim.perf.cases import Case, random_cases
 from fineq_sim.perf.exactness import Outcome, compared
@@ -43,9 +45,10 @@ def test_every_small_machine(machine):
 
 def test_a_difference_is_told():
     case = next(iter(cases_of("accelerator_5x7")))
-    same = dict.fromkeys((counter.name for counter in COUNTERS), 7)
+    values = dict.fromkeys((counter.name for counter in COUNTERS), 7)
+    same, other = Counters(values, True), Counters(values | {"tiles": 9, "cycles": 4}, True)
     assert Outcome(case, same, same).differences == {}
-    assert Outcome(case, same, same | {"tiles": 9, "cycles": 4}).differences == {"cycles": -3, "tiles": 2}
+    assert Outcome(case, same, other).differences == {"cycles": -3, "tiles": 2}
 
 
 # -- the table of docs/results -------------------------------------------------------------------------------------
@@ -87,7 +90,7 @@ def test_keys_follow_the_rtl_and_the_twin(monkeypatch, tmp_path):
     assert rtl_key(name) != rtl
 
 
-def test_the_page_of_a_table():
+def test_the_page_of_a_table(tmp_path):
     memory = next(iter(cases_of("accelerator_5x7"))).memory
     case = Case((), memory, 3)
     rows = [
@@ -97,4 +100,10 @@ def test_the_page_of_a_table():
     page = exactness_table.as_markdown(rows)
     assert "4 of 5 runs are exact, over 4,500 cycles of the machines." in page
     assert "| `accelerator_5x7` | fixed, random stalls | 2 | 1 | 500 |" in page
+    name = {"rtl": "a", "twin": "b"}
+    exactness_table.write_table([replace(rows[0], machine="accelerator_8x24")], {"accelerator_8x24": name}, tmp_path)
+    exactness_table.write_table(rows, {"accelerator_5x7": name}, tmp_path)
+    told = json.loads((tmp_path / "simulator.json").read_text())
+    assert set(told["keys"]) == {row["machine"] for row in told["rows"]} == {"accelerator_5x7", "accelerator_8x24"}
+    assert "7 of 8 runs are exact" in (tmp_path / "simulator.md").read_text()
     assert "## Not exact" in page and "## Not exact" not in exactness_table.as_markdown(rows[:1])
