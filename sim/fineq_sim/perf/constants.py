@@ -57,7 +57,7 @@ def machine_constants(config: AcceleratorConfig) -> dict[str, int]:
         "quotient_cycles": SIZE_BITS,
         **{name: READ_CLIENTS.index(client) for name, client in _CLIENTS.items()},
         **{f"turn_{name}": turn for turn, name in enumerate(REGIONS)},
-        **{f"after_{name}": quotients for name, quotients in _quotients(config).items()},
+        **{f"after_{name}": quotients for name, quotients in quotients_needed(config).items()},
     }
 
 
@@ -71,7 +71,7 @@ def _core(config: AcceleratorConfig) -> dict[str, int]:
     return {"mac": 0, "mac_latency": 0, "full_steps": steps, "partial_in_last_step": int(partial_in_last_step)}
 
 
-def _quotients(config: AcceleratorConfig) -> dict[str, int]:
+def quotients_needed(config: AcceleratorConfig) -> dict[str, int]:
     """Quotients that the descriptor unit waits for before it works out each region."""
     fields = {name: Signal(field.width) for name, field in FIELDS.items()}
     extents = region_extents(fields, Signal(SIZE_BITS + 2), TileCounts(config), config)
