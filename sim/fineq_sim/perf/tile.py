@@ -153,10 +153,10 @@ class _Job:
         for ahead in range(2):
             self._ask_parameters(port, begin + ahead, tiles, ahead)
             port.ask_weights(begin + ahead)
-        if len(fillings) > 1:
-            came[1] = port.activations(begin + 1, fillings[1].rows, hungry=0)
         for number, filling in enumerate(fillings):
             loaded = max(array_end, came[number % 2]) + filling.rows
+            if number == 0 and len(fillings) > 1:  # while the first lines come, one filling at a time is asked for
+                came[1] = port.activations(loaded, fillings[1].rows)
             if number + 2 < len(fillings):
                 came[number % 2] = port.activations(loaded, fillings[number + 2].rows, hungry=filling.lines)
             vectors = loaded + PULSE_LATENCY
