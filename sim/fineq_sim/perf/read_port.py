@@ -28,17 +28,18 @@ class ReadPort:
         # Words of weights that are under way when others are asked for.
         self._ahead = config.outstanding_reads * config.max_burst_beats * self._word
         self._beats = -(-config.activation_tile_bytes // config.bus_bytes)
-        self._outstanding = config.outstanding_reads
+        self._longest, self._outstanding = config.max_burst_beats, config.outstanding_reads
+        self._latency = memory.latency
         self._free = begin
         self._asked = 0
         self._waiting: deque[list[float]] = deque()  # when asked for, cycles
-        self._records: deque[tuple[float, float]] = deque()
+        self._records: deque[tuple[float, int, int]] = deque()
         self._filled: list[float] = []
 
     def ask_weights(self, time: float) -> None:
         """Ask for the lines that come next, if there are any."""
         if self._asked < len(self._chunks):
-            self._waiting.append([time, self._chunks[self._asked] * self._word])
+            self._waiting.append([time, self._chunks[self._asked] * self._pace(self._longest)])
             self._asked += 1
 
     def activations(self, time: float, rows: int, hungry: int | None = None) -> float:
@@ -53,14 +54,17 @@ class ReadPort:
             self._serve(time)
             if hungry >= len(self._filled):
                 time = max(time, self.filled(hungry))
-        # Few bursts are under way at a time: short rows wait for the memory's latency.
-        words = rows * self._beats * self._word
-        turn = self._turn + self._beats * self._word
-        return self._before_weights(time, max(words, (rows - self._outstanding) * turn / self._outstanding))
+        while self._records and self._records[0][0] <= time:
+            self._move(*self._records.popleft())
+        return self._move(time, rows * self._beats, self._beats)
+
+    def records(self, time: float, words: int) -> float:
+        """When records have come that are asked for at a time."""
+        return self._move(time, words, min(words, self._longest))
 
     def ask_records(self, time: float, words: int) -> None:
         """Ask for records of parameters, of so many words, as of a time; later ones come later."""
-        self._records.append((time, words * self._word))
+        self._records.append((time, words, min(words, self._longest)))
 
     def filled(self, number: int) -> float:
         """When a transfer of lines has come as a whole."""
@@ -70,18 +74,21 @@ class ReadPort:
             self._serve(float("inf"), number)
         return self._filled[number]
 
-    def _before_weights(self, time: float, cycles: float) -> float:
-        while self._records and self._records[0][0] <= time:
-            self._move(*self._records.popleft())
-        return self._move(time, cycles)
+    def _pace(self, beats: int) -> float:
+        """Cycles a word in bursts of so many: few bursts are under way at a time, and short ones wait for the memory."""
+        return max(self._word, (self._latency + 1 + beats * self._word) / (self._outstanding * beats))
 
-    def _move(self, time: float, cycles: float) -> float:
+    def _move(self, time: float, words: int, beats: int) -> float:
+        """Words in bursts that come before weights, asked for at a time: when they have come."""
         arrival = time + self._turn
         self._serve(arrival)
         if self._free >= arrival and self._waiting:
             # The weights that are under way come first.
             self._serve(self._free + max(0.0, self._ahead - self._turn))
-        self._free = max(self._free, arrival) + cycles
+        pace = self._pace(beats)
+        turns, left = divmod(-(-words // beats) - 1, self._outstanding)
+        late = max(words * self._word, turns * self._outstanding * beats * pace + (left + 1) * beats * self._word)
+        self._free = max(self._free + words * pace, arrival + late)
         return self._free
 
     def _serve(self, until: float, number: int | None = None) -> None:

@@ -23,7 +23,7 @@ from fineq_sim.driver.functional.counters import read_counters, work_counters
 from fineq_sim.driver.memory_timing import MemoryTiming
 from fineq_sim.perf.descriptor_time import check_cycles
 from fineq_sim.perf.jobs import TwinJob
-from fineq_sim.perf.read_port import REQUEST, ReadPort
+from fineq_sim.perf.read_port import ReadPort
 from fineq_sim.reference.tile_walk import NestTile, nest_tiles
 
 _ALIKE = 5
@@ -85,7 +85,7 @@ def estimate(
     counts = read_counters(config, DESCRIPTOR_BYTES, len(jobs))
     for number, (job, table) in enumerate(zip(jobs, steps, strict=True)):
         # The next descriptor is fetched and checked while a job runs.
-        fetched = ready + REQUEST + memory.latency + DESCRIPTOR_BYTES / config.bus_bytes / memory.words_per_cycle
+        fetched = ReadPort(config, memory, ready, []).records(ready, DESCRIPTOR_BYTES // config.bus_bytes)
         ready = fetched + check_cycles(config, job, last=number == len(jobs) - 1)
         begin = max(time + 2, ready)
         time = _Job(config, job, table, memory, begin).end()
@@ -140,9 +140,7 @@ class _Job:
                 fillings.append(_Filling(tile.tokens, total, len(chunks) - 1, number, first, last))
         return self._run(tiles, fillings, chunks)
 
-    def _run(
-        self, tiles: list[NestTile], fillings: list[_Filling], chunks: list[int]
-    ) -> tuple[list[float], float]:
+    def _run(self, tiles: list[NestTile], fillings: list[_Filling], chunks: list[int]) -> tuple[list[float], float]:
         begin, config = self.begin, self.config
         port = ReadPort(config, self.memory, begin, chunks)
         array_end = begin
@@ -151,7 +149,7 @@ class _Job:
         came = [0.0, 0.0]
         came[0] = port.activations(begin, fillings[0].rows)
         for ahead in range(2):
-            self._ask_parameters(port, begin + ahead, tiles, ahead)
+            self._ask_parameters(port, begin, tiles, ahead)
             port.ask_weights(begin + ahead)
         for number, filling in enumerate(fillings):
             loaded = max(array_end, came[number % 2]) + filling.rows
@@ -200,6 +198,11 @@ class _Job:
         last_put = begin + tile.tokens * row - 1 + VECTOR_UNIT_LATENCY
         last_beats = (row_words - 1) % config.max_burst_beats + 1
         first = begin + VECTOR_UNIT_LATENCY + beats * (row // row_words) - 1 + _GATHERED
-        done = max(last_put + _GATHERED + last_beats - 1, max(written + 1, first) + tile.tokens * out - 1)
+        turns, left = divmod(
+            tile.tokens * bursts - 1, OUTSTANDING_WRITES
+        )  # that wait for answers, if none is waited for
+        paced = turns * burst * OUTSTANDING_WRITES + (left + 1) * beats
+        late = max(tile.tokens * row_words / self.memory.words_per_cycle, paced)
+        done = max(last_put + _GATHERED + last_beats - 1, written + tile.tokens * out, first + late - 1)
         waiting = gather_depth(config) + VECTOR_UNIT_LATENCY  # words on their way, if the port is the slower one
         return max(begin + tile.tokens * row, done - waiting * out / row_words), done
