@@ -75,7 +75,7 @@ class ReadPort:
         return self._filled[number]
 
     def _pace(self, beats: int) -> float:
-        """Cycles a word in bursts of so many: few bursts are under way at a time, and short ones wait for the memory."""
+        """Cycles a word in bursts of so many: short ones wait for the memory, since few are under way at a time."""
         return max(self._word, (self._latency + 1 + beats * self._word) / (self._outstanding * beats))
 
     def _move(self, time: float, words: int, beats: int) -> float:

@@ -102,7 +102,7 @@ class _Job:
     ) -> None:
         self.config, self.job, self.steps, self.memory, self.begin = config, job, steps, memory, begin
         array = config.array
-        self.latency = mac_array_latency(array) - PULSE_LATENCY if isinstance(array, MacConfig) else 0
+        self.latency = mac_array_latency(array) - PULSE_LATENCY - 1 if isinstance(array, MacConfig) else 0
         self.narrow = job.output_format is OutputFormat.INT8
         self.tiles = inner_tiles(job.inner, config)
 
@@ -198,10 +198,9 @@ class _Job:
         last_put = begin + tile.tokens * row - 1 + VECTOR_UNIT_LATENCY
         last_beats = (row_words - 1) % config.max_burst_beats + 1
         first = begin + VECTOR_UNIT_LATENCY + beats * (row // row_words) - 1 + _GATHERED
-        turns, left = divmod(
-            tile.tokens * bursts - 1, OUTSTANDING_WRITES
-        )  # that wait for answers, if none is waited for
-        paced = turns * burst * OUTSTANDING_WRITES + (left + 1) * beats
+        # How often all bursts under way wait for answers.
+        turns, left = divmod(tile.tokens * bursts - 1, OUTSTANDING_WRITES)
+        paced = turns * burst * OUTSTANDING_WRITES + (left + 1) * row_words / bursts
         late = max(tile.tokens * row_words / self.memory.words_per_cycle, paced)
         done = max(last_put + _GATHERED + last_beats - 1, written + tile.tokens * out, first + late - 1)
         waiting = gather_depth(config) + VECTOR_UNIT_LATENCY  # words on their way, if the port is the slower one

@@ -11,7 +11,7 @@ from fineq_sim.perf.tile import estimate
 from fineq_sim.perf.twin import run
 
 FINEQ, MAC = ACCELERATORS["accelerator_64x64"], ACCELERATORS["mac8x3_accelerator_64x64"]
-LATENCIES = (1, 20, 40, 60, 100)
+LATENCIES = (1, 10, 20, 40, 60)
 
 
 def error(config, sizes, memory, rng) -> float:
@@ -75,7 +75,5 @@ def test_chains_and_slow_memories():
 @pytest.mark.parametrize("memory", [MemoryTiming(stall=0.1), MemoryTiming(dram=DRAM_PARTS["DDR4-2400 x16"])])
 def test_a_memory_that_the_engine_does_not_know(memory):
     jobs = place_jobs(FINEQ, [(1, 64, 64, OutputFormat.SUMS)])
-    with pytest.raises(
-        ValueError, match="^the tile engine knows memories of fixed latency and speed only: use the exa"
-    ):
+    with pytest.raises(ValueError, match="^the tile engine knows memories of fixed latency and speed only: use"):
         estimate(FINEQ, jobs, [even_steps(1, 64, 1)], memory)
