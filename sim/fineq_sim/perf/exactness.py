@@ -54,15 +54,14 @@ class Comparison:
             codes = random_codes(self.config, rng, layer.channels, layer.inner)
             loaded = self.machine.load_integers(codes, 0.01)
             activations = random_activations(rng, layer.tokens, layer.inner)
-            options = {} if layer.output is OutputFormat.SUMS else {"scales": np.full(layer.tokens, 0.02)}
             jobs.append(
                 Job(
                     loaded,
                     activations,
+                    None if layer.output is OutputFormat.SUMS else np.full(layer.tokens, 0.02),
                     output=layer.output.name.lower(),
                     output_scale=0.1 if layer.output is OutputFormat.INT8 else None,
                     early_termination=layer.early_termination,
-                    **options,
                 )
             )
             tables.append(code_steps(codes, self.config, layer.early_termination))

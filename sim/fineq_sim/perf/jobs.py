@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fineq.format.temporal import MAX_CYCLES
+from fineq.format.temporal import MAX_CYCLES, array_cycles
 from fineq_hw.config import AcceleratorConfig, MacConfig, aligned
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, inner_tiles, line_groups, region_bytes
 from fineq_hw.interface.jobs import OutputFormat, result_bytes
-from fineq_hw.latencies import weight_cycles
 from fineq_sim.reference.core_cycles import weight_vectors
 
 
@@ -43,8 +42,9 @@ class TwinJob:
     @classmethod
     def of_descriptor(cls, address: int, fields: Mapping[str, int]) -> TwinJob:
         """Of a descriptor's fields; those that are not named are zero."""
-        named = {name: int(fields.get(name, 0)) for name in cls.__dataclass_fields__ if name != "descriptor"}
-        return cls(descriptor=address, **named | {"output_format": OutputFormat(named["output_format"])})
+        named = {name: int(fields.get(name, 0)) for name in cls.__dataclass_fields__}
+        named.pop("descriptor")
+        return cls(descriptor=address, output_format=OutputFormat(named.pop("output_format")), **named)
 
     def numbers(self, config: AcceleratorConfig) -> dict[str, int]:
         """The numbers of `FINEQ_JOB` (machine/constants.hpp) by name."""
@@ -101,8 +101,7 @@ def code_steps(codes: np.ndarray, config: AcceleratorConfig, early_termination: 
     if isinstance(config.array, MacConfig):
         return even_steps(inner_tiles(codes.shape[1], config), len(codes), 1)
     vectors = weight_vectors(codes, config.array)
-    flat = weight_cycles(config.array, vectors.reshape(-1, vectors.shape[-1]), early_termination)
-    return np.array(flat, dtype=np.uint8).reshape(vectors.shape[:2])
+    return array_cycles(vectors, config.array.encoding, early_termination).astype(np.uint8)
 
 
 def even_steps(tiles: int, channels: int, steps: int) -> np.ndarray:

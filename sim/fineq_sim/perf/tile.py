@@ -154,16 +154,17 @@ class _Job:
         for number, filling in enumerate(fillings):
             loaded = max(array_end, came[number % 2]) + filling.rows
             if number == 0 and len(fillings) > 1:  # while the first lines come, one filling at a time is asked for
-                came[1] = port.activations(loaded, fillings[1].rows)
+                came[1] = port.activations(loaded - 1, fillings[1].rows)
             if number + 2 < len(fillings):
-                came[number % 2] = port.activations(loaded, fillings[number + 2].rows, hungry=filling.lines)
+                came[number % 2] = port.activations(loaded - 1, fillings[number + 2].rows, hungry=filling.lines)
             vectors = loaded + PULSE_LATENCY
             if filling.first:  # results need a half of the output buffer
                 vectors = max(vectors, drained[filling.tile % 2] - self.latency)
             played = max(vectors + filling.steps, port.filled(filling.lines) + 4)
             array_end = played + self.latency
             if number + 1 == len(fillings) or fillings[number + 1].lines != filling.lines:
-                port.ask_weights(played)
+                # The last two vectors have left the buffer, one to the array, one to the register before it.
+                port.ask_weights(played - 2 * filling.steps / tiles[filling.tile].channels)
             if filling.last:
                 tile = tiles[filling.tile]
                 ends.append(array_end)
