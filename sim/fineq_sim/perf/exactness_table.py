@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fineq.common import markdown
 from fineq.common.files import write_text
-from fineq_hw.config import ACCELERATORS
+from fineq_hw.config import ACCELERATORS, AcceleratorConfig, ArrayConfig
 from fineq_hw.interface.registers import COUNTERS
 from fineq_sim.driver.memory_timing import TIMING_HEADER, MemoryTiming
 from fineq_sim.driver.verilated import simulated
@@ -22,7 +22,19 @@ from fineq_sim.runs.duts import accelerator_design
 
 NAME = "simulator"
 
+MACHINES: dict[str, AcceleratorConfig] = ACCELERATORS | {
+    "4x64_bitplane_ahead": AcceleratorConfig(
+        ArrayConfig(rows=4, columns=64, encoding="bitplane", sign_handling="column"),
+        channels_per_tile=64,
+        final_channels=32,
+        vector_words=4,
+        addresses_ahead=True,
+    ),
+}
+"""Machines of the table: those with a name, and one that has what none of them has."""
+
 RANDOM_RUNS: dict[str, int] = {
+    "4x64_bitplane_ahead": 80,
     "accelerator_5x7": 160,
     "accelerator_5x7_cluster": 100,
     "accelerator_8x24": 100,
@@ -56,7 +68,7 @@ class Row:
 
 def cases_of(machine: str, runs: int | None = None) -> Iterator[Case]:
     """The cases of a named machine: `runs` of them, or as many as the table has."""
-    config = ACCELERATORS[machine]
+    config = MACHINES[machine]
     if machine not in RANDOM_RUNS and runs is None:
         return large_cases(config, SEED)
     return random_cases(config, RANDOM_RUNS.get(machine, 0) if runs is None else runs, SEED)
@@ -77,7 +89,7 @@ def measure(machine: str, cases: Iterable[Case], say: Callable[[str], None] = la
         SimulatorError, TwinError: a program that is needed is missing.
     """
     outcomes: dict[str, list[Outcome]] = {}
-    with compared(machine) as comparison:
+    with compared(MACHINES[machine]) as comparison:
         for case in cases:
             outcome = comparison.outcome(case)
             outcomes.setdefault(memory_kind(case.memory), []).append(outcome)
@@ -97,7 +109,7 @@ def _row(machine: str, kind: str, outcomes: list[Outcome]) -> Row:
 
 def twin_key(machine: str) -> str:
     """Hash of the twin's sources and of the numbers that it takes from a machine."""
-    digest = hashlib.sha256(json.dumps(machine_constants(ACCELERATORS[machine]), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(machine_constants(MACHINES[machine]), sort_keys=True).encode())
     for file in sorted([TIMING_HEADER, *(each for name in CODE_FILES for each in SOURCE.parents[1].glob(name))]):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
@@ -106,7 +118,7 @@ def twin_key(machine: str) -> str:
 def rtl_key(machine: str) -> str:
     """Hash of the machine's Verilog, as it is simulated."""
     digest = hashlib.sha256()
-    for name, text in sorted(accelerator_design(simulated(ACCELERATORS[machine])).sources.items()):
+    for name, text in sorted(accelerator_design(simulated(MACHINES[machine])).sources.items()):
         digest.update(f"{name}\0{text}\0".encode())
     return digest.hexdigest()
 
@@ -121,7 +133,7 @@ def as_dict(rows: list[Row], keys: Mapping[str, Mapping[str, str]]) -> dict:
 
 
 def _order(row: Row) -> tuple[int, str]:
-    return list(ACCELERATORS).index(row.machine), row.memory
+    return list(MACHINES).index(row.machine), row.memory
 
 
 def as_markdown(rows: list[Row]) -> str:
