@@ -101,7 +101,7 @@ def test_the_page_of_a_table(tmp_path):
     ]
     page = exactness_table.as_markdown(rows)
     assert "4 of 5 runs are exact, over 4,500 cycles of the machines." in page
-    assert "| `accelerator_5x7` | fixed, random stalls | 2 | 1 | 500 |" in page
+    assert "| `accelerator_5x7` | 3 of 3 | 1 of 2 | 0 of 0 | 0 of 0 | 4,500 |" in page
     name = {"rtl": "a", "twin": "b"}
     exactness_table.write_table([replace(rows[0], machine="accelerator_8x24")], {"accelerator_8x24": name}, tmp_path)
     exactness_table.write_table(rows, {"accelerator_5x7": name}, tmp_path)
