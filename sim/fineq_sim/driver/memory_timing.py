@@ -50,11 +50,11 @@ DRAM_PARTS: dict[str, DramPart] = {
     for part in (
         DramPart("DDR4-2400 x16", 4.8, 8, 2048, 13.32, 13.32, 13.32, 32.0, 7800.0, 350.0, 7.5),
         DramPart("LPDDR4-3200 x16", 6.4, 8, 2048, 18.0, 18.0, 17.5, 42.0, 3904.0, 280.0, 10.0),
-        DramPart("LPDDR5-6400 x16", 12.8, 16, 2048, 18.0, 18.0, 17.5, 42.0, 3906.0, 280.0, 10.0),
+        DramPart("LPDDR5-6400 x16", 12.8, 16, 2048, 18.0, 18.0, 21.25, 42.0, 3906.0, 280.0, 10.0),
         DramPart("HBM2 pseudo channel", 16.0, 16, 1024, 14.0, 14.0, 14.0, 34.0, 3900.0, 260.0, 7.5),
     )
 }
-"""Speed grades as JEDEC's standards have them (JESD79-4, JESD209-4, JESD209-5, JESD235), 8 Gb a die."""
+"""Usual figures of these speed grades of JESD79-4, JESD209-4, JESD209-5 and JESD235, with 8 Gb a die."""
 
 
 _DRAM_NUMBERS = (
