@@ -17,7 +17,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz coverage architecture regress versions model-types bench clean
+.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check coverage architecture regress versions model-types bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ sim-llm: setup  ## a language model speaks through the verilated accelerator; MO
 
 throughput: setup  ## how busy the array is on a 512x512x512 layer, beside the MAC accelerators
 	$(FINEQ) throughput --report $(BUILD)/throughput
+
+simulate-check: setup  ## the cycle-level simulator against every verilated machine, all counters; writes docs/results/simulator.md
+	$(FINEQ) simulate-check --output docs/results
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
 	$(FINEQ) synth --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)

@@ -29,6 +29,9 @@ from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.role import MachineBlock, Role
 from fineq_hw.vector.vector_unit import VectorUnit
 
+READ_CLIENTS: tuple[str, ...] = ("descriptor_unit", "input_buffer", "parameter_buffer", "weight_buffer")
+"""Clients of the read engine by priority. The weights look far ahead and need most: they take what the others leave."""
+
 
 class Accelerator(VerilogComponent):
     """The accelerator around the temporal-coding array.
@@ -102,8 +105,8 @@ class Accelerator(VerilogComponent):
         connect_ports(m, self, registers, axi_lite_slave_ports(ADDRESS_BITS))
         connect_ports(m, self, reader, axi_read_ports(config))
         connect_ports(m, self, writer, axi_write_ports(config))
-        # The weights look far ahead and need most: they take what the others leave of the bus.
-        for number, client in enumerate((descriptors, inputs, parameters, weights)):
+        clients = {"descriptor_unit": descriptors, **blocks}
+        for number, client in enumerate(clients[name] for name in READ_CLIENTS):
             wiring.connect(m, client.commands, getattr(reader, f"commands_{number}"))
             wiring.connect(m, getattr(reader, f"words_{number}"), client.words)
         m.d.comb += inputs.hold.eq(weights.hungry)

@@ -19,6 +19,14 @@ OUTSTANDING_WRITES = 8
 """Bursts that may be without a response."""
 
 
+def gather_depth(config: AcceleratorConfig) -> int:
+    """Words of the queue that gathers bursts.
+
+    Room for one burst on the bus and one that is gathered meanwhile, and for the two cycles through the queue.
+    """
+    return 2 * config.max_burst_beats + 2
+
+
 def _word_layout(config: AcceleratorConfig) -> data.StructLayout:
     """A word on the bus."""
     return data.StructLayout({"data": config.bus_bits, "strobe": config.bus_bytes})
@@ -214,8 +222,7 @@ class WriteDma(VerilogComponent):
                 self.words.ready.eq(words.ready & ~halt & ~orphaned),
             ]
             return words, halt | orphaned
-        # Room for one burst on the bus and one that is gathered meanwhile, and for the two cycles through the queue.
-        depth = 2 * config.max_burst_beats + 2
+        depth = gather_depth(config)
         queue = BlockFifo(layout, depth)
         place(m, "queue", queue)
         unclaimed = Signal(range(depth + 2))

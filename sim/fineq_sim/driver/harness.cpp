@@ -10,14 +10,15 @@
 //   'w' register:32 value:32          write a register -> response:32
 //   'r' register:32                   read a register -> response:32 value:32
 //   'i' limit:64                      run until the interrupt or for `limit` cycles -> cycles:64 interrupt:32
-//   't' latency:32 stall:32 seed:64   memory: cycles to the first word; chance of a stall in 65536; random seed
+//   't' number:64 each                the memory's timing from the next cycle on: FINEQ_MEMORY (memory_timing.hpp)
+//   's' stall:32                      from the next cycle on each channel of the memory rests by this chance in 65536
 //   'f' address:64 size:64 code:32    answer accesses in a range with this AXI response (size 0: none)
 //   'x' cycles:32                     hold the accelerator's reset; the memory goes on with what it has begun
 //   'X' cycles:32                     hold its reset and that of the bus; the memory forgets what it has begun
 //   'c'                               -> cycles since the start:64
 //
-// The memory moves one bus word a cycle in each direction, answers in order, and checks what the accelerator asks
-// for: a burst that crosses 4 kB, a wrong length or an unaligned address ends the simulation with a sentence.
+// The memory answers in order, when memory_timing.hpp says, and checks what the accelerator asks for: a burst that
+// crosses 4 kB, a wrong length or an unaligned address ends the simulation with a sentence.
 
 #include <cstdint>
 #include <cstdio>
@@ -28,6 +29,7 @@
 #include <vector>
 
 #include "Vtop.h"
+#include "memory_timing.hpp"
 #include "verilated.h"
 
 double sc_time_stamp() { return 0; }
@@ -88,12 +90,6 @@ void get(const QData& port, uint8_t* bytes) { std::memcpy(bytes, &port, 8); }
 
 // -- memory and machine ------------------------------------------------------------------------------------------
 
-struct Burst {
-    uint64_t address;
-    uint32_t beats;
-    uint64_t due;  // cycle from which it may be answered
-};
-
 class Machine {
 public:
     static constexpr uint32_t BUS = sizeof(Vtop::m_axi_rdata);
@@ -113,11 +109,8 @@ public:
         return memory_.data() + (address - base_);
     }
 
-    void timing(uint32_t latency, uint32_t stall, uint64_t seed) {
-        latency_ = latency ? latency : 1;
-        stall_ = stall;
-        random_ = seed * 2 + 1;
-    }
+    void timing(const fineq::MemoryParameters& parameters) { timing_.configure(parameters); }
+    void rest(uint32_t stall) { timing_.rest(stall); }
     void fault(uint64_t address, uint64_t size, uint32_t code) { fault_ = {address, size, code}; }
 
     void reset(uint32_t cycles) {
@@ -127,10 +120,8 @@ public:
     }
 
     void reset_bus(uint32_t cycles) {
-        reads_.clear();
-        writes_.clear();
-        answers_.clear();
-        read_offered_ = answer_offered_ = false;
+        timing_.forget();
+        responses_.clear();
         write_code_ = OKAY;
         top_->bus_rst = 1;
         reset(cycles);
@@ -195,45 +186,37 @@ private:
         return address + BUS > fault_.address && address < fault_.address + fault_.size ? fault_.code : OKAY;
     }
 
-    bool stalls() {
-        if (!stall_) return false;
-        random_ ^= random_ << 13;
-        random_ ^= random_ >> 7;
-        random_ ^= random_ << 17;
-        return (random_ >> 24 & 0xFFFF) < stall_;
-    }
-
-    Burst accept(uint64_t address, uint32_t length, uint32_t size, uint32_t kind) const {
+    // Beats of a burst that the memory can take.
+    static uint32_t beats(uint64_t address, uint32_t length, uint32_t size, uint32_t kind) {
         const uint64_t bytes = (length + 1ull) * BUS;
         if (address % BUS) fail("the accelerator asks for a burst at the unaligned address %#llx", address);
         if ((1u << size) != BUS || kind != 1) fail("the burst at %#llx is not one of whole bus words", address);
         if (address / PAGE != (address + bytes - 1) / PAGE)
             fail("the burst of %llu bytes at %#llx crosses 4 kB", bytes, address);
-        return {address, length + 1, cycle_ + latency_};
+        return length + 1;
     }
 
     // One clock cycle: what the memory offers depends on what it held before the cycle alone.
     void step() {
         Vtop& top = *top_;
         top.clk = 0;
-        top.m_axi_arready = !stalls();
-        top.m_axi_awready = !stalls();
-        top.m_axi_wready = !writes_.empty() && !stalls();
-        // A word or an answer on offer stays until it is taken.
-        if (!read_offered_) read_offered_ = !reads_.empty() && reads_.front().due <= cycle_ && !stalls();
-        top.m_axi_rvalid = read_offered_;
-        if (read_offered_) {
-            const uint32_t code = response(reads_.front().address);
+        timing_.begin();
+        top.m_axi_arready = timing_.read_address_ready;
+        top.m_axi_awready = timing_.write_address_ready;
+        top.m_axi_wready = timing_.write_ready;
+        top.m_axi_rvalid = timing_.read_valid;
+        if (timing_.read_valid) {
+            const uint64_t address = timing_.read_address();
+            const uint32_t code = response(address);
             static const uint8_t nothing[BUS] = {};
-            put(top.m_axi_rdata, code == OKAY ? memory_.data() + (reads_.front().address - base_) : nothing);
+            put(top.m_axi_rdata, code == OKAY ? memory_.data() + (address - base_) : nothing);
             top.m_axi_rresp = code;
-            top.m_axi_rlast = reads_.front().beats == 1;
+            top.m_axi_rlast = timing_.read_last();
             if constexpr (requires { top.m_axi_rid; }) top.m_axi_rid = 0;
         }
-        if (!answer_offered_) answer_offered_ = !answers_.empty() && answers_.front().due <= cycle_ && !stalls();
-        top.m_axi_bvalid = answer_offered_;
-        if (answer_offered_) {
-            top.m_axi_bresp = answers_.front().beats;
+        top.m_axi_bvalid = timing_.answer_valid;
+        if (timing_.answer_valid) {
+            top.m_axi_bresp = responses_.front();
             if constexpr (requires { top.m_axi_bid; }) top.m_axi_bid = 0;
         }
         top.eval();
@@ -247,6 +230,7 @@ private:
         seen_.value = top.s_axil_rdata;
 
         if (!top.bus_rst) move();
+        timing_.end();
         top.clk = 1;
         top.eval();
         ++cycle_;
@@ -255,41 +239,38 @@ private:
     // Handshakes of the memory port in this cycle.
     void move() {
         Vtop& top = *top_;
-        if (read_offered_ && top.m_axi_rready) {
-            read_offered_ = false;
-            reads_.front().address += BUS;
-            if (--reads_.front().beats == 0) reads_.pop_front();
-        }
-        if (answer_offered_ && top.m_axi_bready) {
-            answer_offered_ = false;
-            answers_.pop_front();
+        if (timing_.read_valid && top.m_axi_rready) timing_.take_read();
+        if (timing_.answer_valid && top.m_axi_bready) {
+            timing_.take_answer();
+            responses_.pop_front();
         }
         if (top.m_axi_wvalid && top.m_axi_wready) write_word();
         if (top.m_axi_arvalid && top.m_axi_arready)
-            reads_.push_back(accept(top.m_axi_araddr, top.m_axi_arlen, top.m_axi_arsize, top.m_axi_arburst));
+            timing_.accept_read(top.m_axi_araddr,
+                                beats(top.m_axi_araddr, top.m_axi_arlen, top.m_axi_arsize, top.m_axi_arburst));
         if (top.m_axi_awvalid && top.m_axi_awready)
-            writes_.push_back(accept(top.m_axi_awaddr, top.m_axi_awlen, top.m_axi_awsize, top.m_axi_awburst));
+            timing_.accept_write(top.m_axi_awaddr,
+                                 beats(top.m_axi_awaddr, top.m_axi_awlen, top.m_axi_awsize, top.m_axi_awburst));
     }
 
     void write_word() {
         Vtop& top = *top_;
-        Burst& burst = writes_.front();
-        const uint32_t code = response(burst.address);
+        const uint64_t address = timing_.write_address();
+        const uint32_t code = response(address);
         if (code == OKAY) {
             uint8_t word[BUS];
             get(top.m_axi_wdata, word);
-            uint8_t* place = memory_.data() + (burst.address - base_);
+            uint8_t* place = memory_.data() + (address - base_);
             for (uint32_t i = 0; i < BUS; ++i)
                 if (top.m_axi_wstrb >> i & 1) place[i] = word[i];
         }
         if (code > write_code_) write_code_ = code;
-        burst.address += BUS;
-        const bool last = --burst.beats == 0;
-        if (last != static_cast<bool>(top.m_axi_wlast)) fail("wlast is wrong in the burst before %#llx", burst.address);
+        const bool last = timing_.write_last();
+        if (last != static_cast<bool>(top.m_axi_wlast)) fail("wlast is wrong in the word at %#llx", address);
+        timing_.take_write();
         if (last) {
-            answers_.push_back({0, write_code_, cycle_ + latency_});  // `beats` holds the response
+            responses_.push_back(write_code_);
             write_code_ = OKAY;
-            writes_.pop_front();
         }
     }
 
@@ -297,10 +278,10 @@ private:
     std::unique_ptr<Vtop> top_ = std::make_unique<Vtop>(context_.get());
     uint64_t base_;
     std::vector<uint8_t> memory_;
-    std::deque<Burst> reads_, writes_, answers_;
-    bool read_offered_ = false, answer_offered_ = false;
-    uint32_t write_code_ = OKAY, latency_ = 1, stall_ = 0;
-    uint64_t random_ = 1, cycle_ = 0;
+    fineq::MemoryTiming timing_{BUS};
+    std::deque<uint32_t> responses_;  // to the write bursts whose answers are to come
+    uint32_t write_code_ = OKAY;
+    uint64_t cycle_ = 0;
     Fault fault_;
     Seen seen_{};
 };
@@ -335,8 +316,10 @@ void serve(Machine& machine) {
             give(cycles);
             give<uint32_t>(machine.interrupt());
         } else if (request == 't') {
-            const auto latency = take<uint32_t>(), stall = take<uint32_t>();
-            machine.timing(latency, stall, take<uint64_t>());
+            machine.timing(take<fineq::MemoryParameters>());
+            give<uint8_t>(0);
+        } else if (request == 's') {
+            machine.rest(take<uint32_t>());
             give<uint8_t>(0);
         } else if (request == 'f') {
             const auto address = take<uint64_t>(), size = take<uint64_t>();

@@ -18,6 +18,7 @@ import numpy as np
 
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
 from fineq_hw.interface.bus import Response
+from fineq_sim.driver.memory_timing import STALL_STEPS, TIMING_HEADER, MemoryTiming
 from fineq_sim.driver.transport import DEFAULT_MEMORY, check_range, find_accelerator
 from fineq_sim.runs.duts import accelerator_design
 from fineq_sim.runs.simulators import SimulatorError
@@ -25,7 +26,7 @@ from fineq_sim.runs.verilated_program import build_program
 
 CODE_FILES = ("harness.cpp",)
 
-_HARNESS = Path(__file__).with_name("harness.cpp")
+_HARNESS = Path(__file__).with_name(*CODE_FILES)
 
 
 def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
@@ -42,7 +43,15 @@ def build_harness(config: AcceleratorConfig, cache: Path | None = None) -> Path:
         SimulatorError: Verilator or a program that it needs is missing, or the compilation failed.
     """
     design = accelerator_design(config, cache)
-    return build_program(f"{design.top}-{config.array.rows}x{config.array.columns}", design, _HARNESS, cache)
+    name = f"{design.top}-{config.array.rows}x{config.array.columns}"
+    return build_program(name, design, _HARNESS, cache, headers=[TIMING_HEADER])
+
+
+def simulated(config: AcceleratorConfig, adder_tree: str | None = "behavioural") -> AcceleratorConfig:
+    """The configuration as it is verilated; a MAC array has no adder tree to choose."""
+    if adder_tree is None or not isinstance(config.array, ArrayConfig):
+        return config
+    return replace(config, array=replace(config.array, adder_tree=adder_tree))
 
 
 class VerilatedTransport:
@@ -77,13 +86,8 @@ class VerilatedTransport:
         seed: int = 1,
         cache: Path | None = None,
     ) -> None:
-        config = find_accelerator(config)
-        if adder_tree is not None and isinstance(config.array, ArrayConfig):
-            config = replace(config, array=replace(config.array, adder_tree=adder_tree))
-        if not 0 <= stall < 1:
-            raise ValueError(f"stall is {stall}: a share of cycles from 0 to below 1")
-        if latency < 1:
-            raise ValueError(f"latency is {latency}: a memory takes at least one cycle")
+        config = simulated(find_accelerator(config), adder_tree)
+        memory = MemoryTiming(latency=latency, stall=stall, seed=seed)
         self.config, self.memory_base, self.memory_size = config, memory_base, memory_size
         program = build_harness(config, cache)
         self._process = subprocess.Popen(
@@ -91,7 +95,7 @@ class VerilatedTransport:
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
-        self.timing(latency, stall, seed)
+        self.set_memory(memory)
 
     def __enter__(self) -> VerilatedTransport:
         return self
@@ -155,9 +159,14 @@ class VerilatedTransport:
         """Reset the machine and the memory port: the memory keeps its contents and forgets what it has under way."""
         self._ask(struct.pack("<cI", b"X", 4))
 
-    def timing(self, latency: int, stall: float, seed: int = 1) -> None:
-        """Another pace of the memory, as in the constructor; with a stall of 1 it falls silent."""
-        self._ask(struct.pack("<cIIQ", b"t", latency, round(stall * 0x10000), seed))
+    def rest(self, stall: float) -> None:
+        """Let each channel of the memory rest by this chance from the next cycle on; with 1 it falls silent."""
+        self._ask(struct.pack("<cI", b"s", round(stall * STALL_STEPS)))
+
+    def set_memory(self, memory: MemoryTiming) -> None:
+        """Another memory from the next cycle on; only while nothing is under way."""
+        numbers = memory.numbers(self.config.bus_bytes)
+        self._ask(struct.pack(f"<c{len(numbers)}q", b"t", *numbers))
 
     def cycles(self) -> int:
         """Clock cycles since the start of the simulation."""

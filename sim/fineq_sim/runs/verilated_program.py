@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
@@ -31,7 +32,9 @@ def _repeated(design: VerilogDesign) -> str | None:
     return often[0] if often else None
 
 
-def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path | None = None) -> Path:
+def build_program(
+    name: str, design: VerilogDesign, harness: Path, cache: Path | None = None, *, headers: Sequence[Path] = ()
+) -> Path:
     """Compile a design together with its harness, or find it compiled.
 
     The rows of a large array are the same circuit, so they are compiled once instead of once a row.
@@ -41,6 +44,7 @@ def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path |
         design: Verilog; its manifest says what is repeated.
         harness: C++ source with `main`.
         cache: directory of built simulations, `default_cache()` when omitted.
+        headers: what the harness includes from its own folder.
 
     Returns:
         The program.
@@ -56,7 +60,7 @@ def build_program(name: str, design: VerilogDesign, harness: Path, cache: Path |
         files["rows.vlt"] = f'`verilator_config\nhier_block -module "{rows}"\n'
         options.append("--hierarchical")
     key = cache_key(
-        __name__, inputs=[simulators.build_versions("verilator"), options, design.top, files], files=[harness]
+        __name__, inputs=[simulators.build_versions("verilator"), options, design.top, files], files=[harness, *headers]
     )
     program = cache / f"{name}-{key}"
     if program.is_file():

@@ -69,7 +69,7 @@ def load_kernel(name: str, contraction: str) -> ctypes.CDLL:
     flags += [f"-DFINEQ_{constant}={getattr(block_format, constant)}" for constant in CONSTANTS]
     target = cache_directory() / f"{name}-{fingerprint(name, compiler, flags)}.so"
     if not is_intact(target):
-        compile_kernel(name, compiler, flags, target)
+        compile_source(SOURCES / f"{name}.cpp", compiler, flags, target)
     try:
         return ctypes.CDLL(str(target))
     except OSError as error:
@@ -119,12 +119,16 @@ def is_intact(path: Path) -> bool:
     return hashlib.sha256(content[:-DIGEST_BYTES]).digest() == content[-DIGEST_BYTES:]
 
 
-def compile_kernel(name: str, compiler: list[str], flags: list[str], target: Path) -> None:
-    """Compile aside, then put in place; several processes may do so at once."""
+def compile_source(source: Path, compiler: list[str], flags: list[str], target: Path) -> None:
+    """Compile a C++ source to a library aside, then put it in place; several processes may do so at once.
+
+    Raises:
+        KernelError: the compiler fails, or the directory of `target` cannot be written.
+    """
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replacing(target) as output:
-            command = [*compiler, *flags, "-o", str(output), str(SOURCES / f"{name}.cpp")]
+            command = [*compiler, *flags, "-o", str(output), str(source)]
             try:
                 run([*command, "-march=native"])
             except KernelError:  # some compilers do not know the option

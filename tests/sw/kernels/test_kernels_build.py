@@ -110,8 +110,8 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
 def test_compiles_once_and_again_when_damaged(tmp_path, monkeypatch):
     monkeypatch.setenv("FINEQ_CACHE", str(tmp_path))
     compiled = []
-    original = build.compile_kernel
-    monkeypatch.setattr(build, "compile_kernel", lambda *arguments: compiled.append(1) or original(*arguments))
+    original = build.compile_source
+    monkeypatch.setattr(build, "compile_source", lambda *arguments: compiled.append(1) or original(*arguments))
     library = build.load_kernel("unpack", "off")
     assert library.fineq_unpack and len(compiled) == 1
     [file] = tmp_path.iterdir()

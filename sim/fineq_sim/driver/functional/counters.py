@@ -33,18 +33,28 @@ def job_counters(config: AcceleratorConfig, job: Mapping[str, int], weights: np.
         job: fields of its descriptor.
         weights: the integers, int8 [N, inner tiles * columns].
     """
+    array, channels, tiles = config.array, job["channels"], inner_tiles(job["inner"], config)
+    if isinstance(array, MacConfig):
+        return work_counters(config, job, channels * tiles)
+    by_tile = weights.reshape(channels, tiles, array.columns)
+    return work_counters(config, job, array_cycles(by_tile, array.encoding, bool(job["early_termination"])).sum())
+
+
+def work_counters(config: AcceleratorConfig, job: Mapping[str, int], steps: int) -> Tally[str]:
+    """Of a job whose weight vectors take so many steps in all, each once.
+
+    Args:
+        config: the machine.
+        job: fields of its descriptor.
+        steps: of all vectors of the weights.
+    """
     array, output = config.array, OutputFormat(job["output_format"])
     tokens, channels = job["tokens"], job["channels"]
     tiles, groups = inner_tiles(job["inner"], config), line_groups(job["inner"], config)
     token_tiles = -(-tokens // array.rows)
     vectors = token_tiles * tiles * channels
-    steps = saved = vectors
-    if isinstance(array, MacConfig):
-        saved = 0
-    else:
-        by_tile = weights.reshape(channels, tiles, array.columns)
-        steps = token_tiles * int(array_cycles(by_tile, array.encoding, bool(job["early_termination"])).sum())
-        saved = vectors * MAX_CYCLES[array.encoding] - steps
+    steps = token_tiles * int(steps)
+    saved = 0 if isinstance(array, MacConfig) else vectors * MAX_CYCLES[array.encoding] - steps
     total: Tally[str] = Tally(
         weight_vectors=vectors,
         terminated_cycles=saved,

@@ -10,6 +10,7 @@ import numpy as np
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.interface.registers import REGISTERS, WORD_BYTES
 from fineq_sim.driver.functional import TIMELESS, FunctionalTransport
+from fineq_sim.driver.memory_timing import MemoryTiming
 from fineq_sim.driver.verilated import VerilatedTransport
 from fineq_sim.fuzz.machine.jobs import MEMORY_BASE, MEMORY_BYTES
 
@@ -58,8 +59,8 @@ class Pair:
 
     def start_anew(self, memory: int, latency: int, stall: float) -> None:
         """Both as after power-up, with the same random memory and no errors."""
-        self.rtl.timing(latency, stall, memory + 1)
         self.rtl.reset_bus()
+        self.rtl.set_memory(MemoryTiming(latency=latency, stall=stall, seed=memory + 1))
         self.model.reset()
         self.fault(0, 0, 0)
         content = np.random.default_rng(memory).integers(0, 256, MEMORY_BYTES, np.uint8)

@@ -226,7 +226,7 @@ def _silence(pair: Pair, step: Step, case: Case, outcomes: Outcomes) -> None:
     foretold = _prepare(pair, step)
     pair.command(start=1)
     pair.rtl.wait(step.cycles)
-    pair.rtl.timing(case.latency, 1.0)
+    pair.rtl.rest(1.0)
     try:
         if step.watchdog:
             demand(pair.rtl.wait(PATIENCE), "hang", f"with a watchdog of {step.watchdog} cycles")
@@ -236,7 +236,7 @@ def _silence(pair: Pair, step: Step, case: Case, outcomes: Outcomes) -> None:
             pair.rtl.write_register(control.offset, control.encode(soft_reset=1))
             pair.rtl.wait(500)
     finally:
-        pair.rtl.timing(case.latency, case.stall, case.memory + 1)
+        pair.rtl.rest(case.stall)
     demand(pair.rtl.wait(PATIENCE), "hang", "after a silent memory")
     pair.settle()
     _check_cut_off(pair, foretold, (ErrorCode.ABORTED, ErrorCode.MEMORY_TIMEOUT), outcomes)
