@@ -45,10 +45,10 @@ def weight_cycles(
 def mac_array_latency(config: MacConfig) -> int:
     """Cycles from accepting a weight vector to aligned sums of all rows of the MAC array.
 
-    One to register the vector, one per column for the partial sum on its way right, and with a systolic
+    One to register the vector, one per register of the partial sum on its way right, and with a systolic
     weight path one per further row for the weights on their way down.
     """
-    return 1 + config.columns + (config.rows - 1 if config.weight_path == "systolic" else 0)
+    return 1 + config.stages + (config.rows - 1 if config.weight_path == "systolic" else 0)
 
 
 def result_latency(config: ArrayConfig | MacConfig, cycles: int = 1) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from stream_bench import reference_sums
 
-from fineq.format import MAX_MAGNITUDE
 from fineq_hw.config import ArrayConfig
 
 
@@ -28,8 +27,8 @@ class Workload:
         random = np.random.default_rng(seed)
         self.config = config
         high = config.max_activation_magnitude if isinstance(config, ArrayConfig) else 1 << config.activation_bits - 1
-        eight_bit = getattr(config, "weight_bits", 3) == 8
-        limit = 128 if eight_bit else MAX_MAGNITUDE
+        twos_complement = config.signed_weights
+        limit = -config.weight_limits[0]
         self.beats: dict[str, list] = {"activations": [], "weights": [], "partials": []}
         self.expected: list[tuple[np.ndarray, int, int]] = []
         self.weights: list[np.ndarray] = []
@@ -41,8 +40,8 @@ class Workload:
                 ended = number == rows - 1 and (rows < config.rows or random.random() < 0.5)
                 self.beats["activations"].append({"values": row.tolist(), "last": int(ended)})
             largest = random.integers(0, limit + 1, (vectors, 1))
-            weights = random.integers(-largest, largest + 1, (vectors, config.columns)).clip(-limit, limit - eight_bit)
-            weights[0] = limit - eight_bit
+            weights = random.integers(-largest, largest + 1, (vectors, config.columns)).clip(-limit, limit - twos_complement)
+            weights[0] = limit - twos_complement
             weights[1] = -limit
             if getattr(config, "encoding", "") == "cluster":
                 make_storable(weights, random)
@@ -50,7 +49,7 @@ class Workload:
             for number, vector in enumerate(weights):
                 accumulate, last = int(random.random() < 0.5), int(number == vectors - 1)
                 values = vector.tolist()
-                if not eight_bit:
+                if not twos_complement:
                     values = [{"magnitude": abs(w), "sign": int(w < 0 or (w == 0 and number % 2))} for w in values]
                 self.beats["weights"].append({"values": values, "accumulate": accumulate, "last": last})
                 sums = reference_sums(tile, vector)

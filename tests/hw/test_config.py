@@ -33,7 +33,10 @@ from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, Array
             lambda: ArrayConfig(activation_storage="ram"),
             "activation_storage is 'ram': choose one of gated-flop, latch",
         ),
-        (lambda: MacConfig(weight_bits=4), "weight_bits is 4: choose one of 3, 8"),
+        (lambda: MacConfig(weight_bits=5), "weight_bits is 5: choose one of 3, 4, 8"),
+        (lambda: MacConfig(multiplier="wallace"), "multiplier is 'wallace': choose one of generic, digits"),
+        (lambda: MacConfig(multiplier="digits", register_columns=65), "register_columns is 65: it must lie between 1 and"),
+        (lambda: MacConfig(register_columns=2), "register_columns is 2 with multiplier 'generic': only digits"),
         (lambda: MacConfig(weight_path="mesh"), "weight_path is 'mesh': choose one of systolic, broadcast"),
         (
             lambda: MacConfig(accumulator_bits=21),
@@ -62,6 +65,7 @@ def test_every_array_says_what_its_weights_are():
     said = {(c.weight_code, c.weight_bits, c.weight_limits, c.signed_weights) for c in arrays.values()}
     assert said == {(encoding, 3, (-3, 3), False) for encoding in ENCODINGS} | {
         ("mac3", 3, (-3, 3), False),
+        ("mac4", 4, (-8, 7), True),
         ("mac8", 8, (-128, 127), True),
     }
     mac = MacConfig(columns=7, weight_bits=3)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from amaranth.hdl import Module, Signal
 from amaranth.lib import data, enum
 
-from fineq_hw.baseline.mac_array import MacArray, array_parameters
+from fineq_hw.baseline.digits.array import DigitArray
+from fineq_hw.baseline.mac_array import MacArray
 from fineq_hw.config import MACS, MacConfig
 from fineq_hw.latencies import mac_array_latency
 from fineq_hw.lib.core_ports import core_ports
@@ -14,7 +15,7 @@ from fineq_hw.lib.role import CoreBlock, Role
 
 
 class MacCore(VerilogComponent):
-    """`MacArray` with preload, streaming and hand-over.
+    """`MacArray` or `DigitArray` with preload, streaming and hand-over.
 
     One weight vector per cycle; the result is valid `fineq_hw.latencies.result_latency` cycles after the
     vector was accepted. A result that is not taken, or partial sums that are missing when a vector that
@@ -35,11 +36,15 @@ class MacCore(VerilogComponent):
     def module_name(self) -> str:
         """Its name in `MACS`, or else that of its array with a suffix."""
         named = (name for name, known in MACS.items() if known == self.config)
-        return next(named, verilog_name(MacArray.KIND, *array_parameters(self.config), "core"))
+        array = self._array()
+        return next(named, verilog_name(array.KIND, *array.module_parameters, "core"))
+
+    def _array(self) -> MacArray | DigitArray:
+        return DigitArray(self.config) if self.config.multiplier == "digits" else MacArray(self.config)
 
     def elaborate(self, platform) -> Module:
         m = Module()
-        array = MacArray(self.config)
+        array = self._array()
         place(m, "array", array)
 
         class Phase(enum.Enum, shape=2):  # type: ignore[call-arg]  # Amaranth reads the shape

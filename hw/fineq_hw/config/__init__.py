@@ -15,7 +15,7 @@ from fineq_hw.config.accelerator import (
 )
 from fineq_hw.config.array import ADDER_TREES, ROW_SIGN_ENCODINGS, SIGN_HANDLING, ArrayConfig, name_part
 from fineq_hw.config.checks import ACTIVATION_STORAGE
-from fineq_hw.config.mac import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MacConfig
+from fineq_hw.config.mac import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MULTIPLIERS, MacConfig
 from fineq_hw.config.named import ACCELERATORS, ARRAYS, MACS
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "MAC_WEIGHT_BITS",
     "MAC_WEIGHT_PATHS",
     "MAX_LAYER_SIZE",
+    "MULTIPLIERS",
     "ROW_SIGN_ENCODINGS",
     "SIGN_HANDLING",
     "TRANSFER_ROW_BITS",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fineq.format.temporal import ENCODINGS
 from fineq_hw.config.accelerator import AcceleratorConfig
 from fineq_hw.config.array import ArrayConfig, name_part
-from fineq_hw.config.mac import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MacConfig
+from fineq_hw.config.mac import MAC_WEIGHT_PATHS, MacConfig
 
 _VARIANTS: dict[str, ArrayConfig] = {
     "": ArrayConfig(),
@@ -28,8 +28,21 @@ ARRAYS: dict[str, ArrayConfig] = {
 } | {"fineq_8x24": ArrayConfig(rows=8, columns=24)}
 """Temporal-coding arrays by name."""
 
-MACS: dict[str, MacConfig] = {
-    f"mac8x{bits}_{rows}x{columns}{'' if path == 'systolic' else '_' + path}{suffix}": MacConfig(
+_GENERIC_BITS = (3, 8)
+"""Weight widths of the MAC arrays whose multipliers are left to synthesis."""
+
+_DIGITS: tuple[tuple[int, str, int], ...] = (
+    (3, "systolic", 1),
+    *((3, "broadcast", columns) for columns in (1, 2, 4, 8)),
+    (4, "broadcast", 4),
+    (8, "broadcast", 1),
+    (8, "broadcast", 4),
+)
+"""Weight bits, weight path and columns between registers of the MAC arrays that are built by hand, smallest storage."""
+
+
+def _mac(rows: int, columns: int, bits: int, path: str, storage: str) -> MacConfig:
+    return MacConfig(
         rows=rows,
         columns=columns,
         weight_bits=bits,
@@ -37,12 +50,27 @@ MACS: dict[str, MacConfig] = {
         weight_path=path,
         activation_storage=storage,
     )
+
+
+MACS: dict[str, MacConfig] = {
+    f"mac8x{bits}_{rows}x{columns}{'' if path == 'systolic' else '_' + path}{suffix}": _mac(
+        rows, columns, bits, path, storage
+    )
     for suffix, storage in (("", "gated-flop"), ("_latch", "latch"))
     for rows, columns in ((64, 64), (16, 16), (5, 7))
-    for bits in MAC_WEIGHT_BITS
+    for bits in _GENERIC_BITS
     for path in MAC_WEIGHT_PATHS
+} | {
+    f"mac8x{bits}_{rows}x{columns}_{path}_digits_{every}_latch": replace(
+        _mac(rows, columns, bits, path, "latch"), multiplier="digits", register_columns=every
+    )
+    for rows, columns in ((64, 64), (16, 16), (5, 7))
+    for bits, path, every in _DIGITS
+    if every <= columns
 }
-"""Systolic MAC baselines by name, such as `mac8x3_64x64` or `mac8x8_16x16_broadcast_latch`."""
+"""MAC baselines by name, such as `mac8x3_64x64`, `mac8x8_16x16_broadcast_latch` or, built by hand,
+`mac8x3_64x64_broadcast_digits_8_latch`.
+"""
 
 ACCELERATORS: dict[str, AcceleratorConfig] = {
     "accelerator_64x64": AcceleratorConfig(ARRAYS["fineq_64x64"], vector_words=2),
@@ -68,6 +96,9 @@ ACCELERATORS: dict[str, AcceleratorConfig] = {
     ),
     "mac8x3_accelerator_16x16": AcceleratorConfig(
         MACS["mac8x3_16x16_broadcast"], channels_per_tile=64, final_channels=32
+    ),
+    "mac8x3_digits_accelerator_16x16": AcceleratorConfig(
+        MACS["mac8x3_16x16_broadcast_digits_8_latch"], channels_per_tile=64, final_channels=32
     ),
 }
 """Whole accelerators by name; those with a MAC array are the baseline."""

@@ -103,7 +103,7 @@ class CoreDriver:
             self.payload = np.concatenate([lines, field_bits(slices[..., None], slice_bits), flags], axis=-1)
         else:
             codes = np.stack([tile.weights for tile in tiles])
-            if isinstance(config, MacConfig) and config.weight_bits == 8:
+            if config.signed_weights:
                 values = field_bits(codes, config.weight_bits)
             else:
                 values = field_bits(sign_magnitude(codes), MAGNITUDE_BITS + 1)

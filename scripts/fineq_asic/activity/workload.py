@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from fineq.format import OUTLIER_BITS
 from fineq.format.temporal import array_cycles
 from fineq.models.locations import further_models
 from fineq.quantizer.activations import quantize_activations
 from fineq.quantizer.vectorised import quantize
 from fineq_asic.activity.core_driver import Tile
 from fineq_asic.activity.lanes import LANES
-from fineq_hw.config import ArrayConfig, MacConfig
+from fineq_hw.config import MAC_WEIGHT_BITS, ArrayConfig, MacConfig
 from fineq_sim.reference.core_cycles import weight_vectors
 from fineq_sim.reference.layer_partition import tile_inputs, weight_lines
 
@@ -32,14 +33,14 @@ class Matrix:
         name: of the layer.
         codes: FineQ codes, int8 [channels, columns].
         blocks: packed blocks, uint8 [channels, 7 * ceil(columns / 24)].
-        integers: the same weights in 8 bits, symmetric per channel, int8 [channels, columns].
+        integers: the same weights as integers, symmetric per channel, int8 [channels, columns], by their width in bits.
         activations: int8 [tokens, columns].
     """
 
     name: str
     codes: np.ndarray
     blocks: np.ndarray
-    integers: np.ndarray
+    integers: dict[int, np.ndarray]
     activations: np.ndarray
 
 
@@ -63,9 +64,14 @@ class DataSet:
 def quantize_matrix(name: str, weight: torch.Tensor, activations: torch.Tensor, recipe: str = "paper") -> Matrix:
     """Quantize a weight [channels, columns] and its input [tokens, columns]."""
     packed = quantize(weight.float(), recipe=recipe, name=name)
-    eight_bit, _ = quantize_activations(weight.float())  # the same rule, per channel
-    integers, _ = quantize_activations(activations.float())
-    return Matrix(name, packed.codes().numpy(), packed.blocks.numpy(), eight_bit.numpy(), integers.numpy())
+    # The rule of the activations, per channel.
+    plain = {
+        bits: quantize_activations(weight.float(), name, (1 << (bits - 1)) - 1)[0].numpy()
+        for bits in MAC_WEIGHT_BITS
+        if bits != OUTLIER_BITS
+    }
+    inputs, _ = quantize_activations(activations.float())
+    return Matrix(name, packed.codes().numpy(), packed.blocks.numpy(), plain, inputs.numpy())
 
 
 def gaussian_data(recipe: str = "paper", seed: int = 0) -> DataSet:
@@ -165,8 +171,7 @@ def make_tiles(
 
 
 def _tile(matrix: Matrix, start: int, config: ArrayConfig | MacConfig, vectors: int, rng: np.random.Generator) -> Tile:
-    eight_bit = isinstance(config, MacConfig) and config.weight_bits == 8
-    weights = matrix.integers if eight_bit else matrix.codes
+    weights = matrix.integers[config.weight_bits] if config.signed_weights else matrix.codes
     channels = (rng.integers(len(weights)) + np.arange(vectors)) % len(weights)
     tokens = (rng.integers(len(matrix.activations)) + np.arange(config.rows)) % len(matrix.activations)
     activations = matrix.activations[tokens]

@@ -121,4 +121,7 @@ def array_title(config: ArrayConfig) -> str:
 def mac_title(config: MacConfig) -> str:
     """Name of a MAC array in reports."""
     bits = f"{config.activation_bits}x{config.weight_bits}"
-    return f"MAC {bits}, {config.weight_path} weights, {_STORAGE[config.activation_storage]}"
+    made = ""
+    if config.multiplier == "digits":
+        made = f", by hand, a register every {config.register_columns} columns"
+    return f"MAC {bits}, {config.weight_path} weights{made}, {_STORAGE[config.activation_storage]}"

@@ -22,17 +22,17 @@ class MeasuredLayer:
     seed: int = 0
 
     def weights(self, config: AcceleratorConfig) -> tuple[np.ndarray, np.ndarray]:
-        """Integers [N, K] and scales [N]: the recipe's, or symmetric 8 bits for an 8-bit MAC array."""
+        """Integers [N, K] and scales [N]: the recipe's, or symmetric ones for a MAC array with plain weights."""
         import torch
 
         from fineq.quantizer.activations import quantize_activations
         from fineq.quantizer.vectorised import quantize
-        from fineq_hw.config import MacConfig
 
         generator = torch.Generator().manual_seed(self.seed)
         weight = torch.randn(self.channels, self.inner, generator=generator)
-        if isinstance(config.array, MacConfig) and config.array.weight_bits == 8:
-            codes, scales = quantize_activations(weight)  # the same rule, per channel
+        if config.array.signed_weights:
+            largest = config.array.weight_limits[1]
+            codes, scales = quantize_activations(weight, largest=largest)  # the same rule, per channel
             return codes.numpy(), scales.numpy()
         packed = quantize(weight, recipe=self.recipe)
         return packed.codes().numpy(), packed.scales.numpy()

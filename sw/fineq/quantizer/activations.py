@@ -14,15 +14,18 @@ MAX_ACTIVATION = 2 ** (ACTIVATION_BITS - 1) - 1
 """Largest magnitude of an activation; -128 is not used, so that the range is symmetric."""
 
 
-def quantize_activations(activations: Tensor, name: str = "activations") -> tuple[Tensor, Tensor]:
-    """Symmetric 8-bit integers per token: scale = absmax / 127, value = round(x / scale), half to even.
+def quantize_activations(
+    activations: Tensor, name: str = "activations", largest: int = MAX_ACTIVATION
+) -> tuple[Tensor, Tensor]:
+    """Symmetric integers per token: scale = absmax / `largest`, value = round(x / scale), half to even.
 
     Args:
         activations: floating point, shape [tokens, K] or more leading dimensions.
         name: what error texts call the tensor.
+        largest: magnitude, 1 to 127; the default gives 8 bits.
 
     Returns:
-        Integers -127..127, int8 of the same shape, and scales, float32 of the shape without K. A token of
+        Integers -largest..largest, int8 of the same shape, and scales, float32 of the shape without K. A token of
         zeros has scale 1.
 
     Raises:
@@ -42,8 +45,8 @@ def quantize_activations(activations: Tensor, name: str = "activations") -> tupl
         kind = "NaN" if values[tuple(position)].isnan() else "infinite"
         raise FineqError(f"{name}{position} is {kind}: all activations must be finite float32 numbers")
     absmax = values.abs().amax(dim=-1)
-    scales = absmax / torch.full_like(absmax, MAX_ACTIVATION)
+    scales = absmax / torch.full_like(absmax, largest)
     is_zero = scales < SMALLEST_SCALE
     scales = torch.where(is_zero, torch.ones_like(scales), scales)
-    integers = (values / scales[..., None]).round().clamp(-MAX_ACTIVATION, MAX_ACTIVATION)
+    integers = (values / scales[..., None]).round().clamp(-largest, largest)
     return integers.to(torch.int8), scales

@@ -10,7 +10,7 @@ from core_workload import Workload, label
 from stream_bench import StreamBench
 
 from fineq_hw.baseline.mac_core import MacCore
-from fineq_hw.config import MacConfig
+from fineq_hw.config import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MacConfig
 from fineq_hw.latencies import result_latency, tile_cycles
 
 MACS = [
@@ -20,6 +20,14 @@ MACS = [
     for path in ("systolic", "broadcast")
 ]
 MACS += [replace(config, activation_storage="latch") for config in MACS[:4]]
+MACS += [
+    MacConfig(rows=3, columns=5, weight_bits=bits, weight_path=path, multiplier="digits", register_columns=every)
+    for bits in MAC_WEIGHT_BITS
+    for path in MAC_WEIGHT_PATHS
+    for every in (1, 2, 5)
+]
+MACS += [MacConfig(rows=1, columns=1, weight_bits=bits, multiplier="digits") for bits in MAC_WEIGHT_BITS]
+MACS += [MacConfig(3, 4, weight_bits=3, weight_path="broadcast", activation_storage="latch", multiplier="digits")]
 
 
 @pytest.mark.parametrize("config", MACS, ids=label)
