@@ -117,7 +117,9 @@ class Attempts:
         numbers = tuple(mutant.number for mutant in mutants)
         order = Order(numbers, str(directory), _LIMIT_FACTOR, _LIMIT_EXTRA_S)
         # One failing test is enough.
-        with simulators.environment(self.holder.simulator, **{ORDER: order_text(order), "COCOTB_MAX_FAILURES": "1"}):
+        with simulators.environment(
+            self.holder.simulator, None, **{ORDER: order_text(order), "COCOTB_MAX_FAILURES": "1"}
+        ):
             result = run(
                 entry.name,
                 design,

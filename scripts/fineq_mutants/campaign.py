@@ -84,9 +84,9 @@ class Campaign:
                 left.remove(outcome.mutant)
                 yield outcome
         for mutant in [*left]:
-            if outcome := self._formal(mutant):
+            if proven := self._formal(mutant):
                 left.remove(mutant)
-                yield outcome
+                yield proven
         for holder in self.holders:
             for outcome in self._bench(holder, planted, [m for m in left if own[m] < holder.parts]):
                 left.remove(outcome.mutant)

@@ -40,7 +40,9 @@ class Workload:
                 ended = number == rows - 1 and (rows < config.rows or random.random() < 0.5)
                 self.beats["activations"].append({"values": row.tolist(), "last": int(ended)})
             largest = random.integers(0, limit + 1, (vectors, 1))
-            weights = random.integers(-largest, largest + 1, (vectors, config.columns)).clip(-limit, limit - twos_complement)
+            weights = random.integers(-largest, largest + 1, (vectors, config.columns)).clip(
+                -limit, limit - twos_complement
+            )
             weights[0] = limit - twos_complement
             weights[1] = -limit
             if getattr(config, "encoding", "") == "cluster":

@@ -35,7 +35,10 @@ from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, Array
         ),
         (lambda: MacConfig(weight_bits=5), "weight_bits is 5: choose one of 3, 4, 8"),
         (lambda: MacConfig(multiplier="wallace"), "multiplier is 'wallace': choose one of generic, digits"),
-        (lambda: MacConfig(multiplier="digits", register_columns=65), "register_columns is 65: it must lie between 1 and"),
+        (
+            lambda: MacConfig(multiplier="digits", register_columns=65),
+            "register_columns is 65: it must lie between 1 and",
+        ),
         (lambda: MacConfig(register_columns=2), "register_columns is 2 with multiplier 'generic': only digits"),
         (lambda: MacConfig(weight_path="mesh"), "weight_path is 'mesh': choose one of systolic, broadcast"),
         (

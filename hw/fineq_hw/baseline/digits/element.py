@@ -61,8 +61,6 @@ class DigitElement(VerilogComponent):
             single, double = (y, lines.single, 0), (y, lines.double, 1)
             choices = [[single, double]] if digit.exclusive else [[single], [(y, lines.double, 0)]]
             for taken, shape in zip(choices, digit.slots(config.activation_bits), strict=True):
-                m.d.comb += self.products_n[f"slot_{slot}"].eq(
-                    select_value_n(m, f"select_{slot}", shape.bits, *taken)
-                )
+                m.d.comb += self.products_n[f"slot_{slot}"].eq(select_value_n(m, f"select_{slot}", shape.bits, *taken))
                 slot += 1
         return m

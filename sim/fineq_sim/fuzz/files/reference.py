@@ -128,6 +128,7 @@ def _packed(config: dict[str, Any], tensors: dict[str, tuple[str, tuple[int, ...
     _demand(type(settings.get("format_version")) is int and settings["format_version"] == 1)
     axis, listed = settings.get("axis"), settings.get("tensors")
     _demand(axis in ("row", "column") and isinstance(listed, dict) and len(listed) > 0)
+    assert isinstance(listed, dict)
     codes, known = {}, set()
     for name, shape in listed.items():
         _demand(isinstance(shape, list) and len(shape) in (2, 3))

@@ -15,7 +15,7 @@ from fineq.format import pack
 from fineq.models.stored import QUANT_METHOD
 from fineq_sim.fuzz.files.parts import Case, shard_names
 
-_MODEL = {
+_MODEL: dict[str, Any] = {
     "model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 8, "hidden_size": 8,
     "intermediate_size": 30, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1,
     "max_position_embeddings": 16, "tie_word_embeddings": False,
