@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from fineq.calibrated.model import RECIPES, CalibratedRecipe, quantize_model
+from fineq.calibrated.model import quantize_model
+from fineq.calibrated.recipes import RECIPES, CalibratedRecipe
 from fineq.common.markdown import heading, line
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Text, perplexity, tokenize

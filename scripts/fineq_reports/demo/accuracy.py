@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
+from fineq.calibrated import is_calibrated_recipe
 from fineq.evaluation import evaluate
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_calibration_path
@@ -48,7 +48,7 @@ class MethodResult:
     @property
     def ours(self) -> bool:
         """It is a recipe of FineQ."""
-        return is_recipe(self.name) or self.name in CALIBRATED_RECIPES
+        return is_recipe(self.name) or is_calibrated_recipe(self.name)
 
 
 def measure(

@@ -11,12 +11,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fineq.blockwise.journal import BlockJournal
+from fineq.blockwise.journal import BlockJournal, TuningJournal
 from fineq.blockwise.memory import check_memory, memory_need
 from fineq.blockwise.streamed import StreamedModel
+from fineq.blockwise.tuned import tune_streamed
 from fineq.calibrated.capture import cut_windows, evaluating
 from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
-from fineq.calibrated.model import CalibratedRecipe, choose_windows
+from fineq.calibrated.model import choose_windows
+from fineq.calibrated.recipes import CalibratedRecipe
+from fineq.calibrated.tuning import check_tunable, product_dtype
 from fineq.checkpoint.calibration import wanted_layers
 from fineq.checkpoint.planning import CheckpointPlan
 from fineq.checkpoint.source import Source
@@ -38,7 +41,7 @@ class Calibration:
         wanted: layers to quantize.
         memory: bytes that it takes, about.
         finished: blocks that an earlier run finished.
-        done_layers: layers of those.
+        done_layers: layers of those; when all blocks are finished, steps of the tuning that an earlier run did.
     """
 
     streamed: StreamedModel
@@ -85,6 +88,8 @@ def open_calibration(
     streamed = StreamedModel(source)
     chosen = choose_windows(cut_windows(streamed.model, token_ids), windows)
     wanted = wanted_layers(streamed.model, source, plan)
+    if recipe.tuning.steps:
+        check_tunable(streamed.model, wanted)
     memory = memory_need(streamed, *chosen.shape)
     check_memory(memory, len(chosen))
     journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
@@ -92,6 +97,8 @@ def open_calibration(
     finished = 0 if found is None else found[0]
     names = tuple(streamed.prefix(number) for number in range(finished))
     done = sum(name.startswith(names) for name in wanted) if names else 0
+    if recipe.tuning.steps and finished == len(streamed.blocks):
+        done = TuningJournal(journal).steps
     return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done)
 
 
@@ -116,7 +123,15 @@ def calibrate_blocks(
                 result = quantize_block(runner, number, stream, options, report)
             journal.write(number, result, recipe.name)
             stream = result.stream
-    return journal.results(len(streamed.blocks))
+    packed, changed = journal.results(len(streamed.blocks))
+    if not recipe.tuning.steps:
+        return packed, changed
+    if journal.tuned() is None:
+        tuned, further = tune_streamed(streamed, calibration.windows, stream, packed, recipe, journal, progress)
+        journal.write_tuned(tuned, changed | further, recipe.name)
+    found_tuned = journal.tuned()
+    assert found_tuned is not None
+    return found_tuned
 
 
 def _fingerprint(source: Source, recipe: CalibratedRecipe, windows: Tensor, wanted: Collection[str]) -> dict[str, str]:
@@ -129,4 +144,4 @@ def _fingerprint(source: Source, recipe: CalibratedRecipe, windows: Tensor, want
         "calibration text": digest(windows.contiguous().numpy().tobytes()),
         "choice of layers": digest(json.dumps(sorted(wanted)).encode()),
         "version": cache_key(__name__),
-    }
+    } | ({"kind of processor": str(product_dtype())} if recipe.tuning.steps else {})

@@ -64,6 +64,8 @@ def quantize_checkpoint(
     """
     recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
     plan = plan or make_plan(source, options, recipe.axis)
+    if prepared is not None:
+        plan = plan.with_changed(prepared.changed)
     work = _open_work(output, resume, _fingerprint(source, options))
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
@@ -248,6 +250,8 @@ def _finish(
     found = check(work) if check else None
     report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
+    if plan.changed:
+        report["changed"] = list(plan.changed)
     if unseen:
         report["saw_no_calibration_text"] = list(unseen)
     if found:

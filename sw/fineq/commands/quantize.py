@@ -117,7 +117,7 @@ def quantize(
     if not data_free:
         shutil.rmtree(journal_directory(output), ignore_errors=True)
     print_results(results)
-    print_kept(plan)
+    print_kept(plan.with_changed(prepared.changed) if prepared else plan)
     print_sizes(sizes, "take")
     for outcome in found:
         typer.echo(outcome.sentence())
@@ -142,15 +142,17 @@ def check_calibrated(recipe: str, calibration: Path | None) -> None:
 
     try:
         from fineq.calibrated import RECIPES as CALIBRATED
+        from fineq.calibrated import find_calibrated_recipe
     except ImportError:
         CALIBRATED = {}
-    if recipe not in CALIBRATED and find_baseline(recipe):
+    if recipe.split(",")[0] not in CALIBRATED and find_baseline(recipe):
         raise FineqError(
             f"{recipe} is a baseline to compare with, and no packed form is written for it: `fineq eval --recipe "
             f"{recipe}` measures it (docs/quantizer/baselines.md)"
         )
-    if recipe not in CALIBRATED:
+    if recipe.split(",")[0] not in CALIBRATED:
         raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join([*RECIPES, *CALIBRATED])}")
+    find_calibrated_recipe(recipe)
     if calibration is None:
         raise FineqError(f"recipe {recipe} needs a text to calibrate with: add --calibration FILE")
     if not calibration.is_file():
@@ -227,7 +229,9 @@ def print_plan(plan: CheckpointPlan) -> None:
 
 
 def print_kept(plan: CheckpointPlan) -> None:
-    """What is kept and why, each reason with an example."""
+    """What is kept and why, each reason with an example; and what has other values."""
+    if plan.changed:
+        typer.echo(f"{len(plan.changed)} further tensors changed, such as {plan.changed[0]}")
     typer.echo(f"{len(plan.kept)} tensors kept:")
     for why, names in plan.kept_by_reason().items():
         typer.echo(f"  {len(names):>5}  {why}, such as {names[0]}")
