@@ -25,6 +25,7 @@ from fineq.quantizer.packed import PackedWeight
 
 FINGERPRINT = "run.json"
 STREAM = "windows.safetensors"
+TEACHER = "teacher.safetensors"
 TUNING = "tuning.safetensors"
 TUNED = "tuned.safetensors"
 BLOCKS, SCALES, CHANGED = "blocks.", "scales.", "changed."
@@ -88,6 +89,17 @@ class BlockJournal:
     def results(self, blocks: int) -> tuple[PackedLayers, dict[str, torch.Tensor]]:
         """Packed weights by layer name, read when asked for, and other parameters that changed."""
         return self._read_layers([self._block(number) for number in range(blocks)])
+
+    def write_teacher(self, finished: int, hidden: torch.Tensor) -> None:
+        """Keep what leaves the first `finished` full-precision blocks for the windows that tuning sees."""
+        _save(self.directory / TEACHER, {"hidden": hidden}, {"finished": str(finished)})
+
+    def teacher(self) -> tuple[int, torch.Tensor] | None:
+        """What `write_teacher` kept last."""
+        if not (self.directory / TEACHER).is_file():
+            return None
+        with self._open(self.directory / TEACHER) as file:
+            return int(file.metadata()["finished"]), file.get_tensor("hidden")
 
     def write_tuned(self, packed: Mapping[str, PackedWeight], changed: Mapping[str, torch.Tensor], recipe: str) -> None:
         """Keep what tuning made of all layers."""

@@ -38,6 +38,7 @@ class Calibration:
 
     Attributes:
         windows: int64 [windows, length].
+        trained_on: those that tuning sees, likewise; None: the same.
         wanted: layers to quantize.
         memory: bytes that it takes, about.
         finished: blocks that an earlier run finished.
@@ -47,6 +48,7 @@ class Calibration:
     streamed: StreamedModel
     recipe: CalibratedRecipe
     windows: Tensor
+    trained_on: Tensor | None
     wanted: Collection[str]
     journal: BlockJournal
     memory: int
@@ -86,11 +88,13 @@ def open_calibration(
     if directory.exists() and not resume:
         raise FineqError(f"{directory} holds an unfinished run: add --resume to go on with it, or remove it")
     streamed = StreamedModel(source)
-    chosen = choose_windows(cut_windows(streamed.model, token_ids), windows)
+    text = cut_windows(streamed.model, token_ids)
+    chosen = choose_windows(text, windows)
+    trained_on = choose_windows(text, recipe.tuning.windows) if recipe.tuning.steps and recipe.tuning.windows else None
     wanted = wanted_layers(streamed.model, source, plan)
     if recipe.tuning.steps:
         check_tunable(streamed.model, wanted)
-    memory = memory_need(streamed, *chosen.shape)
+    memory = memory_need(streamed, *max((chosen, chosen if trained_on is None else trained_on), key=len).shape)
     check_memory(memory, len(chosen))
     journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
     found = journal.resume()
@@ -99,7 +103,7 @@ def open_calibration(
     done = sum(name.startswith(names) for name in wanted) if names else 0
     if recipe.tuning.steps and finished == len(streamed.blocks):
         done = TuningJournal(journal).steps
-    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done)
+    return Calibration(streamed, recipe, chosen, trained_on, wanted, journal, memory, finished, done)
 
 
 def calibrate_blocks(
@@ -127,7 +131,9 @@ def calibrate_blocks(
     if not recipe.tuning.steps:
         return packed, changed
     if journal.tuned() is None:
-        tuned, further = tune_streamed(streamed, calibration.windows, stream, packed, recipe, journal, progress)
+        exact = stream.exact if calibration.trained_on is None else None
+        chosen = calibration.windows if calibration.trained_on is None else calibration.trained_on
+        tuned, further = tune_streamed(streamed, chosen, exact, packed, recipe, journal, progress)
         journal.write_tuned(tuned, changed | further, recipe.name)
     found_tuned = journal.tuned()
     assert found_tuned is not None

@@ -1,4 +1,4 @@
-"""Tuning of a model whose blocks have been quantized one at a time: what is trained is in memory, no float weight is."""
+"""Tuning of a model whose blocks have been quantized one at a time: no float weight stays in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fineq.blockwise.journal import BlockJournal, TuningJournal
 from fineq.blockwise.streamed import StreamedModel
-from fineq.calibrated.layerwise import Stream
+from fineq.calibrated.capture import BlockRunner
 from fineq.calibrated.recipes import CalibratedRecipe
 from fineq.calibrated.tuning import TuningInputs, tune
 from fineq.common.progress import Progress
@@ -20,7 +20,7 @@ from fineq.quantizer.packed import PackedWeight
 def tune_streamed(
     streamed: StreamedModel,
     windows: Tensor,
-    stream: Stream,
+    exact: Tensor | None,
     packed: Mapping[str, PackedWeight],
     recipe: CalibratedRecipe,
     journal: BlockJournal,
@@ -30,7 +30,7 @@ def tune_streamed(
 
     Args:
         windows: int64 [windows, length].
-        stream: what leaves the last block.
+        exact: what leaves the last block of the full-precision model; None: it is found out first.
         journal: of the run, which also keeps where the training stands.
     """
     model = streamed.model
@@ -42,8 +42,28 @@ def tune_streamed(
 
     with torch.no_grad():
         runner, hidden = streamed.start(windows)
-    for number in range(len(streamed.blocks)):
-        streamed.load_buffers(streamed.prefix(number))
-    inputs = TuningInputs(packed, hidden, stream.exact, streamed.read, original)
+        for number in range(len(streamed.blocks)):
+            streamed.load_buffers(streamed.prefix(number))
+        if exact is None:
+            exact = full_precision_pass(streamed, runner, hidden, journal, progress)
+    inputs = TuningInputs(packed, hidden, exact, streamed.read, original)
     with streamed.outside(with_head=True):
         return tune(runner, inputs, recipe.tuning, recipe.name, TuningJournal(journal), progress)
+
+
+def full_precision_pass(
+    streamed: StreamedModel,
+    runner: BlockRunner,
+    hidden: Tensor,
+    journal: BlockJournal,
+    progress: Progress | None = None,
+) -> Tensor:
+    """What leaves the last block of the full-precision model, for what enters the first."""
+    finished, exact = journal.teacher() or (0, hidden)
+    for number in range(finished, len(streamed.blocks)):
+        with streamed.block(number):
+            exact = runner.run_all(number, exact)
+        journal.write_teacher(number + 1, exact)
+        if progress:
+            progress("full-precision blocks", number + 1, len(streamed.blocks))
+    return exact

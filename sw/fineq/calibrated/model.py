@@ -68,7 +68,8 @@ def quantize_model(
     with evaluating(model):
         teacher = copy.deepcopy(model) if recipe.whole.steps else None
         runner, hidden = BlockRunner.start(model, choose_windows(text, windows))
-        originals = _copies(model, wanted) if recipe.tuning.code_rate else {}
+        originals = _copies(model, wanted) if recipe.tuning.code_reach else {}
+        trained_on = _training_windows(model, text, recipe)
         packed, changed, stream = quantize_layers(runner, hidden, recipe.layerwise(wanted), progress)
         if teacher is not None:
             others = small_parameters(model, decoder_blocks(model)[0] + ".")
@@ -76,13 +77,23 @@ def quantize_model(
             packed, trained = distill(model, teacher, packed, text, recipe.whole, others, report)
             changed |= trained
         if recipe.tuning.steps:
-            inputs = TuningInputs(
-                packed, hidden, stream.exact, lambda name: model.get_parameter(name).detach(), originals.__getitem__
-            )
+            ends = (hidden, stream.exact) if trained_on is None else trained_on
+            inputs = TuningInputs(packed, *ends, lambda name: model.get_parameter(name).detach(), originals.__getitem__)
             packed, trained = tune(runner, inputs, recipe.tuning, recipe.name, MemoryState(), progress)
             changed |= trained
             _install(model, packed, trained)
     return packed, changed
+
+
+def _training_windows(model: PreTrainedModel, text: Tensor, recipe: CalibratedRecipe) -> tuple[Tensor, Tensor] | None:
+    """What enters and what leaves the full-precision blocks; None: tuning sees the windows of the calibration."""
+    if not recipe.tuning.steps or not recipe.tuning.windows:
+        return None
+    runner, hidden = BlockRunner.start(model, choose_windows(text, recipe.tuning.windows))
+    exact = hidden
+    for number in range(len(runner.blocks)):
+        exact = runner.run_all(number, exact)
+    return hidden, exact
 
 
 def _copies(model: PreTrainedModel, wanted: Collection[str] | None) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ class CalibratedRecipe:
     tuning: TuningOptions = field(default_factory=TuningOptions)
 
     def __post_init__(self) -> None:
-        trains_codes = self.block.steps or self.whole.steps or (self.tuning.steps and self.tuning.code_rate)
+        trains_codes = self.block.steps or self.whole.steps or (self.tuning.steps and self.tuning.code_reach)
         if self.solver.largest < MAX_MAGNITUDE and trains_codes:
             raise FineqError("training uses all magnitudes: leave the solver's largest as it is, or train no steps")
         if self.tuning.steps and not self.targets:
@@ -55,6 +55,8 @@ class CalibratedRecipe:
         for option in options:
             if option not in known:
                 raise FineqError(f"unknown option {option!r} of recipe {self.name}: choose from {', '.join(known)}")
+        if options.get("steps") == 0:
+            raise FineqError(f"steps is 0: recipe {self.name} needs at least one")
         name = ",".join([self.name, *(f"{option}={options[option]}" for option in known if option in options)])
         return replace(self, tuning=replace(self.tuning, **options), name=name)
 
@@ -67,8 +69,8 @@ RECIPES: dict[str, CalibratedRecipe] = {
         CalibratedRecipe(name="calibrated-1", solver=SolverOptions(largest=1)),
         CalibratedRecipe(name="reconstructed", block=TrainingOptions(steps=100)),
         CalibratedRecipe(name="distilled", block=TrainingOptions(steps=100), whole=TrainingOptions(steps=240)),
-        CalibratedRecipe(name="tuned", tuning=TuningOptions(steps=120)),
-        CalibratedRecipe(name="tuned-codes", tuning=TuningOptions(steps=300, code_rate=0.004)),
+        CalibratedRecipe(name="tuned", tuning=TuningOptions(steps=100)),
+        CalibratedRecipe(name="tuned-codes", tuning=TuningOptions(steps=100, windows=128, code_reach=0.25)),
     )
 }
 """Named recipes that need calibration text; `calibrated-2` and `calibrated-1` use magnitudes up to that only."""

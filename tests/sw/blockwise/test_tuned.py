@@ -22,7 +22,7 @@ from fineq.huggingface.loading import load_model
 QUICK = replace(
     RECIPES["calibrated"],
     solver=SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1),
-    tuning=TuningOptions(steps=3, tokens=128, code_rate=0.01),
+    tuning=TuningOptions(steps=3, tokens=128, code_reach=0.1),
     name="quick",
 )
 TEXT = " ".join("abcdefghij"[n * n % 7 + n % 3] for n in range(300))
@@ -39,11 +39,14 @@ def opened(directory, tokens, journal, recipe=QUICK, options=None, **further):
     return open_calibration(source, plan, recipe, tokens, journal, **further)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "llama-tied", "gpt2", "opt", "gpt_neox"])
-def test_it_is_what_the_whole_model_in_memory_gives(architecture, tokens, tmp_path):
+@pytest.mark.parametrize(
+    ("architecture", "windows"), [("llama", 4), ("llama-tied", 0), ("gpt2", 3), ("opt", 0), ("gpt_neox", 0)]
+)
+def test_it_is_what_the_whole_model_in_memory_gives(architecture, windows, tokens, tmp_path):
     directory = make_model(architecture, tmp_path / "model")
-    expected, expected_changed = quantize_model(load_model(directory), tokens, QUICK)
-    calibration = opened(directory, tokens, tmp_path / "journal")
+    recipe = replace(QUICK, tuning=replace(QUICK.tuning, windows=windows))
+    expected, expected_changed = quantize_model(load_model(directory), tokens, recipe, windows=2)
+    calibration = opened(directory, tokens, tmp_path / "journal", recipe, windows=2)
     packed, changed = calibrate_blocks(calibration)
     assert all(value.is_meta for value in calibration.streamed.model.parameters())
     assert sorted(packed) == sorted(expected) and sorted(changed) == sorted(expected_changed)
@@ -82,7 +85,7 @@ main()
 """
 
 
-@pytest.mark.parametrize("recipe", ["tuned,steps=5,tokens=128", "tuned-codes,steps=5,tokens=128"])
+@pytest.mark.parametrize("recipe", ["tuned,steps=5,tokens=128", "tuned-codes,steps=5,tokens=128,windows=2"])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(quantize, llama, tmp_path, recipe):
     (tmp_path / "text").write_text(TEXT)
     arguments = [str(llama), "--recipe", recipe, "--calibration", str(tmp_path / "text")]

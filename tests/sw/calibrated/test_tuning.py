@@ -21,7 +21,7 @@ from fineq.models.language_model import get_weight
 SOLVER = SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1)
 QUICK = replace(RECIPES["calibrated"], solver=SOLVER)
 SCALES = replace(QUICK, name="scales", tuning=TuningOptions(steps=30, tokens=128, scale_rate=0.01, other_rate=0.01))
-CODES = replace(QUICK, name="codes", tuning=replace(SCALES.tuning, code_rate=0.005))
+CODES = replace(QUICK, name="codes", tuning=replace(SCALES.tuning, code_reach=0.07))
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,12 @@ def divergence(model, exact, windows):
     return (expected.exp() * (expected - found)).sum(-1).mean().item()
 
 
-@pytest.mark.parametrize("architecture", ["llama", "llama-tied", "gpt2", "opt", "gpt_neox"])
-@pytest.mark.parametrize("recipe", [SCALES, CODES], ids=["scales", "codes"])
+@pytest.mark.parametrize(
+    ("recipe", "architecture"),
+    [(SCALES, name) for name in ("llama", "llama-tied", "gpt2", "opt", "gpt_neox")]
+    + [(CODES, name) for name in ("llama", "opt")],
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_predictions_come_closer(make, tokens, architecture, recipe):
     exact, calibrated, tuned = make(architecture), make(architecture), make(architecture)
     windows = cut_windows(exact, tokens)
@@ -95,7 +99,7 @@ def quantized_names(model):
 @pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_gradients_are_those_of_the_whole_model(make, tokens, architecture):
     model = make(architecture)
-    options = TuningOptions(steps=1, code_rate=0.01)
+    options = TuningOptions(steps=1, code_reach=0.1)
     exact, student, tail, hidden, wanted, packed = started(model, tokens, options)
     count, length, _ = hidden.shape
     with student.in_place():
@@ -124,7 +128,7 @@ def scale_gradient(weights, name):
 def test_what_is_kept_in_memory_changes_no_bit(make, tokens):
     found = []
     for kept in (0, 1, 2):
-        _, student, tail, hidden, wanted, _ = started(make(), tokens, TuningOptions(steps=1, code_rate=0.01))
+        _, student, tail, hidden, wanted, _ = started(make(), tokens, TuningOptions(steps=1, code_reach=0.1))
         with student.in_place():
             total = Backprop(student, tail, kept).add_gradients(hidden, wanted, 0.01)
         found.append([torch.tensor(total), *(leaf.grad for leaf in student.trained().values())])
@@ -132,13 +136,15 @@ def test_what_is_kept_in_memory_changes_no_bit(make, tokens):
 
 
 def test_training_of_codes_begins_where_the_solver_ended(make, tokens):
-    _, student, _, _, _, packed = started(make(), tokens, TuningOptions(steps=1, code_rate=0.01), torch.bfloat16)
+    _, student, _, _, _, packed = started(make(), tokens, TuningOptions(steps=1, code_reach=0.1), torch.bfloat16)
     for name, layer in student.finish("r")[0].items():
         assert torch.equal(layer.codes(), packed[name].codes()) and torch.equal(layer.scales, packed[name].scales)
+    random = torch.Generator().manual_seed(0)
     for layer in student.layers.values():
-        layer.latent.data += 0.3
-        layer.after_step()
-        assert torch.equal(layer.codes().float(), choose_codes(layer.latent)[0])
+        for size in (0.1, 0.3, 1.0):
+            layer.latent.data += size * torch.randn(layer.latent.shape, generator=random)
+            layer.after_step()
+            assert torch.equal(layer.codes().float(), choose_codes(layer.latent)[0])
         assert torch.equal(layer.codes().float(), layer.finish("r").codes().float())
 
 
@@ -197,8 +203,9 @@ def test_options_behind_the_name():
         "tuned,steps": "recipe option 'steps' has no value: write steps=VALUE",
         "tuned,steps=x": "steps is 'x': it must be a whole number",
         "tuned,steps=-1": "steps is -1: it must be a whole number from 0 to 1000000",
+        "tuned,steps=0": "steps is 0: recipe tuned needs at least one",
         "tuned,scale_rate=nan": "scale_rate is nan: it must be a number from 0 to 1",
-        "tuned,speed=3": "unknown option 'speed' of recipe tuned: choose from steps, tokens, scale_rate, other_rate",
+        "tuned,speed=3": "unknown option 'speed' of recipe tuned: choose from steps, tokens, windows, scale_rate",
         "calibrated,steps=3": "recipe calibrated has no options: write its name alone",
     }.items():
         with pytest.raises(FineqError, match=message):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fineq.calibrated.training import choose_codes
-from fineq.format import MAX_MAGNITUDE
+from fineq.format import MAX_MAGNITUDE, PAIR_WEIGHTS
 from fineq.quantizer.arithmetic import SMALLEST_SCALE
 from fineq.quantizer.packed import PackedWeight
 
@@ -81,7 +81,7 @@ class TunedLayer:
             self.latent.clamp_(-LARGEST_LATENT, LARGEST_LATENT)
             rows = max(1, CHUNK_VALUES // self.latent.shape[1])
             for codes, latent in zip(self._codes.split(rows), self.latent.split(rows), strict=True):
-                codes.copy_(choose_codes(latent)[0])
+                round_moved(codes, latent)
 
     def finish(self, recipe: str) -> PackedWeight:
         """What the layer has become."""
@@ -90,6 +90,25 @@ class TunedLayer:
             return PackedWeight(self._packed.blocks, scales, self._packed.shape, recipe=recipe)
         codes, index = choose_codes(self.latent.detach())
         return PackedWeight.from_codes(codes.to(torch.int8), scales, index.to(torch.uint8), recipe=recipe)
+
+
+def round_moved(codes: Tensor, latent: Tensor) -> None:
+    """Bring codes [rows, K] up to date with latent values that have moved, in place: what `choose_codes` gives.
+
+    A pair whose latent values all round to its codes is right as it is, and most are: only the others are decided.
+    """
+    moved = latent.round() != codes
+    columns = moved.shape[1]
+    if columns % PAIR_WEIGHTS:
+        moved = nn.functional.pad(moved, (0, -columns % PAIR_WEIGHTS))
+    rows, pairs = moved.view(len(moved), -1, PAIR_WEIGHTS).any(dim=-1).nonzero(as_tuple=True)
+    if not len(rows):
+        return
+    places = pairs[:, None] * PAIR_WEIGHTS + torch.arange(PAIR_WEIGHTS)
+    inside = places < columns
+    places, lines = places.clamp_max(columns - 1), rows[:, None].expand_as(places)
+    found, _ = choose_codes(torch.where(inside, latent[lines, places], 0.0))
+    codes[lines[inside], places[inside]] = found[inside].to(codes.dtype)
 
 
 class _Product(torch.autograd.Function):

@@ -14,7 +14,7 @@ from fineq.calibrated.options import TuningOptions
 from fineq.calibrated.tuning.backprop import Backprop
 from fineq.calibrated.tuning.memory import plan_kept_blocks
 from fineq.calibrated.tuning.state import State, collect, restore
-from fineq.calibrated.tuning.student import Student
+from fineq.calibrated.tuning.student import Student, rate_factor
 from fineq.calibrated.tuning.tail import Tail
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
@@ -22,9 +22,6 @@ from fineq.quantizer.packed import PackedWeight
 
 TOKENS_AT_ONCE = 1024
 """Tokens that pass the model together; the gradients of a step are sums over such parts. It decides the bytes."""
-
-WARM_UP, LAST_RATE = 0.1, 0.02
-"""Share of the steps in which the rates rise, and the share of the rates that is left at the end of the cosine."""
 
 
 @dataclass(frozen=True)
@@ -116,12 +113,6 @@ def tune(
                 progress("tuning", step + 1, options.steps)
             state.save(step + 1, lambda: collect(leaves, optimizer))
     return student.finish(recipe)
-
-
-def rate_factor(step: int, steps: int) -> float:
-    """Of the rates at a step: a linear rise, then a cosine."""
-    rise = min(1.0, (step + 1) / max(1.0, WARM_UP * steps))
-    return rise * (LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
 
 
 def windows_of_step(step: int, batch: int, count: int, seed: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from fineq.calibrated.tuning.layer import TunedLayer
 from fineq.common.errors import FineqError
 from fineq.models.language_model import block_linears, find_weight
 from fineq.quantizer.packed import PackedWeight
+
+WARM_UP, LAST_RATE = 0.1, 0.02
+"""Share of the steps in which the rates rise, and the share of the rates that is left at the end of the cosine."""
 
 
 class SmallParameter:
@@ -61,7 +65,7 @@ class Student:
         self._fixed: dict[str, Tensor] = {}
         places = {name: find_weight(model, name) for name in packed}
         for name, place in places.items():
-            weight = originals(name) if options.code_rate else None
+            weight = originals(name) if options.code_reach else None
             self.layers[name] = TunedLayer(place.module, packed[name], weight, dtype)
         quantized = {place.path for place in places.values()}
         blocks = tuple(f"{name}." for name in runner.names)
@@ -114,7 +118,7 @@ class Student:
         groups = [
             {"params": [layer.growth for layer in self.layers.values()], "lr": options.scale_rate},
             {"params": [small.moved for small in self.small.values()], "lr": options.other_rate},
-            {"params": latent, "lr": options.code_rate},
+            {"params": latent, "lr": options.code_reach / sum(rate_factors(options.steps))},
         ]
         return [group for group in groups if group["params"]]
 
@@ -134,6 +138,17 @@ class Student:
         """Packed weights by layer name, and the other parameters that changed."""
         packed = {name: layer.finish(recipe) for name, layer in self.layers.items()}
         return packed, {name: small.value().detach() for name, small in self.small.items()}
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Of the rates at a step: a linear rise, then a cosine."""
+    rise = min(1.0, (step + 1) / max(1.0, WARM_UP * steps))
+    return rise * (LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * step / steps)))
+
+
+def rate_factors(steps: int) -> list[float]:
+    """Of all steps."""
+    return [rate_factor(step, steps) for step in range(steps)]
 
 
 def check_tunable(model: PreTrainedModel, wanted: Collection[str] | None = None) -> None:

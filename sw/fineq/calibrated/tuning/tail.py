@@ -75,7 +75,7 @@ class Tail:
                     expected = self.logits(wanted, {}).log_softmax(dim=-1)
                     found = logits.detach().log_softmax(dim=-1)
                     chance = expected.exp()
-                    total += (chance * (expected - found)).sum(dtype=torch.float64).item()
+                    total += expected.sub_(found).mul_(chance).sum(dtype=torch.float64).item()
                     slope = found.exp_().sub_(chance).mul_(share)
                 logits.backward(slope)
                 place.copy_(part.grad)
