@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fineq.blockwise.journal import BlockJournal, TuningJournal
-from fineq.blockwise.memory import check_memory, memory_need
+from fineq.blockwise.memory import check_memory, memory_need, tuning_need
 from fineq.blockwise.streamed import StreamedModel
 from fineq.blockwise.tuned import tune_streamed
 from fineq.calibrated.capture import cut_windows, evaluating
@@ -94,7 +94,10 @@ def open_calibration(
     wanted = wanted_layers(streamed.model, source, plan)
     if recipe.tuning.steps:
         check_tunable(streamed.model, wanted)
-    memory = memory_need(streamed, *max((chosen, chosen if trained_on is None else trained_on), key=len).shape)
+    memory = memory_need(streamed, *chosen.shape)
+    if recipe.tuning.steps:
+        seen = chosen if trained_on is None else trained_on
+        memory = max(memory, memory_need(streamed, *seen.shape), tuning_need(streamed, *seen.shape, recipe.tuning))
     check_memory(memory, len(chosen))
     journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
     found = journal.resume()

@@ -51,6 +51,10 @@ class StreamedModel:
         """What the names of a block's parameters and layers begin with."""
         return self._prefixes[number]
 
+    def is_outside(self, name: str) -> bool:
+        """Whether a parameter belongs to no block."""
+        return not name.startswith(tuple(self._prefixes))
+
     @contextmanager
     def outside(self, with_head: bool = False) -> Iterator[None]:
         """Inside, everything but the blocks, and but the output head unless it is wanted, has its weights."""
@@ -60,9 +64,7 @@ class StreamedModel:
         embedding = self.model.get_input_embeddings()
         skipped -= {id(value) for value in embedding.parameters()}
         names = [
-            name
-            for name, value in self.model.named_parameters()
-            if not name.startswith(tuple(self._prefixes)) and id(value) not in skipped
+            name for name, value in self.model.named_parameters() if self.is_outside(name) and id(value) not in skipped
         ]
         tied = self._tied_to(names) if with_head else {}
         try:

@@ -12,12 +12,14 @@ from safetensors.torch import load_file
 from tiny_models import files, make_model
 
 from fineq.blockwise import calibrate_blocks, open_calibration
+from fineq.blockwise import memory as blockwise_memory
 from fineq.calibrated import RECIPES, SolverOptions, TuningOptions, quantize_model
 from fineq.calibrated.tuning import memory
 from fineq.checkpoint.planning import Options, make_plan
 from fineq.checkpoint.source import open_source
 from fineq.common.errors import FineqError
 from fineq.huggingface.loading import load_model
+from fineq.models.language_model import find_weight
 
 QUICK = replace(
     RECIPES["calibrated"],
@@ -122,6 +124,26 @@ def test_changed_tensors_are_told(quantize, llama, tmp_path):
     assert "| tensors kept as they were | 2 |" in card
     stored = {name: value for path in (tmp_path / "q").glob("*.safetensors") for name, value in load_file(path).items()}
     assert all(stored[name].dtype == torch.float32 and (stored[name] != 1).any() for name in report["changed"])
+
+
+def test_the_memory_of_tuning_counts_before_the_work(tokens, tmp_path, monkeypatch):
+    directory = make_model("llama", tmp_path / "model")
+    calibration = opened(directory, tokens, tmp_path / "j")
+    codes, scales = (
+        blockwise_memory.tuning_need(calibration.streamed, 4, 64, replace(QUICK.tuning, code_reach=reach))
+        for reach in (0.1, 0.0)
+    )
+    weights = sum(rows * columns for rows, columns in layer_shapes(calibration))
+    assert codes - scales == 4 * 4 * weights and calibration.memory >= codes
+    monkeypatch.setattr(blockwise_memory, "PROGRAM_BYTES", 0)
+    monkeypatch.setattr(blockwise_memory, "available_memory", lambda: 1_000_000)
+    with pytest.raises(FineqError, match=r"calibrating with 4 windows takes about 0\.0 GB of memory, and 0\.0 GB are"):
+        opened(directory, tokens, tmp_path / "journal")
+    assert not (tmp_path / "journal").exists()
+
+
+def layer_shapes(calibration):
+    return [find_weight(calibration.streamed.model, name).view().shape for name in calibration.wanted]
 
 
 def test_too_little_memory_is_one_sentence(quantize, llama, tmp_path, monkeypatch):
