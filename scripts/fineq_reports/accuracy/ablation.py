@@ -40,6 +40,8 @@ STEPS: dict[str, str | CalibratedRecipe] = {
     "calibrated, four partial solutions a pair": _step(targets=True, breadth=4),
     "calibrated + blocks trained = reconstructed": RECIPES["reconstructed"],
     "reconstructed + whole model trained = distilled": RECIPES["distilled"],
+    "calibrated + scales and norms tuned = tuned": RECIPES["tuned"],
+    "calibrated + scales, norms and codes tuned = tuned-codes": RECIPES["tuned-codes"],
 }
 """Rows of the table: a method of `fineq eval`, or a calibrated recipe."""
 
