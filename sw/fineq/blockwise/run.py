@@ -136,7 +136,7 @@ def calibrate_blocks(
     if journal.tuned() is None:
         exact = stream.exact if calibration.trained_on is None else None
         chosen = calibration.windows if calibration.trained_on is None else calibration.trained_on
-        tuned, further = tune_streamed(streamed, chosen, exact, packed, recipe, journal, progress)
+        tuned, further = tune_streamed(streamed, chosen, exact, packed, changed, recipe, journal, progress)
         journal.write_tuned(tuned, changed | further, recipe.name)
     found_tuned = journal.tuned()
     assert found_tuned is not None

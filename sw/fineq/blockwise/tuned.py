@@ -22,6 +22,7 @@ def tune_streamed(
     windows: Tensor,
     exact: Tensor | None,
     packed: Mapping[str, PackedWeight],
+    changed: Mapping[str, Tensor],
     recipe: CalibratedRecipe,
     journal: BlockJournal,
     progress: Progress | None = None,
@@ -31,9 +32,13 @@ def tune_streamed(
     Args:
         windows: int64 [windows, length].
         exact: what leaves the last block of the full-precision model; None: it is found out first.
+        packed, changed: what the blocks have become.
         journal: of the run, which also keeps where the training stands.
     """
     model = streamed.model
+
+    def read(name: str) -> Tensor:
+        return changed[name] if name in changed else streamed.read(name)
 
     def original(name: str) -> Tensor:
         place = find_weight(model, name)
@@ -46,7 +51,7 @@ def tune_streamed(
             streamed.load_buffers(streamed.prefix(number))
         if exact is None:
             exact = full_precision_pass(streamed, runner, hidden, journal, progress)
-    inputs = TuningInputs(packed, hidden, exact, streamed.read, original)
+    inputs = TuningInputs(packed, hidden, exact, read, original)
     with streamed.outside(with_head=True):
         return tune(runner, inputs, recipe.tuning, recipe.name, TuningJournal(journal), progress)
 

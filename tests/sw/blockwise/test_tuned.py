@@ -13,7 +13,7 @@ from tiny_models import files, make_model
 
 from fineq.blockwise import calibrate_blocks, open_calibration
 from fineq.blockwise import memory as blockwise_memory
-from fineq.calibrated import RECIPES, SolverOptions, TuningOptions, quantize_model
+from fineq.calibrated import RECIPES, SolverOptions, TrainingOptions, TuningOptions, quantize_model
 from fineq.calibrated.tuning import memory
 from fineq.checkpoint.planning import Options, make_plan
 from fineq.checkpoint.source import open_source
@@ -56,6 +56,15 @@ def test_it_is_what_the_whole_model_in_memory_gives(architecture, windows, token
         assert torch.equal(packed[name].blocks, layer.blocks) and torch.equal(packed[name].scales, layer.scales), name
     for name, value in expected_changed.items():
         assert torch.equal(changed[name], value), name
+
+
+def test_tuning_goes_on_from_trained_blocks(tokens, tmp_path):
+    directory = make_model("llama", tmp_path / "model")
+    recipe = replace(QUICK, block=TrainingOptions(steps=3, batch=2))
+    expected, expected_changed = quantize_model(load_model(directory), tokens, recipe)
+    packed, changed = calibrate_blocks(opened(directory, tokens, tmp_path / "journal", recipe))
+    assert all(torch.equal(packed[name].blocks, layer.blocks) for name, layer in expected.items())
+    assert all(torch.equal(changed[name], value) for name, value in expected_changed.items())
 
 
 def test_what_cannot_be_tuned_is_said_before_the_work(tokens, tmp_path, monkeypatch):
