@@ -9,7 +9,7 @@ pass takes the rounding for the identity (straight-through estimator, arXiv 1308
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ class TunedLayer:
     def forward(self, inputs: Tensor) -> Tensor:
         """In the place of the module's own: [..., K] to float32 [..., rows]."""
         outputs = _Product.apply(inputs.reshape(-1, inputs.shape[-1]), self.scale(), self)
-        bias = self.module.bias
+        bias = cast(Tensor | None, self.module.bias)
         outputs = outputs.view(*inputs.shape[:-1], -1)
         return outputs if bias is None else outputs + bias
 

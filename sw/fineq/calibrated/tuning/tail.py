@@ -78,5 +78,6 @@ class Tail:
                     total += expected.sub_(found).mul_(chance).sum(dtype=torch.float64).item()
                     slope = found.exp_().sub_(chance).mul_(share)
                 logits.backward(slope)
+                assert part.grad is not None
                 place.copy_(part.grad)
         return total, gradient
