@@ -97,7 +97,8 @@ def open_calibration(
     memory = memory_need(streamed, *chosen.shape)
     if recipe.tuning.steps:
         seen = chosen if trained_on is None else trained_on
-        memory = max(memory, memory_need(streamed, *seen.shape), tuning_need(streamed, *seen.shape, recipe.tuning))
+        count, length = seen.shape
+        memory = max(memory, memory_need(streamed, count, length), tuning_need(streamed, count, length, recipe.tuning))
     check_memory(memory, len(chosen))
     journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
     found = journal.resume()

@@ -121,7 +121,7 @@ class StreamedModel:
 
     def _tied_to(self, names: list[str]) -> dict[str, str]:
         """Further names of parameters: what each is the same as."""
-        found = {}
+        found: dict[str, str] = {}
         for copy, original in self.model.all_tied_weights_keys.items():
             if (copy in names) != (original in names):
                 found |= {original: copy} if copy in names else {copy: original}

@@ -103,7 +103,7 @@ def _parsed(change: str) -> tuple[str, Any]:
     option, equals, text = change.partition("=")
     if not equals:
         raise FineqError(f"recipe option {change!r} has no value: write {option}=VALUE")
-    kind = type(getattr(TuningOptions(), option, ""))
+    kind: type[Any] = type(getattr(TuningOptions(), option, ""))
     try:
         return option, kind(text)
     except ValueError as error:

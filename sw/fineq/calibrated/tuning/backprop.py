@@ -48,8 +48,8 @@ class Backprop:
                 del end
             total, gradient = self.tail.divergence(hidden, exact, self.student.outside, share)
             for number in reversed(range(blocks)):
-                start, end = entering.pop(), leaving.pop()
-                (self.student.run(number, start) if end is None else end).backward(gradient)
+                start, kept = entering.pop(), leaving.pop()
+                (self.student.run(number, start) if kept is None else kept).backward(gradient)
                 assert start.grad is not None
                 gradient, start.grad = start.grad, None
         return total
