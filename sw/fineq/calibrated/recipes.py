@@ -70,7 +70,7 @@ RECIPES: dict[str, CalibratedRecipe] = {
         CalibratedRecipe(name="reconstructed", block=TrainingOptions(steps=100)),
         CalibratedRecipe(name="distilled", block=TrainingOptions(steps=100), whole=TrainingOptions(steps=240)),
         CalibratedRecipe(name="tuned", tuning=TuningOptions(steps=100)),
-        CalibratedRecipe(name="tuned-codes", tuning=TuningOptions(steps=100, windows=128, code_reach=0.25)),
+        CalibratedRecipe(name="tuned-codes", tuning=TuningOptions(steps=100, windows=128, code_reach=0.15)),
     )
 }
 """Named recipes that need calibration text; `calibrated-2` and `calibrated-1` use magnitudes up to that only."""
