@@ -15,7 +15,7 @@ from typing import Any
 
 from fineq.blockwise import calibrate_blocks, journal_directory, open_calibration
 from fineq.calibrated import RECIPES as CALIBRATED
-from fineq.calibrated import find_calibrated_recipe
+from fineq.calibrated import find_calibrated_recipe, is_calibrated_recipe
 from fineq.calibrated import quantize_model as calibrate_whole
 from fineq.calibrated.capture import cut_windows
 from fineq.calibrated.unseen import unseen_layers, unseen_sentence
@@ -199,6 +199,8 @@ def run_job(
         layers = quantize_checkpoint(job.source, output, options, resume, progress, prepared, check, plan, choice)
     if prepared is not None:
         shutil.rmtree(journal_directory(output), ignore_errors=True)
+    if prepared is not None:
+        plan = plan.with_changed(prepared.changed)
     unseen = prepared.unseen if prepared else ()
     return Quantized(options.recipe, choice, plan, layers, found[0] if found else None, unseen)
 
@@ -210,13 +212,14 @@ def _check_calibrated(recipe: str, calibration: Path | None) -> None:
     """Raise unless `recipe` is a calibrated one and there is a text for it."""
     from fineq.baselines import find_baseline
 
-    if recipe not in CALIBRATED and find_baseline(recipe):
+    if not is_calibrated_recipe(recipe) and find_baseline(recipe):
         raise FineqError(
             f"{recipe} is a baseline to compare with, and no packed form is written for it: `fineq eval --recipe "
             f"{recipe}` measures it (docs/quantizer/baselines.md)"
         )
-    if recipe not in CALIBRATED:
+    if not is_calibrated_recipe(recipe):
         raise FineqError(f"unknown recipe {recipe!r}: choose one of {', '.join([AUTO_RECIPE, *RECIPES, *CALIBRATED])}")
+    find_calibrated_recipe(recipe)  # its options
     if calibration is None:
         raise FineqError(f"recipe {recipe} needs a text to calibrate with: add --calibration FILE")
     _check_file(calibration)

@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from fineq.calibrated.model import RECIPES, CalibratedRecipe, quantize_model
+from fineq.calibrated.model import quantize_model
+from fineq.calibrated.recipes import RECIPES, CalibratedRecipe
 from fineq.common.markdown import heading, line
 from fineq.evaluation.methods import find_method
 from fineq.evaluation.perplexity import Text, perplexity, tokenize
@@ -39,6 +40,8 @@ STEPS: dict[str, str | CalibratedRecipe] = {
     "calibrated, four partial solutions a pair": _step(targets=True, breadth=4),
     "calibrated + blocks trained = reconstructed": RECIPES["reconstructed"],
     "reconstructed + whole model trained = distilled": RECIPES["distilled"],
+    "calibrated + scales and norms tuned = tuned": RECIPES["tuned"],
+    "calibrated + scales, norms and codes tuned = tuned-codes": RECIPES["tuned-codes"],
 }
 """Rows of the table: a method of `fineq eval`, or a calibrated recipe."""
 

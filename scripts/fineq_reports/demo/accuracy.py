@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
+from fineq.calibrated import is_calibrated_recipe
 from fineq.checkpoint.loss_check import LARGEST_LOSS
 from fineq.evaluation import evaluate
 from fineq.evaluation.generation import continuation
@@ -46,7 +46,7 @@ class MethodResult:
     @property
     def ours(self) -> bool:
         """It is a recipe of FineQ."""
-        return is_recipe(self.name) or self.name in CALIBRATED_RECIPES
+        return is_recipe(self.name) or is_calibrated_recipe(self.name)
 
 
 def measure(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from fineq.quantizer.packed import PackedWeight
 
 FINGERPRINT = "run.json"
 STREAM = "windows.safetensors"
+TEACHER = "teacher.safetensors"
+TUNING = "tuning.safetensors"
+TUNED = "tuned.safetensors"
 BLOCKS, SCALES, CHANGED = "blocks.", "scales.", "changed."
 """Before the names of layers and parameters in a block's file."""
 UNSEEN = "unseen"
@@ -78,13 +82,7 @@ class BlockJournal:
 
     def write(self, number: int, result: BlockResult, recipe: str, unseen: list[str]) -> None:
         """Keep a finished block, its layers that saw no text, and what leaves it."""
-        tensors: dict[str, torch.Tensor] = {}
-        for name, packed in result.packed.items():
-            tensors[BLOCKS + name], tensors[SCALES + name] = packed.blocks, packed.scales
-        tensors |= {CHANGED + name: value for name, value in result.changed.items()}
-        shapes = {name: list(packed.shape) for name, packed in result.packed.items()}
-        about = {"recipe": recipe, "shapes": json.dumps(shapes), UNSEEN: json.dumps(unseen)}
-        _save(self._block(number), tensors, about)
+        self._write_layers(self._block(number), result.packed, result.changed, recipe, unseen)
         stream = {"hidden": result.stream.hidden}
         if result.stream.exact is not result.stream.hidden:
             stream["exact"] = result.stream.exact
@@ -100,13 +98,50 @@ class BlockJournal:
 
     def results(self, blocks: int) -> tuple[PackedLayers, dict[str, torch.Tensor]]:
         """Packed weights by layer name, read when asked for, and other parameters that changed."""
+        return self._read_layers([self._block(number) for number in range(blocks)])
+
+    def write_teacher(self, finished: int, hidden: torch.Tensor) -> None:
+        """Keep what leaves the first `finished` full-precision blocks for the windows that tuning sees."""
+        _save(self.directory / TEACHER, {"hidden": hidden}, {"finished": str(finished)})
+
+    def teacher(self) -> tuple[int, torch.Tensor] | None:
+        """What `write_teacher` kept last."""
+        if not (self.directory / TEACHER).is_file():
+            return None
+        with self._open(self.directory / TEACHER) as file:
+            return int(file.metadata()["finished"]), file.get_tensor("hidden")
+
+    def write_tuned(self, packed: Mapping[str, PackedWeight], changed: Mapping[str, torch.Tensor], recipe: str) -> None:
+        """Keep what tuning made of all layers."""
+        self._write_layers(self.directory / TUNED, packed, changed, recipe)
+
+    def tuned(self) -> tuple[PackedLayers, dict[str, torch.Tensor]] | None:
+        """As `results`, if tuning is finished."""
+        return self._read_layers([self.directory / TUNED]) if (self.directory / TUNED).is_file() else None
+
+    def _write_layers(
+        self,
+        path: Path,
+        packed: Mapping[str, PackedWeight],
+        changed: Mapping[str, torch.Tensor],
+        recipe: str,
+        unseen: Sequence[str] = (),
+    ) -> None:
+        tensors: dict[str, torch.Tensor] = {}
+        for name, layer in packed.items():
+            tensors[BLOCKS + name], tensors[SCALES + name] = layer.blocks, layer.scales
+        tensors |= {CHANGED + name: value for name, value in changed.items()}
+        shapes = {name: list(layer.shape) for name, layer in packed.items()}
+        _save(path, tensors, {"recipe": recipe, "shapes": json.dumps(shapes), UNSEEN: json.dumps([*unseen])})
+
+    def _read_layers(self, paths: list[Path]) -> tuple[PackedLayers, dict[str, torch.Tensor]]:
         changed = {}
-        for number in range(blocks):
-            with self._open(self._block(number)) as file:
+        for path in paths:
+            with self._open(path) as file:
                 for name in file.keys():
                     if name.startswith(CHANGED):
                         changed[name.removeprefix(CHANGED)] = file.get_tensor(name)
-        return PackedLayers([self._block(number) for number in range(blocks)]), changed
+        return PackedLayers(paths), changed
 
     def remove(self) -> None:
         """The run is over."""
@@ -117,6 +152,43 @@ class BlockJournal:
 
     def _open(self, path: Path) -> Any:
         return _open(path)
+
+
+class TuningJournal:
+    """Where the tuning of a run stands, beside its blocks.
+
+    Args:
+        journal: of the run.
+        seconds: that pass at least between two savings; saving never takes more than a twentieth of the time.
+    """
+
+    def __init__(self, journal: BlockJournal, seconds: float = 60.0):
+        self._path, self._seconds = journal.directory / TUNING, seconds
+        self._saved, self._took = time.monotonic(), 0.0
+
+    @property
+    def steps(self) -> int:
+        """That are done."""
+        if not self._path.is_file():
+            return 0
+        with _open(self._path) as file:
+            return int(file.metadata()["steps"])
+
+    def load(self) -> tuple[int, dict[str, torch.Tensor]] | None:
+        """See `fineq.calibrated.tuning.State`."""
+        if not self._path.is_file():
+            return None
+        with _open(self._path) as file:
+            return self.steps, {name: file.get_tensor(name) for name in file.keys()}
+
+    def save(self, steps: int, tensors: Callable[[], dict[str, torch.Tensor]]) -> None:
+        """Keep the tensors, if enough time has passed."""
+        began = time.monotonic()
+        if began - self._saved < max(self._seconds, 20 * self._took):
+            return
+        _save(self._path, tensors(), {"steps": str(steps)})
+        self._saved = time.monotonic()
+        self._took = self._saved - began
 
 
 class PackedLayers(Mapping[str, PackedWeight]):

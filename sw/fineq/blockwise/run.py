@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from fineq.blockwise.duration import seconds_need, spoken
-from fineq.blockwise.journal import BlockJournal
-from fineq.blockwise.memory import check_memory, memory_need
+from fineq.blockwise.journal import BlockJournal, TuningJournal
+from fineq.blockwise.memory import check_memory, memory_need, tuning_need
 from fineq.blockwise.streamed import StreamedModel
+from fineq.blockwise.tuned import tune_streamed
 from fineq.calibrated.capture import choose_windows, cut_windows, evaluating
 from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
-from fineq.calibrated.model import CalibratedRecipe
+from fineq.calibrated.recipes import CalibratedRecipe
+from fineq.calibrated.tuning import check_tunable, product_dtype
 from fineq.calibrated.unseen import UnseenLayerWarning, unseen_layers
 from fineq.checkpoint.calibration import wanted_layers
 from fineq.checkpoint.planning import CheckpointPlan
@@ -38,16 +40,18 @@ class Calibration:
 
     Attributes:
         windows: int64 [windows, length].
+        trained_on: those that tuning sees, likewise; None: the same.
         wanted: layers to quantize.
         memory: bytes that it takes, about.
         finished: blocks that an earlier run finished.
-        done_layers: layers of those.
+        done_layers: layers of those; when all blocks are finished, steps of the tuning that an earlier run did.
         seconds: that it takes, about, all blocks; None: not known, because the recipe trains.
     """
 
     streamed: StreamedModel
     recipe: CalibratedRecipe
     windows: Tensor
+    trained_on: Tensor | None
     wanted: Collection[str]
     journal: BlockJournal
     memory: int
@@ -97,17 +101,27 @@ def open_calibration(
     if directory.exists() and not resume:
         raise FineqError(f"{directory} holds an unfinished run: add --resume to go on with it, or remove it")
     streamed = StreamedModel(source)
-    chosen = choose_windows(cut_windows(streamed.model, token_ids), windows)
+    text = cut_windows(streamed.model, token_ids)
+    chosen = choose_windows(text, windows)
+    trained_on = choose_windows(text, recipe.tuning.windows) if recipe.tuning.steps and recipe.tuning.windows else None
     wanted = wanted_layers(streamed.model, source, plan)
+    if recipe.tuning.steps:
+        check_tunable(streamed.model, wanted)
     memory = memory_need(streamed, *chosen.shape)
+    if recipe.tuning.steps:
+        seen = chosen if trained_on is None else trained_on
+        count, length = seen.shape
+        memory = max(memory, memory_need(streamed, count, length), tuning_need(streamed, count, length, recipe.tuning))
     check_memory(memory, len(chosen))
     journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
     found = journal.resume()
     finished = 0 if found is None else found[0]
     names = tuple(streamed.prefix(number) for number in range(finished))
     done = sum(name.startswith(names) for name in wanted) if names else 0
-    seconds = None if recipe.block.steps else seconds_need(streamed, *chosen.shape)
-    return Calibration(streamed, recipe, chosen, wanted, journal, memory, finished, done, seconds)
+    if recipe.tuning.steps and finished == len(streamed.blocks):
+        done = TuningJournal(journal).steps
+    seconds = None if recipe.block.steps or recipe.tuning.steps else seconds_need(streamed, *chosen.shape)
+    return Calibration(streamed, recipe, chosen, trained_on, wanted, journal, memory, finished, done, seconds)
 
 
 def calibrate_blocks(
@@ -136,7 +150,17 @@ def calibrate_blocks(
             stream = result.stream
     for layer in journal.unseen(len(streamed.blocks)):  # those of an earlier run that this one goes on with too
         warnings.warn(UnseenLayerWarning(layer), stacklevel=2)
-    return journal.results(len(streamed.blocks))
+    packed, changed = journal.results(len(streamed.blocks))
+    if not recipe.tuning.steps:
+        return packed, changed
+    if journal.tuned() is None:
+        exact = stream.exact if calibration.trained_on is None else None
+        chosen = calibration.windows if calibration.trained_on is None else calibration.trained_on
+        tuned, further = tune_streamed(streamed, chosen, exact, packed, changed, recipe, journal, progress)
+        journal.write_tuned(tuned, changed | further, recipe.name)
+    found_tuned = journal.tuned()
+    assert found_tuned is not None
+    return found_tuned
 
 
 def _fingerprint(source: Source, recipe: CalibratedRecipe, windows: Tensor, wanted: Collection[str]) -> dict[str, str]:
@@ -149,4 +173,4 @@ def _fingerprint(source: Source, recipe: CalibratedRecipe, windows: Tensor, want
         "calibration text": digest(windows.contiguous().numpy().tobytes()),
         "choice of layers": digest(json.dumps(sorted(wanted)).encode()),
         "version": cache_key(__name__),
-    }
+    } | ({"kind of processor": str(product_dtype())} if recipe.tuning.steps else {})

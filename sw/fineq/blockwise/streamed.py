@@ -51,23 +51,29 @@ class StreamedModel:
         """What the names of a block's parameters and layers begin with."""
         return self._prefixes[number]
 
+    def is_outside(self, name: str) -> bool:
+        """Whether a parameter belongs to no block."""
+        return not name.startswith(tuple(self._prefixes))
+
     @contextmanager
-    def outside(self) -> Iterator[None]:
-        """Inside, everything but the blocks and the output head has its weights."""
+    def outside(self, with_head: bool = False) -> Iterator[None]:
+        """Inside, everything but the blocks, and but the output head unless it is wanted, has its weights."""
         head = self.model.get_output_embeddings()
-        skipped = {id(value) for value in head.parameters()} if isinstance(head, nn.Module) else set()
+        is_skipped = isinstance(head, nn.Module) and not with_head
+        skipped = {id(value) for value in head.parameters()} if is_skipped else set()
         embedding = self.model.get_input_embeddings()
         skipped -= {id(value) for value in embedding.parameters()}
         names = [
-            name
-            for name, value in self.model.named_parameters()
-            if not name.startswith(tuple(self._prefixes)) and id(value) not in skipped
+            name for name, value in self.model.named_parameters() if self.is_outside(name) and id(value) not in skipped
         ]
+        tied = self._tied_to(names) if with_head else {}
         try:
             self._load(names)
+            for name, original in tied.items():
+                self._set(name, self.model.get_parameter(original))
             yield
         finally:
-            self._release(names)
+            self._release([*names, *tied])
 
     @contextmanager
     def block(self, number: int) -> Iterator[None]:
@@ -76,7 +82,7 @@ class StreamedModel:
         names = [name for name, _ in self.model.named_parameters() if name.startswith(prefix)]
         try:
             self._load(names)
-            self._load_buffers(prefix)
+            self.load_buffers(prefix)
             yield
         finally:
             self._release(names)
@@ -107,11 +113,22 @@ class StreamedModel:
 
     def _load(self, names: list[str]) -> None:
         for name in names:
-            path, _, parameter = name.rpartition(".")
-            module = self.model.get_submodule(path)
-            module._parameters[parameter] = nn.Parameter(self._read(name), requires_grad=False)
+            self._set(name, nn.Parameter(self.read(name), requires_grad=False))
 
-    def _load_buffers(self, prefix: str) -> None:
+    def _set(self, name: str, value: nn.Parameter) -> None:
+        path, _, parameter = name.rpartition(".")
+        self.model.get_submodule(path)._parameters[parameter] = value
+
+    def _tied_to(self, names: list[str]) -> dict[str, str]:
+        """Further names of parameters: what each is the same as."""
+        found: dict[str, str] = {}
+        for copy, original in self.model.all_tied_weights_keys.items():
+            if (copy in names) != (original in names):
+                found |= {original: copy} if copy in names else {copy: original}
+        return found
+
+    def load_buffers(self, prefix: str) -> None:
+        """Buffers that the files hold, of the modules below `prefix`; they stay."""
         for name, buffer in self.model.named_buffers():
             if name.startswith(prefix) and name in self._tensors:
                 tensor, _ = self._tensors[name][0]
@@ -120,12 +137,11 @@ class StreamedModel:
     def _release(self, names: list[str]) -> None:
         for name in names:
             path, _, parameter = name.rpartition(".")
-            module = self.model.get_submodule(path)
-            value = module._parameters[parameter]
+            value = self.model.get_submodule(path)._parameters[parameter]
             if value is not None:
-                module._parameters[parameter] = nn.Parameter(value.to("meta"), requires_grad=False)
+                self._set(name, nn.Parameter(value.to("meta"), requires_grad=False))
 
-    def _read(self, name: str) -> Tensor:
+    def read(self, name: str) -> Tensor:
         """A parameter, float32; experts that lie apart in the files are stacked and joined as transformers does it."""
         tensors = self._tensors.get(name) or self._tensors[self._twin(name)]
         parts: dict[int, list[str]] = {}

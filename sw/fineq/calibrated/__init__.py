@@ -5,8 +5,9 @@ packed, changed = fineq.calibrated.quantize_model(model, token_ids, "calibrated"
 
 from __future__ import annotations
 
-from fineq.calibrated.model import RECIPES, CalibratedRecipe, find_calibrated_recipe, quantize_model
-from fineq.calibrated.options import SolverOptions
+from fineq.calibrated.model import quantize_model
+from fineq.calibrated.options import SolverOptions, TuningOptions
+from fineq.calibrated.recipes import RECIPES, CalibratedRecipe, find_calibrated_recipe, is_calibrated_recipe
 from fineq.calibrated.solver import output_error, solve
 from fineq.calibrated.training import TrainingOptions
 
@@ -15,7 +16,9 @@ __all__ = [
     "CalibratedRecipe",
     "SolverOptions",
     "TrainingOptions",
+    "TuningOptions",
     "find_calibrated_recipe",
+    "is_calibrated_recipe",
     "output_error",
     "quantize_model",
     "solve",

@@ -73,14 +73,15 @@ class BlockResult:
 
 def quantize_layers(
     runner: BlockRunner, hidden: Tensor, options: LayerwiseOptions, progress: Progress | None = None
-) -> tuple[dict[str, PackedWeight], dict[str, Tensor]]:
+) -> tuple[dict[str, PackedWeight], dict[str, Tensor], Stream]:
     """Quantize all linear layers of the blocks, in place.
 
     Args:
         hidden: what enters the first block, [windows, length, width].
 
     Returns:
-        Packed weights by layer name, and other parameters that training changed. The model holds both.
+        Packed weights by layer name, and other parameters that training changed, the model holds both; and what
+        leaves the last block.
     """
     packed: dict[str, PackedWeight] = {}
     changed: dict[str, Tensor] = {}
@@ -91,7 +92,7 @@ def quantize_layers(
         packed |= result.packed
         changed |= result.changed
         stream = result.stream
-    return packed, changed
+    return packed, changed, stream
 
 
 class BlockProgress:

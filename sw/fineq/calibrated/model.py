@@ -1,74 +1,24 @@
-"""Quantize a whole model with calibration text: the named recipes and their one entry point."""
+"""Quantize a whole model in memory with calibration text."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner, choose_windows, cut_windows, evaluating
-from fineq.calibrated.layerwise import LayerwiseOptions, quantize_layers
-from fineq.calibrated.options import SolverOptions
-from fineq.calibrated.training import TrainingOptions, distill, small_parameters
-from fineq.common.errors import FineqError
+from fineq.calibrated.layerwise import quantize_layers
+from fineq.calibrated.recipes import CalibratedRecipe, find_calibrated_recipe
+from fineq.calibrated.training import distill, small_parameters
+from fineq.calibrated.tuning import MemoryState, TuningInputs, check_tunable, tune
 from fineq.common.progress import Progress
-from fineq.format import MAX_MAGNITUDE
 from fineq.models.blocks import decoder_blocks
+from fineq.models.language_model import block_linears, get_weight, set_weight
 from fineq.quantizer.packed import PackedWeight
-
-
-@dataclass(frozen=True)
-class CalibratedRecipe:
-    """What is done with the calibration text, each part a switch.
-
-    Attributes:
-        name: what reports and packed weights call it.
-        solver: how a layer is quantized for its inputs.
-        targets: fit the full-precision model's outputs rather than the layer's own on its present inputs.
-        block: training of each block against its full-precision outputs.
-        whole: training of all blocks together against the full-precision model's predictions; needs memory for
-            the gradients of the whole model.
-    """
-
-    name: str = "custom"
-    solver: SolverOptions = field(default_factory=SolverOptions)
-    targets: bool = True
-    block: TrainingOptions = field(default_factory=TrainingOptions)
-    whole: TrainingOptions = field(default_factory=TrainingOptions)
-
-    def __post_init__(self) -> None:
-        if self.solver.largest < MAX_MAGNITUDE and (self.block.steps or self.whole.steps):
-            raise FineqError("training uses all magnitudes: leave the solver's largest as it is, or train no steps")
-
-    def layerwise(self, wanted: Collection[str] | None = None) -> LayerwiseOptions:
-        """What is done block by block, with all layers or with those that are wanted."""
-        return LayerwiseOptions(self.solver, self.targets, self.block, self.name, wanted)
-
-
-RECIPES: dict[str, CalibratedRecipe] = {
-    recipe.name: recipe
-    for recipe in (
-        CalibratedRecipe(name="calibrated"),
-        CalibratedRecipe(name="calibrated-2", solver=SolverOptions(largest=2)),
-        CalibratedRecipe(name="calibrated-1", solver=SolverOptions(largest=1)),
-        CalibratedRecipe(name="reconstructed", block=TrainingOptions(steps=100)),
-        CalibratedRecipe(name="distilled", block=TrainingOptions(steps=100), whole=TrainingOptions(steps=240)),
-    )
-}
-"""Named recipes that need calibration text; `calibrated-2` and `calibrated-1` use magnitudes up to that only."""
-
-
-def find_calibrated_recipe(recipe: str | CalibratedRecipe) -> CalibratedRecipe:
-    """A recipe by name, or as it is."""
-    if isinstance(recipe, CalibratedRecipe):
-        return recipe
-    if not isinstance(recipe, str) or recipe not in RECIPES:
-        raise FineqError(f"unknown calibrated recipe {recipe!r}: choose one of {', '.join(RECIPES)}")
-    return RECIPES[recipe]
 
 
 def quantize_model(
@@ -94,17 +44,52 @@ def quantize_model(
         by its name in the model.
 
     Raises:
-        FineqError: unknown recipe, too little text, a layer with NaN or infinity.
+        FineqError: unknown recipe, too little text, a layer with NaN or infinity; tuning of a model that is not in
+            float32, or with stacks of experts.
     """
     recipe = find_calibrated_recipe(recipe)
+    if recipe.tuning.steps:
+        check_tunable(model, wanted)
     text = cut_windows(model, token_ids)
     with evaluating(model):
         teacher = copy.deepcopy(model) if recipe.whole.steps else None
         runner, hidden = BlockRunner.start(model, choose_windows(text, windows))
-        packed, changed = quantize_layers(runner, hidden, recipe.layerwise(wanted), progress)
+        originals = _copies(model, wanted) if recipe.tuning.code_reach else {}
+        trained_on = _training_windows(model, text, recipe)
+        packed, changed, stream = quantize_layers(runner, hidden, recipe.layerwise(wanted), progress)
         if teacher is not None:
             others = small_parameters(model, decoder_blocks(model)[0] + ".")
             report = partial(progress, "distillation") if progress else None
             packed, trained = distill(model, teacher, packed, text, recipe.whole, others, report)
             changed |= trained
+        if recipe.tuning.steps:
+            ends = (hidden, stream.exact) if trained_on is None else trained_on
+            inputs = TuningInputs(packed, *ends, lambda name: model.get_parameter(name).detach(), originals.__getitem__)
+            packed, trained = tune(runner, inputs, recipe.tuning, recipe.name, MemoryState(), progress)
+            changed |= trained
+            _install(model, packed, trained)
     return packed, changed
+
+
+def _training_windows(model: PreTrainedModel, text: Tensor, recipe: CalibratedRecipe) -> tuple[Tensor, Tensor] | None:
+    """What enters and what leaves the full-precision blocks; None: tuning sees the windows of the calibration."""
+    if not recipe.tuning.steps or not recipe.tuning.windows:
+        return None
+    runner, hidden = BlockRunner.start(model, choose_windows(text, recipe.tuning.windows))
+    exact = hidden
+    for number in range(len(runner.blocks)):
+        exact = runner.run_all(number, exact)
+    return hidden, exact
+
+
+def _copies(model: PreTrainedModel, wanted: Collection[str] | None) -> dict[str, Tensor]:
+    """The weights of the layers before they are quantized."""
+    return {name: get_weight(model, name).clone() for name in block_linears(model) if wanted is None or name in wanted}
+
+
+def _install(model: PreTrainedModel, packed: dict[str, PackedWeight], others: dict[str, Tensor]) -> None:
+    for name, layer in packed.items():
+        set_weight(model, name, layer.dequantize())
+    with torch.no_grad():
+        for name, value in others.items():
+            model.get_parameter(name).copy_(value)

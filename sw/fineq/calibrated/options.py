@@ -1,4 +1,4 @@
-"""Switches of the solver of one layer."""
+"""Switches of the solver of one layer, and of the tuning of the whole model."""
 
 from __future__ import annotations
 
@@ -36,3 +36,38 @@ class SolverOptions:
             raise FineqError(f"hessian is {self.hessian!r}: choose one of identity, diagonal, full")
         if self.largest not in range(1, MAX_MAGNITUDE + 1):
             raise FineqError(f"largest is {self.largest!r}: choose a magnitude from 1 to {MAX_MAGNITUDE}")
+
+
+@dataclass(frozen=True)
+class TuningOptions:
+    """Switches of end-to-end tuning (`fineq.calibrated.tuning`).
+
+    Attributes:
+        steps: optimizer steps; 0: no tuning.
+        tokens: of the windows in one step, rounded down to whole windows.
+        windows: of the text that are trained on, spread evenly over it; 0: those that the blocks are calibrated with,
+            whose full-precision outputs are known already.
+        scale_rate: learning rate of the logarithms of the scales.
+        other_rate: learning rate of norms and biases, in units of their root mean square; 0: they stay.
+        code_reach: how far a code's latent value may move in the whole run, about, in units of a code; 0: codes stay.
+            The rate follows from it, so that more steps do not mean more codes that change by chance.
+        seed: of the order of the windows.
+    """
+
+    steps: int = 0
+    tokens: int = 1024
+    windows: int = 0
+    scale_rate: float = 0.006
+    other_rate: float = 0.003
+    code_reach: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least, most in (("steps", 0, 10**6), ("tokens", 1, 10**7), ("windows", 0, 10**6), ("seed", 0, 2**31)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise FineqError(f"{name} is {value!r}: it must be a whole number from {least} to {most}")
+        for name in ("scale_rate", "other_rate", "code_reach"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                raise FineqError(f"{name} is {value!r}: it must be a number from 0 to 1")

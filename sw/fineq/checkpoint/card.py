@@ -126,7 +126,7 @@ that store two 3-bit weights, and the share of pairs whose two clusters would ea
 
 {layer_table(results)}
 
-## Kept as they were
+{changed_list(plan)}## Kept as they were
 
 {kept_table(plan)}
 """
@@ -168,6 +168,14 @@ def layer_table(results: list[LayerResult]) -> str:
     """The per-layer table as Markdown."""
     headers = ("tensor", "shape", "bits", "error", "3-bit clusters", "disagreeing pairs")
     return table(headers, map(table_row, results)).rstrip()
+
+
+def changed_list(plan: CheckpointPlan) -> str:
+    """The tensors that keep their form and have other values, as a section; empty without."""
+    if not plan.changed:
+        return ""
+    lines = "".join(f"- `{name}`\n" for name in plan.changed)
+    return f"## Changed beside the weights\n\nThe recipe also tuned these tensors, in their own form:\n\n{lines}\n"
 
 
 def kept_table(plan: CheckpointPlan) -> str:

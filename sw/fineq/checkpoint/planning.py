@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,11 +45,21 @@ class Unit:
 
 @dataclass(frozen=True)
 class CheckpointPlan:
-    """All units in the order of work, the config.json to write, and why tensors are kept, by name."""
+    """All units in the order of work, the config.json to write, and why tensors are kept, by name.
+
+    `changed` names tensors that stay in their own form and get other values, once a recipe has told which.
+    """
 
     units: list[Unit]
     config: dict[str, Any]
     kept: dict[str, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+
+    def with_changed(self, sources: Collection[str]) -> CheckpointPlan:
+        """The plan when a recipe has changed these tensors of the source, which are kept no more."""
+        changed = [unit.name for unit in self.units if unit.source in sources]
+        kept = {name: why for name, why in self.kept.items() if name not in changed}
+        return replace(self, kept=kept, changed=tuple(sorted(changed)))
 
     def kept_by_reason(self) -> dict[str, list[str]]:
         """Names of the tensors that are kept, by why; the most frequent reason first."""

@@ -68,6 +68,8 @@ def quantize_checkpoint(
     """
     recipe = find_recipe(options.recipe) if prepared is None else Recipe(name=options.recipe)
     plan = plan or make_plan(source, options, recipe.axis)
+    if prepared is not None:
+        plan = plan.with_changed(prepared.changed)
     work = _open_work(output, resume, _fingerprint(source, options))
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
@@ -259,6 +261,8 @@ def _finish(
         report["calibration"] = asdict(fitted_to)
     if choice:
         report["choice_of_recipe"] = choice.to_json()
+    if plan.changed:
+        report["changed"] = list(plan.changed)
     if unseen:
         report["saw_no_calibration_text"] = list(unseen)
     if found:

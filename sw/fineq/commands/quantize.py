@@ -112,7 +112,9 @@ def print_plan(plan: CheckpointPlan) -> None:
 
 
 def print_kept(plan: CheckpointPlan) -> None:
-    """What is kept and why, each reason with an example."""
+    """What is kept and why, each reason with an example; and what has other values."""
+    if plan.changed:
+        typer.echo(f"{len(plan.changed)} further tensors changed, such as {plan.changed[0]}")
     typer.echo(f"{len(plan.kept)} tensors kept:")
     for why, names in plan.kept_by_reason().items():
         typer.echo(f"  {len(names):>5}  {why}, such as {names[0]}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from fineq.calibrated.model import find_calibrated_recipe, quantize_model
+from fineq.calibrated.model import quantize_model
+from fineq.calibrated.recipes import find_calibrated_recipe
 from fineq.common.progress import Progress
 from fineq.evaluation.method import FORMAT_BITS, Method
 from fineq.models.language_model import LayerReport, block_linears, get_weight, layer_report

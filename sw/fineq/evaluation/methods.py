@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fineq.baselines import BASELINES, CALIBRATED_BASELINES
 from fineq.calibrated import RECIPES as CALIBRATED_RECIPES
+from fineq.calibrated import is_calibrated_recipe
 from fineq.common.errors import FineqError
 from fineq.evaluation.baseline_methods import baseline_method
 from fineq.evaluation.calibrated_methods import calibrated_method
@@ -34,7 +35,7 @@ def find_method(name: str) -> Method:
         return Method("none", "not quantized", None)
     if is_recipe(name):
         return recipe_method(name)
-    if name in CALIBRATED_RECIPES:
+    if is_calibrated_recipe(name):
         return calibrated_method(name)
     baseline = baseline_method(name)
     if baseline is None:
