@@ -35,9 +35,9 @@ def correction_bits(config: MacConfig) -> int:
 class DigitAccumulator(VerilogComponent):
     """total = the row's signed products + (`partial` or 0), registered.
 
-    `sum` is the sum of complemented slots, whose largest value is K. With b activation bits, C columns, Z the sum of the
-    magnitudes of all digits of the vector, N the part of it with negative signs, and D the sum of the weights of the
-    select lines of a column:
+    `sum` is the sum of complemented slots, whose largest value is K. With b activation bits, C columns, Z the sum of
+    the magnitudes of all digits of the vector, N the part of it with negative signs, and D the sum of the weights of
+    the select lines of a column:
 
         signed products = K - sum - 2^(b-1) Z + N
 
