@@ -98,7 +98,7 @@ ACCELERATORS: dict[str, AcceleratorConfig] = {
         MACS["mac8x3_16x16_broadcast"], channels_per_tile=64, final_channels=32
     ),
     "mac8x3_digits_accelerator_16x16": AcceleratorConfig(
-        MACS["mac8x3_16x16_broadcast_digits_8_latch"], channels_per_tile=64, final_channels=32
+        MACS["mac8x3_16x16_broadcast_digits_8_latch"], channels_per_tile=32, final_channels=32
     ),
 }
 """Whole accelerators by name; those with a MAC array are the baseline."""

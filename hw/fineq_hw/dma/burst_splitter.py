@@ -7,7 +7,8 @@ from amaranth.lib import data, stream
 from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.lib.axi import LENGTH_BITS, PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES
+from fineq_hw.lib.axi import LENGTH_BITS
 from fineq_hw.lib.hierarchy import VerilogComponent
 from fineq_hw.lib.machine_streams import transfer_layout
 from fineq_hw.lib.role import PART

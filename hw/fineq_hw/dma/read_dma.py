@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
-from fineq_hw.lib.axi import PAGE_BYTES, address_constants, axi_read_ports, bus_error_layout
+from fineq_hw.interface.bus import PAGE_BYTES
+from fineq_hw.lib.axi import address_constants, axi_read_ports, bus_error_layout
 from fineq_hw.lib.hierarchy import VerilogComponent, place
 from fineq_hw.lib.machine_streams import read_word_layout, transfer_layout
 from fineq_hw.lib.role import MachineBlock, Role, Synthesis

@@ -14,3 +14,7 @@ class Response(IntEnum):
     """The device at the address reports an error."""
     DECERR = 3
     """No device at the address."""
+
+
+PAGE_BYTES = 4096
+"""No burst crosses a multiple of this."""

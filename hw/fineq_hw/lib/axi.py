@@ -28,9 +28,6 @@ ID_BITS = 1
 LENGTH_BITS = 8
 """Width of AxLEN, which holds the beats of a burst less one."""
 
-PAGE_BYTES = 4096
-"""No burst crosses a multiple of this."""
-
 INCREMENTING = 1
 """AxBURST: addresses rise from beat to beat."""
 

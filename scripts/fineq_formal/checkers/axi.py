@@ -13,7 +13,8 @@ from amaranth.lib.wiring import Component
 from fineq_formal.checkers.streams import stable
 from fineq_formal.setup import Setup, implies
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.lib.axi import LENGTH_BITS, PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES
+from fineq_hw.lib.axi import LENGTH_BITS
 
 _ADDRESS = ("id", "addr", "len", "size", "burst", "cache", "prot")
 

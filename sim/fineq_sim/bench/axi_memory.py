@@ -12,8 +12,8 @@ from cocotbext.axi import AxiReadBus, AxiSlaveRead, AxiSlaveWrite, AxiWriteBus
 from cocotbext.axi.constants import AxiResp
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.bus import Response
-from fineq_hw.lib.axi import INCREMENTING, MASTER_PREFIX, PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES, Response
+from fineq_hw.lib.axi import INCREMENTING, MASTER_PREFIX
 from fineq_hw.lib.machine_streams import transfer_layout
 from fineq_sim.bench.streams import stalls
 from fineq_sim.bench.testbench import random_source

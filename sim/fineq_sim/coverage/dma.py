@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from fineq_hw.config import AcceleratorConfig
-from fineq_hw.interface.bus import Response
-from fineq_hw.lib.axi import PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES, Response
 from fineq_sim.coverage.groups import CoverGroup, Impossible, names
 
 BURSTS = CoverGroup(

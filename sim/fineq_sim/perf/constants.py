@@ -11,12 +11,12 @@ from fineq_hw.config import ALIGNMENT, AcceleratorConfig, MacConfig
 from fineq_hw.control.descriptor_contents import region_extents
 from fineq_hw.control.tile_counts import TileCounts
 from fineq_hw.dma.write_dma import OUTSTANDING_WRITES, gather_depth
+from fineq_hw.interface.bus import PAGE_BYTES
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, FIELDS
 from fineq_hw.interface.error_codes import REGIONS
 from fineq_hw.interface.jobs import SIZE_BITS, OutputFormat, result_bytes
 from fineq_hw.interface.records import CHANNEL_PARAMETERS, TOKEN_PARAMETERS, record_bytes
 from fineq_hw.latencies import VECTOR_LANE_LATENCY, mac_array_latency
-from fineq_hw.lib.axi import PAGE_BYTES
 
 _CLIENTS = {
     "client_descriptor": "descriptor_unit",

@@ -11,7 +11,7 @@ from fineq_formal.proof import Proof
 from fineq_formal.setup import Setup, implies
 from fineq_hw.config import ACCELERATORS, AcceleratorConfig
 from fineq_hw.dma.burst_splitter import BurstSplitter
-from fineq_hw.lib.axi import PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES
 from fineq_hw.lib.machine_streams import transfer_layout
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import cocotb
 
 from fineq_hw.config import ALIGNMENT
-from fineq_hw.interface.bus import Response
-from fineq_hw.lib.axi import PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES, Response
 from fineq_hw.lib.machine_streams import read_word_layout
 from fineq_sim.bench.axi_memory import Memory, Transfer, read_memory
 from fineq_sim.bench.dma_bench import DmaBench

@@ -6,8 +6,7 @@ import cocotb
 
 from fineq_hw.config import ALIGNMENT
 from fineq_hw.dma.write_dma import OUTSTANDING_WRITES
-from fineq_hw.interface.bus import Response
-from fineq_hw.lib.axi import PAGE_BYTES
+from fineq_hw.interface.bus import PAGE_BYTES, Response
 from fineq_hw.lib.machine_streams import write_word_layout
 from fineq_sim.bench.axi_memory import ChannelMonitor, Memory, Transfer, write_memory
 from fineq_sim.bench.dma_bench import DmaBench
