@@ -41,6 +41,7 @@ RANDOM_RUNS: dict[str, int] = {
     "accelerator_16x16": 60,
     "mac8x8_accelerator_5x7": 80,
     "mac8x3_accelerator_16x16": 60,
+    "mac8x3_digits_accelerator_16x16": 60,
 }
 """Runs with random jobs; the larger machines run `large_cases`."""
 
