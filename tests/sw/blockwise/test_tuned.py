@@ -98,8 +98,8 @@ main()
 
 @pytest.mark.parametrize("recipe", ["tuned,steps=5,tokens=128", "tuned-codes,steps=5,tokens=128,windows=2"])
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(quantize, llama, tmp_path, recipe):
-    (tmp_path / "text").write_text(TEXT)
-    arguments = [str(llama), "--recipe", recipe, "--calibration", str(tmp_path / "text")]
+    (tmp_path / "text.txt").write_text(TEXT)
+    arguments = [str(llama), "--recipe", recipe, "--calibration", str(tmp_path / "text.txt")]
     output = tmp_path / "out" / "q"
     command = [sys.executable, "-c", KILLED, "2", "quantize", *arguments, "-o", str(output)]
     result = subprocess.run(command, capture_output=True, text=True)
@@ -120,9 +120,9 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(quantize, llama, tmp_
 
 
 def test_changed_tensors_are_told(quantize, llama, tmp_path):
-    (tmp_path / "text").write_text(TEXT)
+    (tmp_path / "text.txt").write_text(TEXT)
     recipe = "tuned,steps=2,tokens=64"
-    assert quantize(llama, "-o", tmp_path / "q", "--recipe", recipe, "--calibration", tmp_path / "text")[0] == 0
+    assert quantize(llama, "-o", tmp_path / "q", "--recipe", recipe, "--calibration", tmp_path / "text.txt")[0] == 0
     report = json.loads((tmp_path / "q" / "fineq_report.json").read_text())
     norms = sorted(f"model.layers.{n}.{name}_layernorm.weight" for n in (0, 1) for name in ("input", "post_attention"))
     assert report["changed"] == [*norms, "model.norm.weight"]
@@ -156,12 +156,12 @@ def layer_shapes(calibration):
 
 
 def test_too_little_memory_is_one_sentence(quantize, llama, tmp_path, monkeypatch):
-    (tmp_path / "text").write_text(TEXT)
+    (tmp_path / "text.txt").write_text(TEXT)
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
-    arguments = [llama, "-o", tmp_path / "q", "--recipe", "tuned", "--calibration", tmp_path / "text"]
+    arguments = [llama, "-o", tmp_path / "q", "--recipe", "tuned", "--calibration", tmp_path / "text.txt"]
     code, _, error = quantize(*arguments)
     assert code == 1 and error.strip().splitlines()[-1].startswith("error: tuning takes about")
-    (tmp_path / "text").write_text("a b c")
+    (tmp_path / "text.txt").write_text("a b c")
     code, _, error = quantize(*arguments[:2], tmp_path / "q2", *arguments[3:])
     assert code == 1 and "the calibration text has 3 tokens, fewer than one window of 63: give a longer text" in error
     code, _, error = quantize(*arguments[:3], "--recipe", "tuned,steps=two", *arguments[5:])
