@@ -4,8 +4,8 @@
     JOBS.sample(format="SUMS", termination="early")
 
 Axes are crossed. Their values come from enumerations of the code, so that a new one is a new bin. What cannot occur is
-declared so, with the reason; if it occurs all the same, the test fails. cocotb-coverage was tried: it crosses points
-too, but its bins have no reasons, none of them is illegal, and its counts are merged through files of its own.
+declared so, with the reason; if it occurs all the same, the test fails. cocotb-coverage (its
+source was read, it was not run here) crosses points too, but its bins have no reasons and none of them is illegal.
 """
 
 from __future__ import annotations

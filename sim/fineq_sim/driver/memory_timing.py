@@ -54,7 +54,11 @@ DRAM_PARTS: dict[str, DramPart] = {
         DramPart("HBM2 pseudo channel", 16.0, 16, 1024, 14.0, 14.0, 14.0, 34.0, 3900.0, 260.0, 7.5),
     )
 }
-"""Usual figures of these speed grades of JESD79-4, JESD209-4, JESD209-5 and JESD235, with 8 Gb a die."""
+"""Usual figures of these speed grades, with 8 Gb a die.
+
+They have not been checked against JESD79-4, JESD209-4, JESD209-5 and JESD235: good for what changes with a DRAM, not
+for the time of a part that one can buy.
+"""
 
 
 _DRAM_NUMBERS = (
