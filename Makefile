@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 PY     := $(BIN)/python
 FINEQ  := $(BIN)/fineq
 READY  := $(VENV)/.ready
+PYTEST := $(PY) -m pytest -n logical --dist loadfile
 BUILD  ?= build
 SIM    ?= verilator
 # Demo model: empty means the model that the repository carries.
@@ -37,7 +38,7 @@ demo: setup  ## quantize a real model, run a layer on the verilated array, synth
 	$(FINEQ) demo --output $(BUILD)/demo $(if $(MODEL),--model "$(MODEL)")
 
 test: setup lint  ## everything that proves the project right
-	$(PY) -m pytest -m "not regress"
+	$(PYTEST) -m "not regress"
 
 lint: $(READY)  ## style, format, direction of imports, types
 	$(BIN)/ruff check .
@@ -94,7 +95,7 @@ architecture: setup  ## block diagram from the Verilog, timing diagram from a re
 	$(FINEQ) architecture --output $(BUILD)/architecture
 
 regress: setup  ## the longer checks, on both simulators
-	$(PY) -m pytest 
+	$(PYTEST)
 	$(MAKE) sim SIM=verilator
 	$(MAKE) sim SIM=icarus
 	$(MAKE) mutate

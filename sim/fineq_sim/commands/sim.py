@@ -22,14 +22,19 @@ def sim(
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Directory of built simulations.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run again what passed before with the same code.")] = False,
     show: Annotated[bool, typer.Option("--list", help="List the testbenches and stop.")] = False,
 ) -> None:
-    """Run the cocotb regression."""
+    """Run the cocotb regression.
+
+    An interrupted one goes on where it was: what passed in the same directory with the same code and seed is kept.
+    """
     from rich.console import Console
 
     from fineq_sim.coverage.report import empty_bins, summary
     from fineq_sim.runs import regression_report, simulators
     from fineq_sim.runs.catalog import select
+    from fineq_sim.runs.kept import KeptResult
     from fineq_sim.runs.regression import FUNCTIONAL_REPORT, regress, write_functional_coverage
 
     console = Console()
@@ -42,9 +47,9 @@ def sim(
     simulators.require(simulator)
     started = time.monotonic()
     results = []
-    for result in regress(entries, simulator, output, cache=cache, seed=seed, waves=waves, jobs=jobs):
+    for result in regress(entries, simulator, output, cache=cache, seed=seed, waves=waves, jobs=jobs, fresh=fresh):
         results.append(result)
-        verdict = "pass" if result.passed else "FAIL"
+        verdict = "kept" if isinstance(result, KeptResult) else "pass" if result.passed else "FAIL"
         line = f"[{len(results):2}/{len(entries)}] {time.monotonic() - started:6.1f} s  {verdict}  {result.name}"
         console.print(line, markup=False, highlight=False)
     order = {entry.name: number for number, entry in enumerate(entries)}
@@ -69,4 +74,6 @@ def sim(
     tests = sum(len(result.tests) for result in results)
     seconds = time.monotonic() - started
     print(f"functional coverage: {summary(counts)}: {output / FUNCTIONAL_REPORT}")
-    print(f"{len(results)} testbench runs, {tests} tests, all pass on {simulator} in {seconds:.0f} s")
+    kept = sum(isinstance(result, KeptResult) for result in results)
+    earlier = f" ({kept} of the runs kept from an earlier run of the same code)" if kept else ""
+    print(f"{len(results)} testbench runs, {tests} tests, all pass on {simulator} in {seconds:.0f} s{earlier}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from fineq.common.files import write_text
 from fineq_sim.coverage.groups import Bin
 from fineq_sim.coverage.report import COUNTS_FILE, as_json, markdown, merge
-from fineq_sim.runs import simulators
+from fineq_sim.runs import kept, simulators
 from fineq_sim.runs.bench_run import BenchRun
 from fineq_sim.runs.runner import RunResult, default_cache, run, run_directory
 
@@ -21,9 +21,16 @@ FUNCTIONAL_REPORT = "functional-coverage.md"
 
 
 def execute(
-    entry: BenchRun, simulator: str, output: Path, cache: Path, seed: int, waves: bool, coverage: bool = False
+    entry: BenchRun,
+    simulator: str,
+    output: Path,
+    cache: Path,
+    seed: int,
+    waves: bool,
+    coverage: bool = False,
+    fresh: bool = True,
 ) -> RunResult:
-    """Run one entry of the catalog. Safe to call in a process of its own."""
+    """Run one entry of the catalog, unless `fresh` is false and it passed before. Safe in a process of its own."""
     started = time.monotonic()
     parameters = dict(entry.parameters)
     if entry.golden is not None:
@@ -34,7 +41,11 @@ def execute(
     except Exception as error:  # whatever the generator raises is a failure of this run alone
         seconds = time.monotonic() - started
         return RunResult(entry.name, simulator, seed, seconds, 0.0, (), f"no Verilog: {type(error).__name__}: {error}")
-    return run(
+    key, directory = kept.run_key(entry, design, simulator, seed, waves, coverage), run_directory(output, entry.name)
+    found = None if fresh else kept.find(directory, key, entry.name)
+    if found is not None:
+        return found
+    result = run(
         entry.name,
         design,
         f"fineq_sim.benches.{entry.bench}",
@@ -48,6 +59,8 @@ def execute(
         cache=cache,
         tests=entry.tests,
     )
+    kept.keep(directory, key, result)
+    return result
 
 
 def regress(
@@ -60,6 +73,7 @@ def regress(
     waves: bool = False,
     coverage: bool = False,
     jobs: int | None = None,
+    fresh: bool = True,
 ) -> Iterator[RunResult]:
     """Run entries of the catalog and yield each result as soon as it is there.
 
@@ -72,6 +86,8 @@ def regress(
         waves: record waveforms.
         coverage: count executed lines (see `fineq_sim.runs.coverage`).
         jobs: simulations at a time; as many as there are processors when omitted.
+        fresh: run all anew. Otherwise a run that passed in this directory, with the same code, inputs and seed,
+            yields a `KeptResult`.
 
     Raises:
         SimulatorError: the simulator is missing.
@@ -84,7 +100,7 @@ def regress(
             entry.golden.make(output.absolute() / "golden")
     with ProcessPoolExecutor(jobs or os.cpu_count() or 1) as pool:
         waiting: set[Future[RunResult]] = {
-            pool.submit(execute, entry, simulator, output, cache, seed, waves, coverage) for entry in entries
+            pool.submit(execute, entry, simulator, output, cache, seed, waves, coverage, fresh) for entry in entries
         }
         while waiting:
             done, waiting = wait(waiting, return_when=FIRST_COMPLETED)

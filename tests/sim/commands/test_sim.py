@@ -32,6 +32,20 @@ def test_icarus_passes(tmp_path, name):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+def test_an_interrupted_regression_goes_on(tmp_path):
+    """What passed is not run again, unless asked for, and still counts in every file; what was lost is."""
+    command = ["sim", "--simulator", FAST, "--only", "decoder/all", "--output", tmp_path]
+    first = start_fineq(*command)
+    assert " pass  decoder/all" in first.stdout and "kept" not in first.stdout
+    second = start_fineq(*command)
+    assert second.returncode == 0, second.stderr
+    assert " kept  decoder/all" in second.stdout
+    assert "(1 of the runs kept from an earlier run of the same code)" in second.stdout
+    assert ElementTree.parse(tmp_path / "results.xml").getroot()[0].get("failures") == "0"
+    assert " pass  decoder/all" in start_fineq(*command, "--fresh").stdout
+    assert " pass  decoder/all" in start_fineq(*command, "--seed", 2).stdout
+
+
 def test_waveforms_are_recorded(tmp_path):
     result = start_fineq("sim", "--simulator", FAST, "--only", "decoder/all", "--waves", "--output", tmp_path)
     assert result.returncode == 0, result.stderr
