@@ -111,12 +111,12 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     config = dict(source.config)
     if options.embeddings or options.lm_head:
         units += _untied(source, model, layers, places, options, axis)
-        _check_untying(model, layers)
         config["tie_word_embeddings"] = False
     packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
     if not packed:
         raise FineqError("nothing is left to quantize: loosen --include and --exclude")
     _check_arrival(model, units, places)
+    _check_parameters(model, units)
     config["quantization_config"] = {
         "quant_method": QUANT_METHOD,
         "format_version": FORMAT_VERSION,
@@ -163,6 +163,17 @@ def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, 
     check_arrival(model, packed, stacks)
 
 
+def _check_parameters(model: PreTrainedModel, units: list[Unit]) -> None:
+    """Raise if no parameter is left: packed layers hold buffers, and transformers takes a model's device and type from
+    its first parameter."""
+    packed = {unit.layer.parameter for unit in units if unit.layer is not None and unit.packed is not None}
+    if {name for name, _ in model.named_parameters(remove_duplicate=False)} <= packed:
+        raise FineqError(
+            f"every parameter of {type(model).__name__} would be packed, and transformers needs one to tell the "
+            "model's device and type: leave --embeddings or --lm-head out"
+        )
+
+
 def _check_untying(model: PreTrainedModel, layers: dict[str, PackableWeight]) -> None:
     """Raise if a model ties more than embedding and head: transformers unties all or nothing."""
     both = {layer.parameter for layer in layers.values() if layer.place != "block"}
@@ -187,6 +198,7 @@ def _untied(
     both = [layer for place in ("embedding", "head") for layer in layers.values() if layer.place == place]
     if len(both) != 2:
         raise FineqError("this architecture has no plain embedding and output head: leave --embeddings, --lm-head out")
+    _check_untying(model, layers)
     stored = {place[0]: tensor for tensor, place in places.items()}
     if _head_that_is_not_there(source, model):
         return []
