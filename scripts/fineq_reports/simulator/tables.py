@@ -126,7 +126,8 @@ def energy_table(study: Study) -> Table:
     return Table(
         headers,
         rows,
-        f"J. Array: {study.energy_source}. SRAM: CACTI, low operating power, and the range of three kinds of cells. "
+        f"J. Array: {study.energy_source}. SRAM: CACTI, low operating power, "
+        "words in slices; and the range of three kinds of cells, in slices or not. "
         f"DRAM: {source}. Attention unit: {study.unit_source}.",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fineq_hw.config import AcceleratorConfig
 from fineq_sim.energy.dram import PUBLISHED
 from fineq_sim.energy.memories import accesses, memories_of
-from fineq_sim.energy.sram import CELLS, sram_figures
+from fineq_sim.energy.sram import CELLS, SLICE_BITS, WIDTHS, sram_figures
 from fineq_sim.energy.synthesis import SynthesisedArray
 
 NOT_MEASURED: tuple[str, ...] = (
@@ -29,6 +29,9 @@ ARRAY, ARRAY_LEAKAGE, SRAM, SRAM_LEAKAGE, OTHER = (
 COMPONENTS = (ARRAY, ARRAY_LEAKAGE, SRAM, SRAM_LEAKAGE, OTHER)
 """On the chip; DRAM stands beside, once for each published figure."""
 
+_KINDS = tuple((cell, widest) for widest in (SLICE_BITS, WIDTHS[-1]) for cell in CELLS)
+"""Kinds of cells, in slices and in one; the first one is the study's."""
+
 
 @dataclass(frozen=True)
 class Energy:
@@ -37,7 +40,7 @@ class Energy:
     Attributes:
         chip: by component.
         dram: by name of the figure.
-        sram_range: what SRAM, leakage included, takes at least and at most over all kinds of cells.
+        sram_range: what SRAM, leakage included, takes at least and at most over all kinds of cells, in slices or not.
         unit_known: the attention unit's energy is in it, or there was nothing for it to do.
     """
 
@@ -98,17 +101,18 @@ class EnergyModel:
         self.dram = dict(dram) if dram else {each.name: each.picojoules_per_bit for each in PUBLISHED}
         self._memories = memories_of(config)
         self._figures = {
-            cell: {name: sram_figures(*memory.size, cell) for name, memory in self._memories.items()} for cell in CELLS
+            kind: {name: sram_figures(*memory.size, *kind) for name, memory in self._memories.items()}
+            for kind in _KINDS
         }
         self._leakage = {
-            cell: sum(each.count * self._figures[cell][name].leakage for name, each in self._memories.items()) * 1e-3
-            for cell in CELLS
+            kind: sum(each.count * self._figures[kind][name].leakage for name, each in self._memories.items()) * 1e-3
+            for kind in _KINDS
         }
 
     @property
     def sram_area_mm2(self) -> float:
         """Of all memories, with the study's cells."""
-        return sum(each.count * self._figures[CELLS[0]][name].area for name, each in self._memories.items())
+        return sum(each.count * self._figures[_KINDS[0]][name].area for name, each in self._memories.items())
 
     def layer(
         self, shape: tuple[int, int, int], cycles: float, counters: Mapping[str, int], inner_parts: int = 1
@@ -124,19 +128,19 @@ class EnergyModel:
         seconds = cycles * self.cycle_s
         sram, leakage = {}, {}
         used = accesses(self.config, *shape, counters, inner_parts)
-        for cell in CELLS:
-            figures = self._figures[cell]
-            sram[cell] = 1e-12 * sum(
+        for kind in _KINDS:
+            figures = self._figures[kind]
+            sram[kind] = 1e-12 * sum(
                 reads * figures[name].read + writes * figures[name].write for name, (reads, writes) in used.items()
             )
-            leakage[cell] = self._leakage[cell] * seconds
-        together = [sram[cell] + leakage[cell] for cell in CELLS]
+            leakage[kind] = self._leakage[kind] * seconds
+        together = [sram[kind] + leakage[kind] for kind in _KINDS]
         return Energy(
             {
                 ARRAY: counters["multiply_busy"] * self.array.step_pj * 1e-12,
                 ARRAY_LEAKAGE: self.array.leakage_w * seconds,
-                SRAM: sram[CELLS[0]],
-                SRAM_LEAKAGE: leakage[CELLS[0]],
+                SRAM: sram[_KINDS[0]],
+                SRAM_LEAKAGE: leakage[_KINDS[0]],
                 OTHER: 0.0,
             },
             self._dram(counters["bytes_read"] + counters["bytes_written"]),
@@ -152,13 +156,13 @@ class EnergyModel:
             moved_bytes: over the bus.
         """
         seconds = cycles * self.cycle_s
-        idle = {cell: self._leakage[cell] * seconds for cell in CELLS}
+        idle = {kind: self._leakage[kind] * seconds for kind in _KINDS}
         return Energy(
             {
                 ARRAY: 0.0,
                 ARRAY_LEAKAGE: self.array.leakage_w * seconds,
                 SRAM: 0.0,
-                SRAM_LEAKAGE: idle[CELLS[0]],
+                SRAM_LEAKAGE: idle[_KINDS[0]],
                 OTHER: macs * (self.unit_pj_per_mac or 0.0) * 1e-12,
             },
             self._dram(moved_bytes),

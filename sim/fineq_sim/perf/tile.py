@@ -108,18 +108,15 @@ class _Job:
 
     def end(self) -> float:
         """When the last answer to a write has come."""
-        token_tiles = [list(tiles) for _, tiles in groupby(self._nest(), lambda tile: tile.first_token)]
-        alike = len(token_tiles) - 1 - _ALIKE
-        if alike > 0:
-            token_tiles = token_tiles[:_ALIKE] + token_tiles[-1:]
+        rows = self.config.array.rows
+        alike = max(0, -(-self.job.tokens // rows) - 1 - _ALIKE)
+        nest = nest_tiles(self.config, self.job.tokens - alike * rows, self.job.channels)
+        token_tiles = [list(tiles) for _, tiles in groupby(nest, lambda tile: tile.first_token)]
         ends, end = self._times([tile for tiles in token_tiles for tile in tiles])
         if alike > 0:
             width = len(token_tiles[0])
             end += alike * (ends[_ALIKE * width - 1] - ends[(_ALIKE - 1) * width - 1])
         return end
-
-    def _nest(self) -> list[NestTile]:
-        return list(nest_tiles(self.config, self.job.tokens, self.job.channels))
 
     def _times(self, tiles: list[NestTile]) -> tuple[list[float], float]:
         """When the array is through with each tile of sums, and when the last result is written."""

@@ -13,7 +13,7 @@ from fineq_sim.driver.functional.counters import read_counters
 from fineq_sim.driver.split import parts_of
 from fineq_sim.energy.model import NOT_MEASURED, EnergyModel
 from fineq_sim.energy.synthesis import MissingSynthesis, SynthesisReports, read_reports
-from fineq_sim.reference.tile_walk import nest_tiles
+from fineq_sim.reference.tile_walk import counted_tiles
 from fineq_sim.study.architecture import Architecture
 from fineq_sim.study.engines import BUDGET, Task, Timing, run_tasks
 from fineq_sim.study.outcome import ATTENTION, HEAD, LINEAR, LayerOutcome, PassOutcome, Study
@@ -33,6 +33,7 @@ def run_study(
     steps: StepSource,
     *,
     results: Path | None = None,
+    model: EnergyModel | None = None,
     attention: str = ATTENTION_MODES[0],
     output: OutputFormat = OutputFormat.FIXED,
     engine: str = "auto",
@@ -45,7 +46,8 @@ def run_study(
         workload: what the machine is to do.
         architecture: the machine.
         steps: of the weight vectors.
-        results: measurements that energy is taken from; None: no energy.
+        results: measurements that energy is taken from; None: no energy, unless there is a model.
+        model: of the energy; None: that of the results.
         attention: one of `ATTENTION_MODES`.
         output: what the layers write.
         engine, budget, progress: see `fineq_sim.study.engines.run_tasks`.
@@ -56,7 +58,9 @@ def run_study(
     if attention not in ATTENTION_MODES:
         raise WorkloadError(f"unknown attention mode {attention!r}: choose one of {', '.join(ATTENTION_MODES)}")
     began = time.monotonic()
-    model, unit_source = _energy(architecture, results)
+    unit_source = "as the caller's model says"
+    if model is None:
+        model, unit_source = _energy(architecture, results)
     bounds = steps.bounds
     if all(linear.codes is not None for each in workload.passes for linear in each.linears):
         bounds = bounds[:1]
@@ -157,8 +161,8 @@ def _streams(config: AcceleratorConfig, task: Task, timing: Timing) -> dict[str,
     weights = 0
     for part in parts_of(task.channels, task.inner, config):
         groups = line_groups(part.width, config)
-        for tile in nest_tiles(config, task.tokens, part.height):
-            weights += read_counters(config, config.weight_chunk_bytes(tile.channels), groups)["bytes_read"]
+        for tile, times in counted_tiles(config, task.tokens, part.height):
+            weights += read_counters(config, config.weight_chunk_bytes(tile.channels), times * groups)["bytes_read"]
     activations = read_counters(config, config.activation_tile_bytes, counters["preload_busy"])["bytes_read"]
     return {
         "weights": weights,

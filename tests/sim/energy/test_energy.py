@@ -13,7 +13,7 @@ from fineq_sim.driver.memory_timing import MemoryTiming
 from fineq_sim.energy.dram import PUBLISHED
 from fineq_sim.energy.memories import accesses, memories_of
 from fineq_sim.energy.model import COMPONENTS, EnergyModel
-from fineq_sim.energy.sram import CELLS, DEPTHS, WIDTHS, SramError, sram_figures
+from fineq_sim.energy.sram import CELLS, DEPTHS, SLICE_BITS, WIDTHS, SramError, sram_figures
 from fineq_sim.energy.synthesis import MissingSynthesis, read_reports, top_of
 from fineq_sim.perf.jobs import even_steps, place_jobs
 from fineq_sim.perf.tile import estimate
@@ -54,12 +54,13 @@ def test_accesses_are_those_of_the_loops(machine):
 
 def test_sram_between_the_sizes_of_the_table():
     depths, widths = DEPTHS, WIDTHS
-    low, high = sram_figures(depths[1], widths[2]), sram_figures(depths[2], widths[3])
-    between = sram_figures(depths[1] + 1, widths[2] + 8)
+    low, high = sram_figures(depths[1], widths[1]), sram_figures(depths[2], widths[2])
+    between = sram_figures(depths[1] + 1, widths[1] + 8)
     for name in ("read", "write", "area"):
         assert getattr(low, name) < getattr(between, name) < getattr(high, name)
-    assert sram_figures(64, 1536).read == pytest.approx(132.9, abs=0.1)
-    assert sram_figures(64, 2 * widths[-1]).read == pytest.approx(2 * sram_figures(64, widths[-1]).read)
+    assert sram_figures(64, 1536, widest=4096).read == pytest.approx(132.9, abs=0.1)
+    assert sram_figures(64, 1536).read == pytest.approx(8 * sram_figures(64, SLICE_BITS).read)
+    assert sram_figures(64, 8192, widest=10**6).read == pytest.approx(2 * sram_figures(64, 4096, widest=4096).read)
     with pytest.raises(SramError, match="larger than"):
         sram_figures(1 << 20, 64)
 
