@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.lines
+import matplotlib.ticker
 from matplotlib.figure import Figure
 
 from fineq.common import markdown
@@ -27,7 +28,7 @@ from fineq_sim.explore.store import Store
 NAME = "exploration"
 
 REFERENCES: dict[str, dict[str, Any]] = {
-    "FineQ unary, 64x64, the paper's": {"encoding": "unary", "rows": 64, "columns": 64},
+    "FineQ unary (the paper's encoding), 64x64": {"encoding": "unary", "rows": 64, "columns": 64},
     "FineQ cluster, 64x64": {"encoding": "cluster", "rows": 64, "columns": 64},
     "MAC 8x3, 64x64": {"encoding": "mac8x3", "rows": 64, "columns": 64},
     "MAC 8x3 by hand, 64x64": {"encoding": "mac8x3-digits", "rows": 64, "columns": 64},
@@ -213,6 +214,11 @@ def _table(headers: Sequence[str], rows: Sequence[tuple[list[Any], dict[str, Any
     return markdown.table((*headers, *ends), cells, "l" * len(headers) + "r")
 
 
+def _few(value: float, position: object) -> str:
+    """Labels of the small ticks: numbers that begin with 2 or 5."""
+    return f"{value:g}" if f"{value:e}"[0] in "25" else ""
+
+
 def picture(summary: Summary) -> bytes:
     """Time over area and energy over area; the front is outlined, machines that one knows are named."""
     figure = Figure(figsize=(11.0, 5.0), layout="constrained")
@@ -255,6 +261,10 @@ def picture(summary: Summary) -> bytes:
                 zorder=5,
             )
         axes.set(xscale="log", yscale="log", xlabel="array and SRAM, mm2", ylabel=label)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(matplotlib.ticker.FuncFormatter(_few))
+        axes.tick_params(which="both", labelsize=8)
         axes.grid(True, which="major", color="#e6eaef", lw=0.7)
         axes.spines[["top", "right"]].set_visible(False)
     handles, labels = figure.axes[0].get_legend_handles_labels()

@@ -140,7 +140,7 @@ def architecture(space: Space, point: Mapping[str, Any]) -> Architecture:
         place[last] = value
     found = read_architecture("point", described)
     array = KINDS[point["encoding"]] if "encoding" in point else found.config.array
-    sizes = {name: point[name] for name in ("rows", "columns") if name in point}
+    sizes = {name: point.get(name, getattr(found.config.array, name)) for name in ("rows", "columns")}
     try:
         array = replace(array, **sizes)
         return replace(found, name=point_name(point), config=replace(found.config, array=array))
