@@ -126,11 +126,17 @@ def _grown(
     design: SynthesisedArray, rows: int, columns: int, powers: Mapping[tuple[str, str], float]
 ) -> SynthesisedArray:
     ratio = rows * columns / (design.rows * design.columns)
-    values = {
-        quantity: {
-            block: value * ratio ** powers.get((quantity, block), 1.0)
-            for block, value in getattr(design, quantity).items()
-        }
-        for quantity in QUANTITIES
-    }
-    return replace(design, rows=rows, columns=columns, source=f"estimated from {design.top}", **values)
+
+    def grown(quantity: str) -> dict[str, float]:
+        values: Mapping[str, float] = getattr(design, quantity)
+        return {block: value * ratio ** powers.get((quantity, block), 1.0) for block, value in values.items()}
+
+    return replace(
+        design,
+        rows=rows,
+        columns=columns,
+        source=f"estimated from {design.top}",
+        dynamic=grown("dynamic"),
+        leakage=grown("leakage"),
+        area=grown("area"),
+    )

@@ -98,7 +98,7 @@ class SynthesisReports:
                 )
             return found
         top = top_of(array)
-        if top in self.designs:
+        if top is not None and top in self.designs:
             return self.designs[top]
         if top is None:
             raise MissingSynthesis(

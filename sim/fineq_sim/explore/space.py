@@ -27,10 +27,9 @@ from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig, name_part
 from fineq_sim.study.architecture import Architecture, ArchitectureError, read_architecture
 
 SIZE = "64x64"
-_KINDS: dict[str, ArrayConfig | MacConfig] = {"unary": ARRAYS[f"fineq_{SIZE}_column_latch"]} | {
-    config.encoding: config for name, config in ARRAYS.items() if name == f"fineq_{SIZE}_{name_part(config.encoding)}"
-}
-KINDS: dict[str, ArrayConfig | MacConfig] = _KINDS | {
+KINDS: dict[str, ArrayConfig | MacConfig] = {
+    "unary": ARRAYS[f"fineq_{SIZE}_column_latch"],
+    **{each.encoding: each for name, each in ARRAYS.items() if name == f"fineq_{SIZE}_{name_part(each.encoding)}"},
     "mac8x3": MACS[f"mac8x3_{SIZE}_broadcast_latch"],
     "mac8x8": MACS[f"mac8x8_{SIZE}_broadcast_latch"],
     "mac8x3-digits": MACS[f"mac8x3_{SIZE}_broadcast_digits_8_latch"],
@@ -75,10 +74,10 @@ class Space:
             numbers = np.sort(np.random.default_rng(self.seed).choice(self.grid, self.sample, replace=False))
         for number in numbers.tolist():
             point = {}
-            for axis, values in reversed(self.axes.items()):
+            for axis, values in reversed(list(self.axes.items())):
                 number, place = divmod(number, len(values))
                 point[axis] = values[place]
-            yield dict(reversed(point.items()))
+            yield dict(reversed(list(point.items())))
 
 
 def read_space(path: Path) -> Space:

@@ -131,7 +131,8 @@ class Pass:
     tokens: int | None = None
 
     def __post_init__(self) -> None:
-        for each in (*self.linears, *self.heads):
+        products: list[Linear | Head] = [*self.linears, *self.heads]
+        for each in products:
             for size, value in (("M", each.tokens), ("N", each.channels), ("K", each.inner), ("count", each.count)):
                 if value < 1:
                     raise WorkloadError(f"{each.name}: {size} is {value}: every size must be at least 1")
@@ -144,7 +145,8 @@ class Pass:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of everything that is counted."""
-        return sum(each.macs for each in (*self.linears, *self.attentions, *self.heads))
+        parts: list[Linear | Attention | Head] = [*self.linears, *self.attentions, *self.heads]
+        return sum(each.macs for each in parts)
 
 
 @dataclass(frozen=True)
