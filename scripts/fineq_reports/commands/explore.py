@@ -2,8 +2,8 @@
 
     fineq explore SPACE.yaml llama-2-7b -o build/explore
 
-Every point is kept at once in points.jsonl: a run that was killed goes on. Writes points.csv, exploration.md and
-exploration.png.
+Every point is kept at once in points.jsonl: a run that was killed goes on. Writes exploration.md,
+exploration-points.csv and exploration.png.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def explore(
     top: Annotated[int, typer.Option(min=0, help="Best points that are run again exactly.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes. Default: one for each core.")] = os.cpu_count() or 1,
     results: Annotated[Path | None, typer.Option(help="Directory of measurements. Default: docs/results.")] = None,
+    store: Annotated[Path, typer.Option(help="Directory that keeps the points.")] = Path("build/explore"),
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the files.")] = Path("build/explore"),
 ) -> None:
     """Explore machines on a workload."""
@@ -44,10 +45,11 @@ def explore(
     from fineq_sim.workloads.find import find_workload
 
     check_directory(output)
+    check_directory(store)
     found_space = read_space(space)
     work = find_workload(workload, phase, lengths(seq), batch)
     exploration = explored(found_space, work, results_directory(results), steps)
-    store = Store(output / "points.jsonl", exploration)
+    kept = Store(store / "points.jsonl", exploration)
     began = time.monotonic()
     columns = (TextColumn("points"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
@@ -56,9 +58,9 @@ def explore(
         def progress(done: int, total: int) -> None:
             bar.update(line, completed=done, total=total)
 
-        good, bad = search(exploration, store, jobs, progress)
+        good, bad = search(exploration, kept, jobs, progress)
     typer.echo(f"{time.monotonic() - began:6.1f} s  {len(good)} machines, {len(bad)} that cannot be built")
-    known = references(exploration, store)
+    known = references(exploration, kept)
     again = rerun(exploration, good, top)
     summary = summarise(exploration, good, bad, known, again, "fineq " + " ".join(sys.argv[1:]))
     for path in write_exploration(summary, output):

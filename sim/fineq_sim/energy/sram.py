@@ -20,7 +20,9 @@ from pathlib import Path
 
 from fineq.common.errors import FineqError
 
-TABLE = Path(__file__).with_name("sram-45nm.csv")
+CODE_FILES = ("sram-45nm.csv",)
+
+TABLE = Path(__file__).with_name(*CODE_FILES)
 CELLS = ("lop", "lstp", "hp")
 """ITRS device types: low operating power, low standby power, high performance. The first one is the study's."""
 

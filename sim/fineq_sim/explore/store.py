@@ -12,8 +12,6 @@ from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
 from fineq_sim.explore.points import Exploration
 
-MODULE = "fineq_sim.explore.points"
-
 
 class Store:
     """The points of a file.
@@ -34,7 +32,7 @@ class Store:
             for each in exploration.workload.passes
         ]
         inputs: list[Any] = [exploration.space.base, work, exploration.steps]
-        self._common = cache_key(MODULE, inputs=inputs, files=files)
+        self._common = cache_key("fineq_sim.explore.points", inputs=inputs, files=files)
         self._known: dict[str, dict[str, Any]] = {}
         if path.exists():
             self._read()
