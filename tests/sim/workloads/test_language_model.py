@@ -56,6 +56,12 @@ def test_prefill_reads_the_cache_once_for_each_tile_of_queries():
     assert attention.cache_elements(rows=2)[0] == 2 * 2 * 16 * 2 * sum(range(1, 11))
 
 
+def test_decoding_reads_again_for_heads_beyond_the_rows():
+    attention = Attention("a", 1, 16, 2, 16, 1, before=4, queries=2, one_by_one=True)
+    assert attention.cache_elements(rows=8)[0] == 2 * 2 * 16 * (5 + 6)
+    assert attention.cache_elements(rows=3)[0] == 2 * 2 * 16 * (5 + 6) * 3
+
+
 def test_a_window_ends_what_a_query_sees():
     attention = Attention("a", 1, 1, 1, 1, 1, before=0, queries=10, window=4)
     assert attention.macs == 2 * (1 + 2 + 3 + 4 * 7)
