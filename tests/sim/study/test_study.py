@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fineq_hw.config import ACCELERATORS
+from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.interface.registers import COUNTERS
 from fineq_sim.driver.memory_timing import DRAM_PARTS, MemoryTiming
@@ -100,6 +101,7 @@ def test_a_layer_beyond_one_descriptor_is_cut_as_the_driver_does(engine):
     (layer,) = found.outcomes[0].layers
     assert layer.parts == 2 and any("Cut into several jobs" in note and "down" in note for note in found.notes)
     assert layer.counters["weight_vectors"] == 28672 // 64 * 8 and layer.counters["jobs"] == 2
+    assert layer.streams["parameters"] == 2 * DESCRIPTOR_BYTES  # sums, which the host adds and scales
 
 
 def test_limits_of_the_machine_name_the_layer():
