@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fineq.common.errors import FineqError
 from fineq_sim.explore.points import Exploration, measure
 from fineq_sim.explore.store import Store
@@ -40,7 +42,9 @@ def search(
     waiting = [point for point in points if store.find(point) is None]
     done = len(points) - len(waiting)
     progress(done, len(points))
-    for point, found in _measured(exploration, waiting, jobs):
+    # In no order, so that a run that is stopped has something of everything, and the time left is told well.
+    order = np.random.default_rng(len(waiting)).permutation(len(waiting)).tolist()
+    for point, found in _measured(exploration, [waiting[number] for number in order], jobs):
         store.add(point, found)
         done += 1
         progress(done, len(points))

@@ -52,7 +52,7 @@ class Space:
         name: of the file.
         base: named accelerator that gives what no axis says.
         axes: values by axis.
-        sample: points drawn; None: all.
+        sample: points drawn, a larger one with the same seed has them all; None: all.
         seed: of the draw.
     """
 
@@ -71,7 +71,7 @@ class Space:
         """The points, each a value by axis, in the order of the grid."""
         numbers = np.arange(self.grid)
         if self.sample is not None and self.sample < self.grid:
-            numbers = np.sort(np.random.default_rng(self.seed).choice(self.grid, self.sample, replace=False))
+            numbers = np.sort(np.random.default_rng(self.seed).permutation(self.grid)[: self.sample])
         for number in numbers.tolist():
             point = {}
             for axis, values in reversed(list(self.axes.items())):
