@@ -186,3 +186,25 @@ def test_no_figures_for_what_nobody_has_synthesised():
     left = {top: each for top, each in reports.designs.items() if "cluster" not in top}
     with pytest.raises(MissingSynthesis, match="cluster with these settings has not been synthesised"):
         ArrayFit(SynthesisReports(RESULTS, left, {})).array(ARRAYS["fineq_64x64_cluster"])
+
+
+@pytest.mark.parametrize(
+    "reads, latency, busy",
+    [
+        (8, 60, 0.947),
+        (8, 80, 0.919),
+        (8, 100, 0.818),
+        (8, 200, 0.444),
+        (16, 100, 0.948),
+        (16, 200, 0.830),
+        (32, 200, 0.948),
+    ],
+)
+def test_reads_outstanding_hide_latency(tmp_path, reads, latency, busy):
+    """Figures of an independent model of the machine, on 2048 x 4096 x 4096 with 2.34 steps a vector."""
+    (tmp_path / "s.yaml").write_text("axes: {outstanding_reads: [8]}\n")
+    (tmp_path / "w.csv").write_text("name,M,N,K\na,2048,4096,4096\n")
+    work = find_workload(str(tmp_path / "w.csv"))
+    exploration = explored(read_space(tmp_path / "s.yaml"), work, RESULTS, "0,0.66,0.34")
+    point = {"outstanding_reads": reads, "memory.latency": latency}
+    assert measure(exploration, point)["busy"] == pytest.approx(busy, abs=0.0015)
