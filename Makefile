@@ -18,7 +18,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check coverage architecture regress versions model-types bench clean
+.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check figures explore coverage architecture regress versions model-types bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,12 @@ throughput: setup  ## how busy the array is on a 512x512x512 layer, beside the M
 
 simulate-check: setup  ## the cycle-level simulator against every verilated machine, all counters; writes docs/results/simulator.md
 	$(FINEQ) simulate-check --output docs/results
+
+figures: setup  ## the paper's Table III, Fig. 8 and Fig. 9 beside ours, from the synthesis reports and the simulator
+	$(FINEQ) figures --output docs/results
+
+explore: setup  ## thousands of machines on LLaMA-2 7B by area, energy and time; goes on where a stopped run was
+	$(FINEQ) explore docs/results/exploration-space.yaml llama-2-7b --seq 2048 --output docs/results
 
 synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
 	$(FINEQ) synth --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)

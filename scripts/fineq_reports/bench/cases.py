@@ -16,12 +16,16 @@ from fineq.huggingface.linear import FineqLinear
 from fineq.quantizer.vectorised import quantize
 from fineq_reports.bench.machine import describe_machine
 from fineq_reports.bench.records import BenchTable, Peak, Report
+from fineq_reports.bench.simulator import simulator
 from fineq_reports.bench.timing import measure, peak_of
 from fineq_reports.bench.whole_model import quantize_a_model
 
 TOKENS = (1, 8, 32, 128)
 SOLVER_SHAPE = (192, 576)
 """Of the matrix that the calibrated solver works on, at most: the keys of SmolLM2-135M."""
+
+LARGE_ROWS = 1024
+"""Of a matrix from which on the simulator is measured on a large model."""
 
 FALLBACK_ROWS = 256
 """Rows of the matrix for the comparison with the torch path, which is slow."""
@@ -49,6 +53,12 @@ def run_bench(rows: int = 4096, columns: int = 11008, rounds: int = 9, threads: 
             calibrated_solver(min(rows, SOLVER_SHAPE[0]), min(columns, SOLVER_SHAPE[1]), min(rounds, 3))
         )
         report.peaks.extend(peak_memory(weight))
+        # The model of the simulator's goals; a small one where the matrix is small too.
+        model, sequence = ("llama-2-7b", 2048) if rows >= LARGE_ROWS else ("smollm2-135m", 64)
+        tables, peaks, notes = simulator(model, sequence, min(rounds, 3))
+        report.tables.extend(tables)
+        report.peaks.extend(peaks)
+        report.notes.extend(notes)
         if torch.cuda.is_available():
             report.tables.append(on_cuda(weight, rounds))
         else:

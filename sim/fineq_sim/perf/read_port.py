@@ -24,6 +24,8 @@ class ReadPort:
     def __init__(self, config: AcceleratorConfig, memory: MemoryTiming, begin: float, chunks: list[int]) -> None:
         self._chunks = chunks
         self._word = 1 / memory.words_per_cycle
+        # One line is decoded a cycle: where a word holds more than a line, words wait.
+        self._line_word = max(self._word, config.bus_bytes / config.line_bytes)
         self._turn = memory.latency + REQUEST
         # Words of weights that are under way when others are asked for.
         self._ahead = config.outstanding_reads * config.max_burst_beats * self._word
@@ -39,7 +41,8 @@ class ReadPort:
     def ask_weights(self, time: float) -> None:
         """Ask for the lines that come next, if there are any."""
         if self._asked < len(self._chunks):
-            self._waiting.append([time, self._chunks[self._asked] * self._pace(self._longest)])
+            pace = max(self._pace(self._longest), self._line_word)
+            self._waiting.append([time, self._chunks[self._asked] * pace])
             self._asked += 1
 
     def activations(self, time: float, rows: int, hungry: int | None = None) -> float:

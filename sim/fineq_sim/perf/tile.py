@@ -26,8 +26,12 @@ from fineq_sim.perf.jobs import TwinJob
 from fineq_sim.perf.read_port import ReadPort
 from fineq_sim.reference.tile_walk import NestTile, nest_tiles
 
-_ALIKE = 5
-"""Token tiles at the beginning of a job after which all go alike; the last two of them tell how."""
+_SETTLED = 10
+"""Tiles of sums after which a job runs evenly."""
+
+_ALIKE = (2, 5)
+"""Token tiles at the beginning of a job after which all go alike, at least and at most: as many as settle it. The last
+two of them tell how."""
 
 _TO_VECTOR_UNIT = 3
 """Cycles from the last sum of a tile to its first group in the vector unit."""
@@ -108,18 +112,17 @@ class _Job:
 
     def end(self) -> float:
         """When the last answer to a write has come."""
-        token_tiles = [list(tiles) for _, tiles in groupby(self._nest(), lambda tile: tile.first_token)]
-        alike = len(token_tiles) - 1 - _ALIKE
-        if alike > 0:
-            token_tiles = token_tiles[:_ALIKE] + token_tiles[-1:]
+        rows = self.config.array.rows
+        least, most = _ALIKE
+        first = min(most, max(least, -(-_SETTLED * self.config.channels_per_tile // self.job.channels)))
+        alike = max(0, -(-self.job.tokens // rows) - 1 - first)
+        nest = nest_tiles(self.config, self.job.tokens - alike * rows, self.job.channels)
+        token_tiles = [list(tiles) for _, tiles in groupby(nest, lambda tile: tile.first_token)]
         ends, end = self._times([tile for tiles in token_tiles for tile in tiles])
         if alike > 0:
             width = len(token_tiles[0])
-            end += alike * (ends[_ALIKE * width - 1] - ends[(_ALIKE - 1) * width - 1])
+            end += alike * (ends[first * width - 1] - ends[(first - 1) * width - 1])
         return end
-
-    def _nest(self) -> list[NestTile]:
-        return list(nest_tiles(self.config, self.job.tokens, self.job.channels))
 
     def _times(self, tiles: list[NestTile]) -> tuple[list[float], float]:
         """When the array is through with each tile of sums, and when the last result is written."""

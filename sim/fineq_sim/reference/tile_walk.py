@@ -34,6 +34,17 @@ class NestTile:
         return self.first_channel + self.channels == self.image_first + self.image_channels
 
 
+def counted_tiles(config: AcceleratorConfig, tokens: int, channels: int) -> Iterator[tuple[NestTile, int]]:
+    """Tiles of a job that differ in size or place among the channels, and how often each is worked off.
+
+    All token tiles but the last go alike, so the time that this takes does not grow with the tokens.
+    """
+    rows = config.array.rows
+    whole = -(-tokens // rows) - 1
+    for tile in nest_tiles(config, min(tokens, rows + (tokens - 1) % rows + 1), channels):
+        yield tile, 1 if tile.last_tokens else whole
+
+
 def nest_tiles(config: AcceleratorConfig, tokens: int, channels: int) -> Iterator[NestTile]:
     """All tiles of a job of M tokens and N output channels, in order."""
     rows, whole = config.array.rows, config.channels_per_tile

@@ -13,7 +13,7 @@ from fineq_hw.interface.descriptors import inner_tiles, line_groups
 from fineq_hw.interface.jobs import OutputFormat, result_bytes
 from fineq_hw.interface.registers import STAGES
 from fineq_sim.reference import memory_image
-from fineq_sim.reference.tile_walk import nest_tiles
+from fineq_sim.reference.tile_walk import counted_tiles
 
 TIMELESS: frozenset[str] = frozenset({"cycles"} | {f"{stage}_stall" for stage in STAGES})
 """Counters that this model cannot know."""
@@ -61,18 +61,18 @@ def work_counters(config: AcceleratorConfig, job: Mapping[str, int], steps: int)
         multiply_busy=steps,
         decode_busy=token_tiles * groups * channels,
     )
-    for tile in nest_tiles(config, tokens, channels):
-        rows, width = tile.tokens, tile.channels
+    for tile, times in counted_tiles(config, tokens, channels):
+        rows, width = times * tile.tokens, tile.channels
         total.update(
-            tiles=tiles,
+            tiles=times * tiles,
             preload_busy=tiles * rows,
             vector_busy=rows * -(-width // config.vector_lanes),
             write_back_busy=rows * -(-width * result_bytes(output) // config.bus_bytes),
             bytes_written=rows * width * result_bytes(output),
         )
         total.update(read_counters(config, config.activation_tile_bytes, tiles * rows))
-        total.update(read_counters(config, config.weight_chunk_bytes(width), groups))
+        total.update(read_counters(config, config.weight_chunk_bytes(width), times * groups))
         if output is not OutputFormat.SUMS:
-            total.update(read_counters(config, memory_image.CHANNEL_RECORD.itemsize * width))
-            total.update(read_counters(config, memory_image.TOKEN_RECORD.itemsize * rows))
+            total.update(read_counters(config, memory_image.CHANNEL_RECORD.itemsize * width, times))
+            total.update(read_counters(config, memory_image.TOKEN_RECORD.itemsize * tile.tokens, times))
     return total

@@ -1,0 +1,1 @@
+"""Reports of the cycle-level simulator: studies, the paper's evaluation beside ours, explorations."""
