@@ -50,15 +50,16 @@ def packed_linear(
 
 
 def is_plain(x: Tensor) -> bool:
-    """Whether nothing but the numbers is asked for, so that an operator need not be looked up.
+    """Whether nothing but numbers on the CPU is asked for, so that an operator need not be looked up.
 
     That takes longer than a small product. Whoever traces, wraps or differentiates needs it.
     """
     return (
-        type(x) is Tensor
+        not torch.compiler.is_compiling()  # asked first: a compiler follows the rest no further
+        and type(x) is Tensor
+        and x.is_cpu
         and not (x.requires_grad and torch.is_grad_enabled())
-        and not torch.compiler.is_compiling()
-        and not torch.is_autocast_enabled(x.device.type)
+        and not torch.is_autocast_enabled("cpu")
         and not torch._C._len_torch_dispatch_stack()
         and torch._C._functorch.peek_interpreter_stack() is None
         and torch._C._get_tracing_state() is None
@@ -70,7 +71,7 @@ def unpack(blocks: Tensor, scales: Tensor, length: int) -> Tensor:
     return torch.ops.fineq.unpack(blocks, scales, length)
 
 
-def check_activation(activation: str, axis: str) -> str:
+def check_activation(activation: str, axis: str = "row") -> str:
     """The switch, if a product can work so.
 
     Raises:
