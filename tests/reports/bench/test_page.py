@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from fineq.kernels import build
 from fineq_reports.bench.machine import describe_machine
@@ -11,15 +12,19 @@ from fineq_reports.bench.records import BenchTable, Peak, Report, Row
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
-def read_report(path: Path) -> Report:
+def read_tables(path: Path) -> tuple[dict[str, Any], list[BenchTable]]:
     content = json.loads(path.read_text())
-    tables = [
+    return content, [
         BenchTable(
             table["title"], table["baseline"], [Row(**row | {"quartiles": tuple(row["quartiles"])}) for row in rows]
         )
         for table in content["tables"]
         for rows in [table["rows"]]
     ]
+
+
+def read_report(path: Path) -> Report:
+    content, tables = read_tables(path)
     peaks = [Peak(**peak) for peak in content["peaks"]]
     return Report(content["machine"], content["settings"], tables, peaks, content["notes"])
 

@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,36 @@ def test_extreme_sums(path):
         assert torch.equal(
             multiply(many, packed.blocks, packed.scales, path), reference(many, packed.blocks, packed.scales)
         )
+
+
+GUARDED = """
+import ctypes, mmap, torch
+from integer_products import problem, reference
+from fineq.kernels.integer import linear_integer, usable_paths
+page = mmap.PAGESIZE
+memory = mmap.mmap(-1, 3 * page)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+libc = ctypes.CDLL(None, use_errno=True)
+for number in (0, 2):  # whoever reads before or behind the page in the middle dies
+    assert libc.mprotect(ctypes.c_void_p(start + number * page), ctypes.c_size_t(page), 0) == 0
+for rows, columns in ((1, 1), (3, 24), (2, 200), (5, 777), (33, 50)):
+    x, blocks, scales = problem(rows, columns, 20)
+    for first in (0, page - blocks.numel()):
+        place = torch.frombuffer(memory, dtype=torch.uint8, offset=page + first, count=blocks.numel()).view_as(blocks)
+        place.copy_(blocks)
+        for path in usable_paths():
+            for tokens in (1, 20):
+                y = linear_integer(x[:tokens], place, scales, columns, 127, 2.0**-100, path)
+                assert torch.equal(y, reference(x[:tokens], blocks, scales))
+print("unharmed")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are protected as on Linux")
+def test_nothing_outside_the_blocks_is_read():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run([sys.executable, "-c", GUARDED], env=environment, capture_output=True, text=True)
+    assert done.stdout == "unharmed\n", done.stderr
 
 
 @EACH_PATH

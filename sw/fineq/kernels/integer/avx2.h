@@ -5,6 +5,8 @@
 
 #include "tables.h"
 
+namespace {  // several paths may be loaded side by side
+
 struct Isa {
     static constexpr int LANES = 32, OFFSET = MAX_MAGNITUDE, PANEL_ROWS = 2, PANEL_COLUMNS = 4;
     static constexpr int VECTORS_AT_ONCE = CLUSTER_WEIGHTS;
@@ -20,6 +22,7 @@ struct Isa {
         return {_mm256_load_si256(vectors), _mm256_load_si256(vectors + 1), _mm256_load_si256(vectors + 2)};
     }
     static void store(uint8_t* to, Bytes value) { _mm256_store_si256(reinterpret_cast<__m256i*>(to), value); }
+    static Sums add(Sums a, Sums b) { return _mm256_add_epi32(a, b); }
     static int32_t total(Sums sums) {
         __m128i half = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
         half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
@@ -87,3 +90,5 @@ struct Isa {
         weights[2] = _mm256_blendv_epi8(weights[2], nothing, three);
     }
 };
+
+}  // namespace

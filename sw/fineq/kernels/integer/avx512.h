@@ -5,6 +5,8 @@
 
 #include "tables.h"
 
+namespace {  // several paths may be loaded side by side
+
 struct Isa {
     static constexpr int LANES = 64, OFFSET = MAX_MAGNITUDE, PANEL_ROWS = 4, PANEL_COLUMNS = 6;
     static constexpr int VECTORS_AT_ONCE = 1;
@@ -14,6 +16,7 @@ struct Isa {
     static Sums zero() { return _mm512_setzero_si512(); }
     static Bytes load(const uint8_t* from) { return _mm512_load_si512(from); }
     static void store(uint8_t* to, Bytes value) { _mm512_store_si512(to, value); }
+    static Sums add(Sums a, Sums b) { return _mm512_add_epi32(a, b); }
     static int32_t total(Sums sums) { return _mm512_reduce_add_epi32(sums); }
     static Sums dot_loaded(Sums sums, Bytes weights, const int8_t* x) {
         return _mm512_dpbusd_epi32(sums, weights, _mm512_loadu_si512(x));
@@ -56,8 +59,9 @@ struct Isa {
     }
 
     void decode(const uint8_t* bytes, Bytes (&weights)[CLUSTER_WEIGHTS]) const {
-        const __mmask64 all = (1ull << (8 * BLOCK_BYTES)) - 1;
-        const Bytes blocks = _mm512_permutexvar_epi8(spread, _mm512_maskz_loadu_epi8(all, bytes));
+        const __mmask64 all = (1ull << (LANES / BLOCK_CLUSTERS * BLOCK_BYTES)) - 1;
+        const Bytes loaded = _mm512_maskz_loadu_epi8(all, bytes);
+        const Bytes blocks = _mm512_permutexvar_epi8(spread, loaded);
         const Bytes payload = _mm512_multishift_epi64_epi8(payload_bits, blocks);
         const Bytes code = _mm512_multishift_epi64_epi8(code_bits, blocks);
         const Bytes entry = _mm512_ternarylogic_epi32(_mm512_set1_epi8(PAYLOADS - 1), payload, code, 0xCA);
@@ -72,3 +76,5 @@ struct Isa {
         weights[2] = _mm512_mask_permutexvar_epi8(weights[2], _kxor_mask64(upper, odd), entry, high);
     }
 };
+
+}  // namespace

@@ -5,6 +5,8 @@
 
 #include "tables.h"
 
+namespace {  // several paths may be loaded side by side
+
 struct Isa {
     static constexpr int LANES = 16, OFFSET = 0, PANEL_ROWS = 4, PANEL_COLUMNS = 4;
     static constexpr int VECTORS_AT_ONCE = 1;
@@ -14,6 +16,7 @@ struct Isa {
     static Sums zero() { return vdupq_n_s32(0); }
     static Bytes load(const uint8_t* from) { return vld1q_u8(from); }
     static void store(uint8_t* to, Bytes value) { vst1q_u8(to, value); }
+    static Sums add(Sums a, Sums b) { return vaddq_s32(a, b); }
     static int32_t total(Sums sums) { return vaddvq_s32(sums); }
     static Sums dot_loaded(Sums sums, Bytes weights, const int8_t* x) {
         return vdotq_s32(sums, vreinterpretq_s8_u8(weights), vld1q_s8(x));
@@ -63,3 +66,5 @@ struct Isa {
         weights[2] = vbicq_u8(vbslq_u8(zero_code, vqtbl1q_u8(third, upper_bits), high_field), three);
     }
 };
+
+}  // namespace

@@ -3,6 +3,8 @@
 
 #include "tables.h"
 
+namespace {  // several paths may be loaded side by side
+
 struct Isa {
     static constexpr int LANES = 16, OFFSET = 0, PANEL_ROWS = 2, PANEL_COLUMNS = 2;
     static constexpr int VECTORS_AT_ONCE = CLUSTER_WEIGHTS;
@@ -13,6 +15,8 @@ struct Isa {
         Bytes weights[CLUSTER_WEIGHTS];
     };
 
+    Isa() {}  // no tables of its own
+
     static Sums zero() { return Sums{}; }
     static Cluster load(const uint8_t* from) {
         Cluster value;
@@ -20,6 +24,7 @@ struct Isa {
         return value;
     }
     static void store(uint8_t* to, Bytes value) { std::memcpy(to, &value, sizeof value); }
+    static Sums add(Sums a, Sums b) { return a + b; }
     static int32_t total(Sums sums) {
         int32_t sum = 0;
         for (int i = 0; i < LANES; ++i) sum += sums[i];
@@ -49,3 +54,5 @@ struct Isa {
         for (int j = 0; j < CLUSTER_WEIGHTS; ++j) weights[j] = __builtin_convertvector(clusters >> 8 * j, Bytes);
     }
 };
+
+}  // namespace

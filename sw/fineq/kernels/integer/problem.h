@@ -38,15 +38,24 @@ constexpr int64_t GROUP_BLOCKS = Isa::LANES / BLOCK_CLUSTERS;
 template <class Isa>
 constexpr int64_t GROUP_WEIGHTS = Isa::LANES * CLUSTER_WEIGHTS;
 
-// Group g of a row. The last one may have fewer blocks: blocks of zeros stand in, which have no weights.
+// The tables of a path, made once: making them takes as long as some rows. A copy can stay in registers.
+template <class Isa>
+const Isa& tables() {
+    static const Isa made;
+    return made;
+}
+
+// Group g of a row. The last one may reach into the next row: activations are zero there, so it does not matter what
+// stands there. Only nothing beyond the last row may be read.
 template <class Isa>
 inline void decode_group(const Isa& isa, const Problem& p, const uint8_t* row, int64_t g,
                          typename Isa::Bytes (&weights)[CLUSTER_WEIGHTS]) {
     constexpr int64_t BYTES = GROUP_BLOCKS<Isa> * BLOCK_BYTES;
-    const int64_t left = p.row_blocks * BLOCK_BYTES - g * BYTES;
-    if (__builtin_expect(left >= BYTES, 1)) return isa.decode(row + g * BYTES, weights);
+    const uint8_t* bytes = row + g * BYTES;
+    const int64_t left = p.row(p.rows) - bytes;
+    if (__builtin_expect(left >= BYTES, 1)) return isa.decode(bytes, weights);
     uint8_t end[BYTES] = {};
-    std::memcpy(end, row + g * BYTES, left);
+    std::memcpy(end, bytes, left);
     isa.decode(end, weights);
 }
 
@@ -54,20 +63,31 @@ inline void decode_group(const Isa& isa, const Problem& p, const uint8_t* row, i
 // the tables of a path leave few registers.
 template <class Isa, int M>
 void few_tokens(const Problem& p) {
+    // Few sums would wait for each other: then each weight of a cluster has its own.
+    constexpr int CHAINS = Isa::VECTORS_AT_ONCE == 1 && M <= 4 ? CLUSTER_WEIGHTS : 1;
     const int64_t stride = p.groups * GROUP_WEIGHTS<Isa>;
     for_row_tiles(p.rows, TILE_ROWS, p.threads, [&](int64_t first, int64_t last) {
-        const Isa isa;
+        const Isa isa = tables<Isa>();
         for (int64_t r = first; r < last; ++r) {
-            typename Isa::Sums sums[M];
-            for (int m = 0; m < M; ++m) sums[m] = Isa::zero();
+            typename Isa::Sums sums[M][CHAINS];
+            for (int m = 0; m < M; ++m)
+                for (int i = 0; i < CHAINS; ++i) sums[m][i] = Isa::zero();
             const int8_t* x = p.x;
             for (int64_t g = 0; g < p.groups; ++g, x += GROUP_WEIGHTS<Isa>) {
                 typename Isa::Bytes weights[CLUSTER_WEIGHTS];
                 decode_group(isa, p, p.row(r), g, weights);
 #pragma GCC unroll 8
-                for (int m = 0; m < M; ++m) sums[m] = Isa::dot(sums[m], weights, x + m * stride);
+                for (int m = 0; m < M; ++m) {
+                    if constexpr (CHAINS == 1)
+                        sums[m][0] = Isa::dot(sums[m][0], weights, x + m * stride);
+                    else
+                        for (int j = 0; j < CLUSTER_WEIGHTS; ++j)
+                            sums[m][j] = Isa::dot_loaded(sums[m][j], weights[j], x + m * stride + j * Isa::LANES);
+                }
             }
-            for (int m = 0; m < M; ++m) p.put(m, r, Isa::total(sums[m]));
+            for (int m = 0; m < M; ++m)
+                for (int i = 1; i < CHAINS; ++i) sums[m][0] = Isa::add(sums[m][0], sums[m][i]);
+            for (int m = 0; m < M; ++m) p.put(m, r, Isa::total(sums[m][0]));
         }
     });
 }
@@ -107,7 +127,7 @@ void many_tokens(const Problem& p) {
     constexpr int64_t ROW_BYTES = STEP * GROUP_WEIGHTS<Isa>;
     const int64_t stride = p.groups * GROUP_WEIGHTS<Isa>;
     for_row_tiles(p.rows, TILE_ROWS, p.threads, [&](int64_t first, int64_t last) {
-        const Isa isa;
+        const Isa isa = tables<Isa>();
         thread_local std::vector<uint8_t> memory(TILE_ROWS * ROW_BYTES + 64);
         thread_local std::vector<int32_t> sums(PANEL_TOKENS * TILE_ROWS);
         uint8_t* panel = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;

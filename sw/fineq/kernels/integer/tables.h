@@ -4,7 +4,7 @@
 
 #include "../common.h"
 
-inline int8_t DECODED[INDEX_CODES * PAYLOADS][4];  // filled by the call that hands the format's table over
+static int8_t DECODED[INDEX_CODES * PAYLOADS][4];  // filled by the call that hands the format's table over
 
 constexpr int LOW_BITS = 4;  // of a payload that the small tables look at; the others look at it shifted right by two
 constexpr int HIGH_SHIFT = PAYLOAD_BITS - LOW_BITS;
