@@ -13,20 +13,8 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_writes_both_files_and_prints_the_page(tmp_path):
     output = tmp_path / "new" / "bench"
-    done = run_script(
-        "--output",
-        str(output),
-        "--rows",
-        "30",
-        "--columns",
-        "50",
-        "--rounds",
-        "2",
-        "--threads",
-        "1",
-        "--only",
-        "packing",
-    )
+    sizes = ("--only", "packing", "--rows", "30", "--columns", "50", "--rounds", "2", "--threads", "1")
+    done = run_script("--output", str(output), *sizes)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in output.iterdir()) == ["bench.json", "bench.md"]
     assert done.stdout == (output / "bench.md").read_text() + "\n"

@@ -9,7 +9,7 @@ namespace {
 constexpr float ROUNDING = 0x1.8p23f;
 
 // The integers of one token, by the rules of fineq.quantizer.activations, in the order of the groups; x: [groups, 3,
-// LANES], zero beyond `length`. A token with NaN or infinity becomes zeros with scale NaN.
+// LANES], zero beyond `length`. A token with NaN or infinity becomes zeros with a scale that is not finite: NaN for all.
 void quantize_token(const float* values, int64_t length, float largest, float smallest_scale, int8_t* integers,
                     int8_t* x, int64_t groups, int32_t& offset, float& scale) {
     int32_t most = 0;  // as integers, magnitudes are ordered too, and NaN is above infinity
@@ -23,7 +23,6 @@ void quantize_token(const float* values, int64_t length, float largest, float sm
     const bool is_finite = most < 0x7f800000;
     scale = absmax / largest;
     if (scale < smallest_scale) scale = 1.0f;
-    if (!is_finite) scale = __builtin_nanf("");
     int32_t sum = 0;
     if (is_finite)
         for (int64_t k = 0; k < length; ++k) {
