@@ -82,23 +82,30 @@ class Ggml:
                 return number
         raise FineqError(f"this ggml has no format {name}: take the version that scripts/build_ggml.py names")
 
-    def product(self, weight: Tensor, x: Tensor, type_name: str, threads: int) -> Callable[[], Tensor]:
+    def quantize(self, weight: Tensor, type_name: str) -> Tensor:
+        """Rows float32 [rows, K], K a multiple of 256, in a format of ggml: uint8 [rows, bytes]."""
+        number, (rows, columns) = self.type_number(type_name), weight.shape
+        weight = weight.contiguous()
+        packed = torch.empty(rows, self.base.ggml_row_size(number, columns), dtype=torch.uint8)
+        self.base.ggml_quantize_chunk(number, weight.data_ptr(), packed.data_ptr(), 0, rows, columns, None)
+        return packed
+
+    def product(self, packed: Tensor, x: Tensor, type_name: str, threads: int) -> Callable[[], Tensor]:
         """A function that multiplies.
 
         Args:
-            weight: float32 [rows, K], K a multiple of 256.
+            packed: what `quantize` made of [rows, K].
             x: float32 [tokens, K].
 
         Returns:
             A function that computes [tokens, rows] anew each time.
         """
-        number, (rows, columns), tokens = self.type_number(type_name), weight.shape, len(x)
-        weight, x = weight.contiguous(), x.contiguous()
+        number, rows, (tokens, columns) = self.type_number(type_name), len(packed), x.shape
+        x = x.contiguous()
         context = self.base.ggml_init(_InitParameters(CONTEXT_BYTES, None, False))
         matrix = self.base.ggml_new_tensor_2d(context, number, columns, rows)
         inputs = self.base.ggml_new_tensor_2d(context, FLOAT32, columns, tokens)
-        data = self.base.ggml_get_data(matrix)
-        self.base.ggml_quantize_chunk(number, weight.data_ptr(), data, 0, rows, columns, None)
+        ctypes.memmove(self.base.ggml_get_data(matrix), packed.data_ptr(), packed.numel())
         ctypes.memmove(self.base.ggml_get_data(inputs), x.data_ptr(), 4 * x.numel())
         result = self.base.ggml_mul_mat(context, matrix, inputs)
         graph = self.base.ggml_new_graph(context)

@@ -5,6 +5,7 @@ The weights are random. What they are makes no difference to the speed, and noth
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -12,7 +13,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.cache_utils import DynamicCache
 
-from fineq.huggingface.linear import FineqLinear
+from fineq.huggingface.linear import FineqLinear, set_activation
 from fineq.models.language_model import block_linears
 from fineq.quantizer.vectorised import quantize
 from fineq_reports.bench.records import BenchTable
@@ -29,13 +30,16 @@ SMOLLM2_135M = dict(
 
 def model_tables(rounds: int) -> list[BenchTable]:
     """Decoding after a prompt, and reading the prompt. Rates are tokens a second."""
+    full = make_model(torch.float32)
+    packed = pack(copy.deepcopy(full), "float")
+    with_head = pack(copy.deepcopy(full), "float", head=True)
     models = {
-        "bfloat16": make_model(torch.bfloat16),
-        "float32": make_model(torch.float32),
-        "packed blocks, float activations": pack(make_model(torch.float32), "float"),
-        "packed blocks, int8 activations": pack(make_model(torch.float32), "int8"),
-        "packed blocks, int8 activations, bfloat16": pack(make_model(torch.bfloat16), "int8"),
-        "packed blocks and head, int8 activations": pack(make_model(torch.float32), "int8", head=True),
+        "bfloat16": copy.deepcopy(full).to(torch.bfloat16),
+        "float32": full,
+        "packed blocks, float activations": packed,
+        "packed blocks, int8 activations": switched(packed),
+        "packed blocks, int8 activations, bfloat16": switched(packed).to(torch.bfloat16),
+        "packed blocks and head, int8 activations": switched(with_head),
     }
     with torch.inference_mode():
         decoding = {name: decode(model) for name, model in models.items()}
@@ -51,6 +55,13 @@ def make_model(dtype: torch.dtype) -> LlamaForCausalLM:
     """A random model."""
     torch.manual_seed(0)
     return LlamaForCausalLM(LlamaConfig(**SMOLLM2_135M)).to(dtype).eval()  # type: ignore[arg-type]
+
+
+def switched(model: LlamaForCausalLM) -> LlamaForCausalLM:
+    """A copy with int8 activations."""
+    model = copy.deepcopy(model)
+    set_activation(model, "int8")
+    return model
 
 
 def pack(model: LlamaForCausalLM, activation: str, head: bool = False) -> LlamaForCausalLM:

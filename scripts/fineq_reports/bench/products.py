@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -61,8 +63,7 @@ def run_product_bench(
         report = ProductReport(describe_machine(), {"rounds": rounds, "threads": threads})
         with torch.inference_mode():
             for rows, columns in shapes:
-                weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
-                report.tables.extend(product_table(weight, tokens, rounds, threads, library) for tokens in TOKENS)
+                report.tables.extend(product_tables(rows, columns, rounds, threads, library))
             report.tables.append(path_table(rounds, *shapes[0]))
             report.tables.append(call_table(rounds))
         report.tables.append(compiled_table(rounds, *shapes[0], backend))
@@ -76,22 +77,29 @@ def run_product_bench(
         torch.set_num_threads(before)
 
 
-def product_table(weight: Tensor, tokens: int, rounds: int, threads: int, ggml: Ggml | None) -> BenchTable:
-    """One layer, some tokens."""
-    rows, columns = weight.shape
-    x = torch.randn(tokens, columns, generator=torch.Generator().manual_seed(1))
+def product_tables(rows: int, columns: int, rounds: int, threads: int, ggml: Ggml | None) -> list[BenchTable]:
+    """One layer, a table for each number of tokens."""
+    weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
     plain, half = linear(weight), linear(weight.bfloat16())
-    as_float, as_int8, x16 = packed_layer(weight, "float"), packed_layer(weight, "int8"), x.bfloat16()
-    cases: dict[str, Callable[[], object]] = {
-        "torch float32": lambda: plain(x),
-        "torch bfloat16": lambda: half(x16),
-        "packed, float activations": lambda: as_float(x),
-        "packed, int8 activations": lambda: as_int8(x),
-    }
-    if ggml and columns % 256 == 0:
-        for name in TYPES:
-            cases[f"ggml {name.upper()}"] = ggml.product(weight, x, name, threads)
-    return measure(f"{rows} x {columns}, {count(tokens)}", cases, rounds, weight.numel())
+    as_float = packed_layer(weight)
+    as_int8 = copy.deepcopy(as_float)
+    as_int8.activation = "int8"
+    names = TYPES if ggml and columns % 256 == 0 else ()
+    theirs = {name: ggml.quantize(weight, name) for name in names} if ggml else {}
+    tables = []
+    for tokens in TOKENS:
+        x = torch.randn(tokens, columns, generator=torch.Generator().manual_seed(1))
+        cases: dict[str, Callable[[], object]] = {
+            "torch float32": partial(plain, x),
+            "torch bfloat16": partial(half, x.bfloat16()),
+            "packed, float activations": partial(as_float, x),
+            "packed, int8 activations": partial(as_int8, x),
+        }
+        for name, packed in theirs.items():
+            assert ggml is not None
+            cases[f"ggml {name.upper()}"] = ggml.product(packed, x, name, threads)
+        tables.append(measure(f"{rows} x {columns}, {count(tokens)}", cases, rounds, weight.numel()))
+    return tables
 
 
 def path_table(rounds: int, rows: int, columns: int) -> BenchTable:
@@ -101,10 +109,10 @@ def path_table(rounds: int, rows: int, columns: int) -> BenchTable:
     blocks = torch.randint(0, 256, (rows, 7 * blocks_per_row(columns)), dtype=torch.uint8, generator=generator)
     scales = torch.rand(rows, generator=generator)
 
-    def case(path: str) -> Callable[[], object]:
-        return lambda: linear_integer(x, blocks, scales, columns, MAX_ACTIVATION, SMALLEST_SCALE, path)
-
-    cases = {f"path {path}": case(path) for path in usable_paths()}
+    arguments = (x, blocks, scales, columns, MAX_ACTIVATION, SMALLEST_SCALE)
+    cases: dict[str, Callable[[], object]] = {
+        f"path {path}": partial(linear_integer, *arguments, path) for path in usable_paths()
+    }
     return measure(f"Paths of the int8 product, {rows} x {columns}, 1 token", cases, rounds, rows * columns)
 
 
@@ -137,8 +145,8 @@ def compiled_table(rounds: int, rows: int, columns: int, backend: str) -> BenchT
         for activation in ("float", "int8"):
             layer = packed_layer(weight, activation)
             compiled = torch.compile(packed_layer(weight, activation), fullgraph=True, backend=backend)
-            cases[f"packed, {activation} activations"] = lambda layer=layer: layer(x)  # type: ignore[misc]
-            cases[f"packed, {activation} activations, compiled"] = lambda layer=compiled: layer(x)  # type: ignore[misc]
+            cases[f"packed, {activation} activations"] = partial(layer, x)
+            cases[f"packed, {activation} activations, compiled"] = partial(compiled, x)
         return measure(f"torch.compile, {rows} x {columns}, 1 token", cases, rounds, weight.numel())
 
 

@@ -2,7 +2,8 @@
 
 import json
 from pathlib import Path
-from typing import Any
+
+from bench_reports import read_tables
 
 from fineq.kernels import build
 from fineq_reports.bench.machine import describe_machine
@@ -10,17 +11,6 @@ from fineq_reports.bench.page import as_markdown
 from fineq_reports.bench.records import BenchTable, Peak, Report, Row
 
 RESULTS = Path(__file__).parents[3] / "docs" / "results"
-
-
-def read_tables(path: Path) -> tuple[dict[str, Any], list[BenchTable]]:
-    content = json.loads(path.read_text())
-    return content, [
-        BenchTable(
-            table["title"], table["baseline"], [Row(**row | {"quartiles": tuple(row["quartiles"])}) for row in rows]
-        )
-        for table in content["tables"]
-        for rows in [table["rows"]]
-    ]
 
 
 def read_report(path: Path) -> Report:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_page import RESULTS, read_tables
+from bench_reports import read_tables
 
 from fineq.common.errors import FineqError
 from fineq.kernels.integer import usable_paths
@@ -13,6 +13,8 @@ from fineq_reports.bench import goals, product_page, products
 from fineq_reports.bench.ggml import LIBRARIES, Ggml
 from fineq_reports.bench.products import ProductReport, run_product_bench
 from fineq_reports.bench.records import BenchTable, Row
+
+RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 def row(case: str, cpu_ratio: float) -> Row:
@@ -74,6 +76,7 @@ def test_ggml_that_is_not_there(tmp_path):
 def test_ggml_multiplies(name, error):
     generator = torch.Generator().manual_seed(0)
     weight, x = torch.randn(30, 512, generator=generator), torch.randn(5, 512, generator=generator)
-    run = Ggml(Path(os.environ["FINEQ_GGML"])).product(weight, x, name, 1)
+    ggml = Ggml(Path(os.environ["FINEQ_GGML"]))
+    run = ggml.product(ggml.quantize(weight, name), x, name, 1)
     expected = x @ weight.T
     assert 0.01 < (run() - expected).norm() / expected.norm() < error
