@@ -47,9 +47,7 @@ class Ggml:
     def __init__(self, directory: Path):
         for name in LIBRARIES:
             if not (directory / name).is_file():
-                raise FineqError(
-                    f"{directory} has no {name}: build ggml with scripts/build_ggml.py and give its output"
-                )
+                raise FineqError(f"{directory} has no {name}: give the folder that scripts/build_ggml.py names")
         try:
             self.base: Any = ctypes.CDLL(str(directory / LIBRARIES[0]), mode=ctypes.RTLD_GLOBAL)
             self.cpu: Any = ctypes.CDLL(str(directory / LIBRARIES[1]))
