@@ -19,13 +19,10 @@ from torch import Tensor
 from fineq.common.errors import FineqError
 
 LIBRARIES = ("libggml-base.so", "libggml-cpu.so")
-TYPES = ("q2_K", "tq2_0")
-"""Names of ggml's formats: 2.63 and 2.06 bits a weight."""
+TYPES = {"q2_K": 10, "tq2_0": 35}
+"""ggml's formats of 2.63 and 2.06 bits a weight, and their numbers, which stand in model files and do not change."""
 
 FLOAT32 = 0
-TYPE_COUNT = 64
-"""More than ggml has types; their numbers are asked for by name."""
-
 CONTEXT_BYTES = 1 << 31
 """Address space of a context; pages count when they are written. Each run leaves its work buffer there."""
 
@@ -74,11 +71,10 @@ class Ggml:
 
     def type_number(self, name: str) -> int:
         """Number of a format."""
-        for number in range(TYPE_COUNT):
-            found = self.base.ggml_type_name(number)
-            if found and found.decode() == name:
-                return number
-        raise FineqError(f"this ggml has no format {name}: take the version that scripts/build_ggml.py names")
+        number = TYPES[name]
+        if self.base.ggml_type_name(number) != name.encode():
+            raise FineqError(f"this ggml has no format {name}: take the version that scripts/build_ggml.py names")
+        return number
 
     def quantize(self, weight: Tensor, type_name: str) -> Tensor:
         """Rows float32 [rows, K], K a multiple of 256, in a format of ggml: uint8 [rows, bytes]."""

@@ -84,7 +84,7 @@ def product_tables(rows: int, columns: int, rounds: int, threads: int, ggml: Ggm
     as_float = packed_layer(weight)
     as_int8 = copy.deepcopy(as_float)
     as_int8.activation = "int8"
-    names = TYPES if ggml and columns % 256 == 0 else ()
+    names = tuple(TYPES) if ggml and columns % 256 == 0 else ()
     theirs = {name: ggml.quantize(weight, name) for name in names} if ggml else {}
     tables = []
     for tokens in TOKENS:

@@ -72,11 +72,13 @@ def test_ggml_that_is_not_there(tmp_path):
 
 
 @pytest.mark.skipif(not os.environ.get("FINEQ_GGML"), reason="FINEQ_GGML does not name ggml's libraries")
-@pytest.mark.parametrize("name, error", [("q2_K", 0.4), ("tq2_0", 0.9)])
+@pytest.mark.parametrize("name, error", [("q2_K", 0.35), ("tq2_0", 0.03)])
 def test_ggml_multiplies(name, error):
+    """Ternary weights, which TQ2_0 holds exactly."""
     generator = torch.Generator().manual_seed(0)
-    weight, x = torch.randn(30, 512, generator=generator), torch.randn(5, 512, generator=generator)
+    weight = torch.randint(-1, 2, (30, 512), generator=generator).float()
+    x = torch.randn(5, 512, generator=generator)
     ggml = Ggml(Path(os.environ["FINEQ_GGML"]))
     run = ggml.product(ggml.quantize(weight, name), x, name, 1)
     expected = x @ weight.T
-    assert 0.01 < (run() - expected).norm() / expected.norm() < error
+    assert (run() - expected).norm() / expected.norm() < error
