@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -19,6 +23,15 @@ EXACT_COLUMNS = (1 << 24) // (MAX_ACTIVATION * MAX_MAGNITUDE)
 """Products of activations and codes that sum up exactly in float32, in any order."""
 
 
+def gpu_kernels() -> Any | None:
+    """The Triton kernels, if FINEQ_TRITON=1 asks for them and Triton is there."""
+    if os.environ.get("FINEQ_TRITON") != "1" or importlib.util.find_spec("triton") is None:
+        return None
+    from fineq.operators import gpu
+
+    return gpu
+
+
 def product(x: Tensor, blocks: Tensor, scales: Tensor, rows: int, columns: int, axis: str) -> Tensor:
     """x [..., columns] times the transposed matrix [rows, columns]: [..., rows] in the type of x.
 
@@ -29,6 +42,8 @@ def product(x: Tensor, blocks: Tensor, scales: Tensor, rows: int, columns: int, 
     y = kernels.linear(x, blocks, scales, columns)
     if y is not None:
         return y
+    if x.is_cuda and x.dtype != torch.float64 and (gpu := gpu_kernels()):
+        return gpu.product(x.reshape(-1, columns), blocks, scales).to(x.dtype).view(*x.shape[:-1], rows)
     step = max(1, DECODED_WEIGHTS // columns)
     parts = [
         functional.linear(x, decode(blocks[start : start + step], scales[start : start + step], columns).to(x.dtype))
@@ -68,6 +83,9 @@ def integer_reference(x: Tensor, blocks: Tensor, scales: Tensor, columns: int) -
     is_finite = values.isfinite().all(dim=-1)
     integers, token_scales = quantize_activations(values.where(is_finite[:, None], torch.zeros_like(values)))
     token_scales = token_scales.where(is_finite, torch.full_like(token_scales, torch.nan))
+    if x.is_cuda and (gpu := gpu_kernels()):
+        y = gpu.product(integers, blocks, scales, token_scales)
+        return y.to(x.dtype).view(*x.shape[:-1], len(blocks))
     ones, step = torch.ones_like(scales), max(1, DECODED_WEIGHTS // columns)
     parts = []
     for start in range(0, len(blocks), step):
