@@ -54,4 +54,5 @@ class FineqConfig(QuantizationConfigMixin):
 
 
 # transformers asks these classes alone for loading attributes, and has no function that adds to them.
-auto.LOADING_ATTRIBUTES_CONFIG_TYPES = (*auto.LOADING_ATTRIBUTES_CONFIG_TYPES, FineqConfig)
+_types: Any = auto
+_types.LOADING_ATTRIBUTES_CONFIG_TYPES = (*auto.LOADING_ATTRIBUTES_CONFIG_TYPES, FineqConfig)

@@ -97,6 +97,8 @@ class FineqLinear(PackedModule):
         self.nf, self.nx = out_features, in_features  # what Conv1D calls them
         self.bias = nn.Parameter(torch.zeros(out_features, dtype=dtype)) if bias else None
 
+    _activation = "float"  # of layers that were pickled by an older release
+
     @property
     def activation(self) -> str:
         """What the layer does with its inputs."""

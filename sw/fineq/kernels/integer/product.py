@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_float, c_int32, c_int64, c_void_p
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fineq.kernels import libraries
 from fineq.kernels.decoding import is_packed, weight_table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAX_LENGTH = 1 << 21
 """Longest row: sums of magnitude 127 * 6 each, offsets of the paths included, stay within 32 bits."""
 
-ARGUMENTS = (*[c_void_p] * 5, *[c_int64] * 3, *[c_float] * 2, c_int32)
+ARGUMENTS: Any = (*[c_void_p] * 5, *[c_int64] * 3, *[c_float] * 2, c_int32)
 
 
 def linear_integer(
