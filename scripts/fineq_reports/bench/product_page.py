@@ -22,15 +22,15 @@ def as_markdown(report: ProductReport) -> str:
     ]
     if report.goals:
         lines += ["", "## Goals", "", "CPU time as a multiple of that of the other case, at most.", ""]
-        rows = [
+        judged = [
             (g.table, g.case, g.other, f"{g.limit:.2f}", f"{g.measured:.2f}", g.verdict) for g in report.goals
         ]  # fmt: skip
-        lines.append(markdown.table(("Table", "Case", "Beside", "Goal", "Measured", ""), rows, "lllrrl").rstrip())
+        lines.append(markdown.table(("Table", "Case", "Beside", "Goal", "Measured", ""), judged, "lllrrl").rstrip())
     for table in report.tables:
         per = "Tokens per CPU second" if table.title.startswith("SmolLM2") else ""
         lines += ["", f"## {table.title}", ""]
         headers = ["Case", "CPU time, ms", "Times the first"] + [per] * bool(per)
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for row in table.rows:
             cells = [row.case, f"{1e3 * row.cpu_seconds:.3g}", f"{row.cpu_ratio:.3g}"]
             rows.append(tuple(cells + [f"{row.rate * row.seconds / row.cpu_seconds:.1f}"] * bool(per)))

@@ -9,7 +9,7 @@ from bench_reports import read_tables
 
 from fineq.common.errors import FineqError
 from fineq.kernels.integer import usable_paths
-from fineq_reports.bench import goals, product_page, products
+from fineq_reports.bench import goals, model_speed, product_page, products
 from fineq_reports.bench.ggml import LIBRARIES, Ggml
 from fineq_reports.bench.products import ProductReport, run_product_bench
 from fineq_reports.bench.records import BenchTable, Row
@@ -33,6 +33,19 @@ def test_every_case_is_measured():
     }
     page = product_page.as_markdown(report)
     assert all(f"## {title}\n" in page for title in titles) and "ggml is not measured" in page
+
+
+def test_a_whole_model(monkeypatch):
+    small = model_speed.SMOLLM2_135M | {"num_hidden_layers": 1, "vocab_size": 64}
+    monkeypatch.setattr(model_speed, "SMOLLM2_135M", small)
+    tables = model_speed.model_tables(1)
+    assert [table.title for table in tables] == [
+        "SmolLM2-135M's shapes, decoding after 128 tokens",
+        "SmolLM2-135M's shapes, reading 128 tokens",
+    ]
+    assert all(len(table.rows) == 6 and table.baseline == "bfloat16" for table in tables)
+    assert len(goals.judge(tables)) == 2
+    assert "Tokens per CPU second" in product_page.as_markdown(ProductReport({}, {"rounds": 1, "threads": 1}, tables))
 
 
 def test_goals_are_ratios_of_cpu_time_within_a_table():
