@@ -29,6 +29,8 @@ from fineq.checkpoint.quantize import check_output, quantize_checkpoint
 from fineq.checkpoint.source import Source, open_source
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
+from fineq.distributed.merge import merge_parts
+from fineq.distributed.parts import job_options, parts_directory, read_job
 from fineq.evaluation.automatic import choose_recipe
 from fineq.evaluation.loss_check import check_loss
 from fineq.evaluation.perplexity import Text, read_text, shipped_text_path, tokenize
@@ -203,6 +205,37 @@ def run_job(
         plan = plan.with_changed(prepared.changed)
     unseen = prepared.unseen if prepared else ()
     return Quantized(options.recipe, choice, plan, layers, found[0] if found else None, unseen)
+
+
+# -- on many machines ------------------------------------------------------------------------------------------
+
+
+def merge_job(
+    model: str,
+    output: Path,
+    check: bool = True,
+    text: Path | None = None,
+    resume: bool = False,
+    display: Display = silent,
+) -> Quantized:
+    """Put the parts beside an output together; the options are those that the parts were made with.
+
+    Raises:
+        FineqError: see `merge_parts`.
+    """
+    check_output(output, resume)
+    options = job_options(read_job(output), parts_directory(output))
+    job = open_job(model, options, None, None, check, text)
+    found: list[LossCheck] = []
+
+    def run_check(directory: Path) -> LossCheck:
+        assert job.text is not None
+        found.append(check_loss(job.source, directory, job.text))
+        return found[-1]
+
+    with display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
+        made = merge_parts(job.source, output, options, job.plan, resume, progress, run_check if job.text else None)
+    return Quantized(options.recipe, None, job.plan, made, found[0] if found else None)
 
 
 # -- recipes that need calibration -----------------------------------------------------------------------------

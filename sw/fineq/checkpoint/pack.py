@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -103,6 +104,27 @@ class LayerResult:
     def from_json(cls, fields: dict) -> LayerResult:
         measures = Measures(**fields["measures"])
         return cls(fields["name"], tuple(fields["shape"]), fields["bits_per_weight"], measures)
+
+
+def layer_result(unit: Unit, measures: Measures) -> LayerResult:
+    """A line of the table; bits per weight from the true sizes, padding and scales included."""
+    assert unit.packed is not None
+    channels = unit.packed.blocks_shape
+    stored = 8 * channels[-1] + 32
+    weights = unit.packed.shape[-1] if unit.packed.axis == "row" else unit.packed.shape[-2]
+    return LayerResult(unit.name, unit.packed.shape, stored / weights, measures)
+
+
+def report_line(result: LayerResult) -> dict[str, Any]:
+    """What the report says of a tensor."""
+    return {
+        "tensor": result.name,
+        "shape": list(result.shape),
+        "bits_per_weight": round(result.bits_per_weight, 4),
+        "normalised_error": round(result.measures.normalised_error, 6),
+        "share_of_3_bit_clusters": round(result.measures.outlier_share, 6),
+        "share_of_disagreeing_pairs": round(result.measures.disagreement_share, 6),
+    }
 
 
 def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Measures) -> Iterator[PackedWeight]:

@@ -20,7 +20,7 @@ from fineq.checkpoint.container import tensor_digest
 from fineq.checkpoint.copying import check_numbers
 from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
 from fineq.checkpoint.loss_check import LossCheck
-from fineq.checkpoint.pack import LayerResult, Measures, packed_pieces, quantize_unit
+from fineq.checkpoint.pack import LayerResult, Measures, layer_result, packed_pieces, quantize_unit, report_line
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
@@ -36,6 +36,9 @@ WORK_SUFFIX = ".unfinished"
 
 JOURNAL = "journal.jsonl"
 
+UnitWriter = Callable[[Unit, ShardWriter], LayerResult | None]
+"""Puts the bytes of a unit into its weight file; gives its result if it is quantized."""
+
 
 def quantize_checkpoint(
     source: Source,
@@ -47,6 +50,7 @@ def quantize_checkpoint(
     check: Callable[[Path], LossCheck] | None = None,
     plan: CheckpointPlan | None = None,
     choice: RecipeChoice | None = None,
+    write: UnitWriter | None = None,
 ) -> list[LayerResult]:
     """Write the quantized copy of a model directory.
 
@@ -59,6 +63,7 @@ def quantize_checkpoint(
         check: called with the directory when everything but the report and the card is in it; they tell what it found.
         plan: what `make_plan` made of the same source and options, to save its time; None: it is made here.
         choice: why this recipe, for the report and the card; None: the user named it.
+        write: puts a tensor's bytes into its file, where they were made elsewhere; None: they are made here.
 
     Returns:
         One result per quantized tensor, in the order of the files.
@@ -70,22 +75,38 @@ def quantize_checkpoint(
     plan = plan or make_plan(source, options, recipe.axis)
     if prepared is not None:
         plan = plan.with_changed(prepared.changed)
-    work = _open_work(output, resume, _fingerprint(source, options))
+    if write is None:
+        write = unit_writer(source, recipe, prepared)
+    work = open_work(output, resume, fingerprint(source, options))
+    shards, results = write_units(source, plan, work, write, progress)
+    with writing(work):
+        _finish(source, plan, shards, results, options, work, output, check, prepared, choice)
+    return results
+
+
+def write_units(
+    source: Source, plan: CheckpointPlan, work: Path, write: UnitWriter, progress: Progress | None
+) -> tuple[dict[str, ShardWriter], list[LayerResult]]:
+    """Write all units of a plan into the weight files of a directory; what its journal has is not written again.
+
+    Returns:
+        The finished files by name, and one result per quantized tensor.
+    """
     files = plan.file_tensors()
     total = sum(map(len, files.values()))
     shards = {name: ShardWriter(work / name, tensors, plan.config, total) for name, tensors in files.items()}
     try:
-        with _writing(work):
+        with writing(work):
             done = _journaled(work, plan, shards)
         left = sum(source.entry(unit.source).elements for unit in plan.units if unit.name not in done)
         left_done = 0
         results = []
-        with _writing(work), open(work / JOURNAL, "a", encoding="utf-8") as journal:
+        with writing(work), open(work / JOURNAL, "a", encoding="utf-8") as journal:
             for unit in plan.units:
                 if unit.name in done:
                     result = done[unit.name]
                 else:
-                    result = _write_unit(unit, source, shards[unit.file], recipe, prepared)
+                    result = write(unit, shards[unit.file])
                     digests = {name: shards[unit.file].digests[name] for name in unit.outputs}
                     line = {"unit": unit.name, "digests": digests, "result": result.to_json() if result else None}
                     journal.write(json.dumps(line) + "\n")
@@ -100,19 +121,22 @@ def quantize_checkpoint(
     finally:
         for shard in shards.values():
             shard.close()
-    with _writing(work):
-        _finish(source, plan, shards, results, options, work, output, check, prepared, choice)
-    return results
+    return shards, results
 
 
 @contextmanager
-def _writing(work: Path) -> Iterator[None]:
+def writing(work: Path) -> Iterator[None]:
     """What the system refuses inside, as a sentence that names the place."""
     try:
         yield
     except OSError as error:
         place = error.filename2 or error.filename or work
         raise FineqError(f"cannot write {place}: {error.strerror or error}") from error
+
+
+def unit_writer(source: Source, recipe: Recipe, prepared: CalibratedTensors | None = None) -> UnitWriter:
+    """Makes the tensors by a recipe, or takes what a calibrated one has made."""
+    return lambda unit, shard: _write_unit(unit, source, shard, recipe, prepared)
 
 
 def _write_unit(
@@ -151,19 +175,10 @@ def _write_unit(
     return layer_result(unit, measures)
 
 
-def layer_result(unit: Unit, measures: Measures) -> LayerResult:
-    """A line of the table; bits per weight from the true sizes, padding and scales included."""
-    assert unit.packed is not None
-    channels = unit.packed.blocks_shape
-    stored = 8 * channels[-1] + 32
-    weights = unit.packed.shape[-1] if unit.packed.axis == "row" else unit.packed.shape[-2]
-    return LayerResult(unit.name, unit.packed.shape, stored / weights, measures)
-
-
 # -- the work directory ----------------------------------------------------------------------------------------
 
 
-def _fingerprint(source: Source, options: Options) -> dict[str, str]:
+def fingerprint(source: Source, options: Options) -> dict[str, str]:
     return {
         "model": source.fingerprint(),
         "options": hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest(),
@@ -181,11 +196,15 @@ def check_output(output: Path, resume: bool) -> Path:
         problem = errno.EACCES if place.is_dir() else errno.ENOTDIR
         raise FineqError(f"cannot write {work}: {os.strerror(problem)}")
     if work.exists() and not resume:
-        raise FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
+        raise _unfinished(work)
     return work
 
 
-def _open_work(output: Path, resume: bool, fingerprint: dict[str, str]) -> Path:
+def _unfinished(work: Path) -> FineqError:
+    return FineqError(f"{work} holds an unfinished run: add --resume to go on with it, or remove it")
+
+
+def open_work(output: Path, resume: bool, fingerprint: dict[str, str]) -> Path:
     work = check_output(output, resume)
     journal = work / JOURNAL
     if journal.is_file():
@@ -205,6 +224,8 @@ def _open_work(output: Path, resume: bool, fingerprint: dict[str, str]) -> Path:
     try:
         work.mkdir(parents=True)
         journal.write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
+    except FileExistsError:
+        raise _unfinished(work) from None  # another process has just begun it
     except OSError as error:
         raise FineqError(f"cannot write {work}: {error.strerror or error}") from None
     return work
@@ -254,7 +275,7 @@ def _finish(
         place.parent.mkdir(exist_ok=True)
         shutil.copyfile(path, place)
     found = check(work) if check else None
-    report: dict[str, Any] = {"recipe": options.recipe, "layers": [_report_line(result) for result in results]}
+    report: dict[str, Any] = {"recipe": options.recipe, "layers": [report_line(result) for result in results]}
     report["kept"] = [{"tensor": name, "why": reason} for name, reason in plan.kept.items()]
     unseen, fitted_to = (prepared.unseen, prepared.fitted_to) if prepared else ((), None)
     if fitted_to:
@@ -271,17 +292,6 @@ def _finish(
     write_card(work / "README.md", source, plan, results, options.recipe, found, unseen, fitted_to, choice)
     (work / JOURNAL).unlink()
     os.replace(work, output)
-
-
-def _report_line(result: LayerResult) -> dict[str, Any]:
-    return {
-        "tensor": result.name,
-        "shape": list(result.shape),
-        "bits_per_weight": round(result.bits_per_weight, 4),
-        "normalised_error": round(result.measures.normalised_error, 6),
-        "share_of_3_bit_clusters": round(result.measures.outlier_share, 6),
-        "share_of_disagreeing_pairs": round(result.measures.disagreement_share, 6),
-    }
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

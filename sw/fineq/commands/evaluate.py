@@ -40,6 +40,9 @@ def evaluate(
     windows: Annotated[int | None, typer.Option(min=1, help="Measure only the first windows.")] = None,
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, or one of several: cuda:1.")] = "cpu",
+    activation: Annotated[
+        str, typer.Option(help="What packed layers do with their inputs: float, or int8 as the hardware does.")
+    ] = "float",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="JSON file for the results.")] = None,
 ) -> None:
     """Measure perplexity with the standard protocol and print a table; docs/quantizer/evaluation.md describes both."""
@@ -49,10 +52,12 @@ def evaluate(
     from fineq.evaluation.perplexity import read_text, shipped_calibration_path, shipped_text_path
     from fineq.evaluation.stored_methods import method_for
     from fineq.models.locations import shipped_model_path
+    from fineq.operators.library import check_activation
 
     if output is not None:
         check_result_place(output)
     find_device(device)
+    check_activation(activation)
     path = shipped_model_path() if model is None else find_directory(model)
     note_slow_path()
     content = read_text(text or shipped_text_path())
@@ -77,6 +82,7 @@ def evaluate(
                     calibration=fitting,
                     device=device,
                     calibration_windows=calibration_windows,
+                    activation=activation,
                 )
             )
     if output is not None:
@@ -84,7 +90,9 @@ def evaluate(
 
     first = results[0]
     protocol = first.result
-    typer.echo(f"model    {first.model}, {protocol.dtype}, {first.device}, fingerprint {first.model_fingerprint[:16]}")
+    inputs = f", {first.activation} activations" if first.activation != "float" else ""
+    fingerprint = first.model_fingerprint[:16]
+    typer.echo(f"model    {first.model}, {protocol.dtype}{inputs}, {first.device}, fingerprint {fingerprint}")
     typer.echo(f"text     {first.text}, {protocol.text_tokens} tokens, sha256 {first.text_sha256[:16]}")
     typer.echo(
         f"windows  {protocol.windows} of {protocol.sequence_length} tokens, stride {protocol.stride}, "

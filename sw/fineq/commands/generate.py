@@ -16,6 +16,9 @@ def generate(
     ] = None,
     prompt: Annotated[str, typer.Option(help="What the models go on with.")] = "Once upon a time",
     tokens: Annotated[int, typer.Option(min=1, help="Tokens to add, at most.")] = 60,
+    activation: Annotated[
+        str, typer.Option(help="What packed layers do with their inputs: float, or int8 as the hardware does.")
+    ] = "float",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Markdown file for the texts.")] = None,
 ) -> None:
     """Let models go on with a prompt, the most likely token each time; nothing is drawn at random."""
@@ -31,7 +34,7 @@ def generate(
     note_slow_path()
     said = []
     for path in [find_directory(model) for model in models or []] or [shipped_model_path()]:
-        text = continuation(load_model(path), load_tokenizer(path), prompt, tokens)
+        text = continuation(load_model(path, activation=activation), load_tokenizer(path), prompt, tokens)
         said.append((path.resolve().name, text))
         typer.echo(f"{said[-1][0]}: {text}\n")
     if output is not None:

@@ -50,6 +50,13 @@ def quantize(
     text: Annotated[Path | None, typer.Option(help="Text for the check: .txt, .raw, .jsonl. Without: shipped.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            help="I/N: quantize only the I-th of N parts, into OUT.parts, which other machines share; `fineq merge` "
+            "makes OUT of all of them."
+        ),
+    ] = None,
 ) -> None:
     """Quantize the linear layers of a language model.
 
@@ -62,15 +69,23 @@ def quantize(
     from fineq.blockwise import journal_directory
     from fineq.checkpoint.planning import Options
     from fineq.checkpoint.quantize import WORK_SUFFIX
+    from fineq.distributed.parts import parse_part
+    from fineq.distributed.work import quantize_part
     from fineq.pipeline import open_job, run_job
 
+    own = parse_part(part) if part is not None else None
     options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
-    job = open_job(model, options, calibration, windows, check, text)
+    job = open_job(model, options, calibration, windows, check and own is None, text)
     if dry_run:
         print_plan(job.plan)
         print_sizes(job.sizes, "would take")
         return
     note_slow_path()
+    if own is not None:
+        with progress_display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
+            done = quantize_part(job.source, output, options, job.plan, own, resume, progress)
+        typer.echo(f"part {own} {'was there already' if done is None else f'done: {len(done)} tensors quantized'}")
+        return
     try:
         made = run_job(job, output, resume, progress_display, lambda sentence: typer.echo(sentence, err=True))
     except KeyboardInterrupt:

@@ -57,6 +57,8 @@ class Evaluation:
     device: str
     """What the model ran on: `cpu`, or the name of the accelerator."""
     versions: dict[str, str]
+    activation: str = "float"
+    """What packed layers did with their inputs (`fineq.operators.ACTIVATIONS`)."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, floats rounded so that the order of sums on other thread counts does not show."""
@@ -81,6 +83,7 @@ class Subject:
     calibration: Text | None
     layers: list[LayerReport]
     calibration_windows: int | None = None
+    activation: str = "float"
 
 
 def prepare(
@@ -91,6 +94,7 @@ def prepare(
     progress: Progress | None = None,
     device: str = "cpu",
     calibration_windows: int | None = None,
+    activation: str = "float",
 ) -> Subject:
     """Load a model and quantize its block linears by `method`.
 
@@ -100,12 +104,13 @@ def prepare(
         progress: called with what is being done, how much of it is done, and how much it is in all.
         device: where the model is measured, `cpu`, `cuda` or `cuda:1`; quantizing takes place on the CPU.
         calibration_windows: of the calibration text to look at, spread evenly over it; None: up to 128.
+        activation: what the packed layers of a stored model do with their inputs (`fineq.operators.ACTIVATIONS`).
     """
     place = find_device(device)
     if dtype not in DTYPES:
         raise FineqError(f"dtype is {dtype!r}: choose one of {', '.join(DTYPES)}")
     method = method_for(model_path, method)
-    model = load_model(model_path, DTYPES[dtype])
+    model = load_model(model_path, DTYPES[dtype], activation)
     tokenizer = load_tokenizer(model_path)
     calibration = calibration if method.needs_calibration else None
     token_ids = tokenize(tokenizer, calibration.content) if calibration else None
@@ -114,7 +119,7 @@ def prepare(
     model.to(place)  # type: ignore[arg-type]  # transformers wraps the method in a way that loses its types
     name = Path(model_path).resolve().name
     fingerprint = model_fingerprint(model_path)
-    return Subject(model, tokenizer, name, fingerprint, method, calibration, layers, calibration_windows)
+    return Subject(model, tokenizer, name, fingerprint, method, calibration, layers, calibration_windows, activation)
 
 
 def measure(
@@ -165,6 +170,7 @@ def measure(
         result=result,
         device=device_name(subject.model.device),
         versions={package: metadata.version(package) for package in ("fineq", "torch", "transformers")},
+        activation=subject.activation,
     )
 
 
@@ -181,9 +187,10 @@ def evaluate(
     calibration: Text | None = None,
     device: str = "cpu",
     calibration_windows: int | None = None,
+    activation: str = "float",
 ) -> Evaluation:
     """`prepare` and `measure` in one."""
-    subject = prepare(model_path, method, calibration, dtype, None, device, calibration_windows)
+    subject = prepare(model_path, method, calibration, dtype, None, device, calibration_windows, activation)
     return measure(subject, text, sequence_length, bos, stride, max_windows, progress)
 
 

@@ -1,116 +1,19 @@
-"""Layers that keep their weights packed, and the one function that multiplies by packed weights."""
+"""Layers that keep their weights packed."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from fineq import format as block_format
-from fineq import kernels
 from fineq.checkpoint.fileformat import FORMAT_VERSION
-
-DECODED_WEIGHTS = 1 << 22
-"""Weights that are unpacked at once: bounds the memory that a forward pass takes beyond the packed weights."""
+from fineq.operators import packed_linear, unpack
+from fineq.operators.library import check_activation
 
 LOADED = "_is_hf_initialized"
 """Attribute that transformers sets on tensors that it has read from a file."""
-
-
-# -- decoding --------------------------------------------------------------------------------------------------
-
-
-def packed_linear(x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, int], axis: str = "row") -> Tensor:
-    """x times the transposed packed matrix. All multiplications with packed weights go through here.
-
-    Args:
-        x: floating point, [..., K].
-        blocks, scales: uint8 and float32 as in `PackedWeight`.
-        shape: (rows, K) of the matrix.
-        axis: `row` or `column`.
-
-    Returns:
-        [..., rows] in the type of x. The weights are code * scale in float32, rounded to the type of x. Gradients flow
-        to x alone.
-    """
-    if torch.is_grad_enabled() and x.requires_grad:
-        return _Product.apply(x, blocks, scales, shape, axis)
-    return _product(x, blocks, scales, shape, axis)
-
-
-class _Product(torch.autograd.Function):
-    """The product with a gradient for its inputs. The backward pass unpacks the weights again, part by part."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, int], axis: str) -> Tensor:
-        ctx.save_for_backward(blocks, scales)
-        ctx.shape, ctx.axis = shape, axis
-        return _product(x, blocks, scales, shape, axis)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (gradient,), (blocks, scales) = gradients, ctx.saved_tensors
-        rows, length = ctx.shape
-        if ctx.axis == "column":
-            return gradient @ decode(blocks, scales, rows).T.to(gradient.dtype), None, None, None, None
-        step = max(1, DECODED_WEIGHTS // length)
-        total = gradient.new_zeros(*gradient.shape[:-1], length)
-        for start in range(0, rows, step):
-            weights = decode(blocks[start : start + step], scales[start : start + step], length)
-            total += gradient[..., start : start + step] @ weights.to(gradient.dtype)
-        return total, None, None, None, None
-
-
-def _product(x: Tensor, blocks: Tensor, scales: Tensor, shape: tuple[int, int], axis: str) -> Tensor:
-    rows, length = shape
-    if axis == "column":
-        return functional.linear(x, decode(blocks, scales, rows).T.to(x.dtype))
-    y = kernels.linear(x, blocks, scales, length)
-    if y is not None:
-        return y
-    step = max(1, DECODED_WEIGHTS // length)
-    parts = [
-        functional.linear(x, decode(blocks[start : start + step], scales[start : start + step], length).to(x.dtype))
-        for start in range(0, rows, step)
-    ]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
-
-
-def decode(blocks: Tensor, scales: Tensor, length: int) -> Tensor:
-    """The weights of packed channels: float32 [channels, length], equal to `PackedWeight.dequantize`."""
-    values = kernels.dequantize(blocks, scales, length, torch.float32)
-    if values is not None:
-        return values
-    table = _pair_table(blocks.device)
-    parts = blocks.reshape(len(blocks), -1, block_format.BLOCK_BYTES)
-    index, payload = parts[..., :1].to(torch.int32), parts[..., 1:].to(torch.int32)
-    # A pair is 12 payload bits: the even pairs begin at a byte, the odd ones in its middle.
-    first, middle, last = payload.unflatten(-1, (-1, 3)).unbind(-1)
-    pairs = torch.stack([first | (middle & 15) << 8, middle >> 4 | last << 4], dim=-1).flatten(-2)
-    codes = index >> torch.arange(0, 8, block_format.INDEX_BITS, device=blocks.device, dtype=torch.int32) & 3
-    weights = table.index_select(0, (codes << 12 | pairs).flatten()).view(len(blocks), -1)[:, :length]
-    return weights * scales[:, None]
-
-
-@cache
-def _pair_table(device: torch.device) -> Tensor:
-    """The six weights of a pair by index code (2 bits) and payload (12 bits): float32 [2^14, 6]."""
-    bits = block_format.CLUSTER_PAYLOAD_BITS
-    clusters = [
-        [block_format.decode_cluster(code, payload)[0] for payload in range(1 << bits)]
-        for code in range(block_format.INDEX_CODES)
-    ]
-    by_cluster = torch.tensor(clusters, dtype=torch.float32)  # [code, payload, 3]
-    second = by_cluster[:, :, None].expand(-1, -1, 1 << bits, -1)
-    first = by_cluster[:, None].expand(-1, 1 << bits, -1, -1)
-    return torch.cat([first, second], dim=-1).reshape(-1, block_format.PAIR_WEIGHTS).to(device)
-
-
-# -- modules ---------------------------------------------------------------------------------------------------
 
 
 class PackedModule(nn.Module):
@@ -160,8 +63,8 @@ class PackedModule(nn.Module):
         """The weights that the packed ones stand for, float32 in the model's own layout."""
         blocks, scales = self.fineq_blocks.flatten(0, -2), self.fineq_scales.flatten()
         if self.axis == "column":
-            return decode(blocks, scales, self.shape[-2]).T.contiguous()
-        return decode(blocks, scales, self.shape[-1]).view(self.shape)
+            return unpack(blocks, scales, self.shape[-2]).T.contiguous()
+        return unpack(blocks, scales, self.shape[-1]).view(self.shape)
 
     def extra_repr(self) -> str:
         return f"{' x '.join(map(str, self.shape))}, packed {self.axis}-wise"
@@ -175,6 +78,8 @@ class FineqLinear(PackedModule):
         bias: whether there is one.
         axis: `row` or `column`.
         dtype: of the bias.
+        activation: `float`, or `int8` for what the hardware computes (`fineq.operators.ACTIVATIONS`). May be set at any
+            time; `int8` needs axis `row`.
     """
 
     def __init__(
@@ -184,16 +89,50 @@ class FineqLinear(PackedModule):
         bias: bool = False,
         axis: str = "row",
         dtype: torch.dtype | None = None,
+        activation: str = "float",
     ):
         super().__init__((out_features, in_features), axis)
+        self.activation = activation
         self.in_features, self.out_features = in_features, out_features
         self.nf, self.nx = out_features, in_features  # what Conv1D calls them
         self.bias = nn.Parameter(torch.zeros(out_features, dtype=dtype)) if bias else None
 
+    _activation = "float"  # of layers that were pickled by an older release
+
+    @property
+    def activation(self) -> str:
+        """What the layer does with its inputs."""
+        return self._activation
+
+    @activation.setter
+    def activation(self, value: str) -> None:
+        self._activation = check_activation(value, self.axis)
+
     def forward(self, x: Tensor) -> Tensor:
-        """[..., in_features] to [..., out_features], in the type of x."""
-        y = packed_linear(x, self.fineq_blocks, self.fineq_scales, (self.out_features, self.in_features), self.axis)
+        """[..., in_features] to [..., out_features], in the type of x; under autocast in its type."""
+        shape = self.out_features, self.in_features
+        y = packed_linear(x, self.fineq_blocks, self.fineq_scales, shape, self.axis, self._activation)
         return y if self.bias is None else y + self.bias.to(y.dtype)
+
+    def extra_repr(self) -> str:
+        return super().extra_repr() + (", int8 activations" if self._activation == "int8" else "")
+
+
+def set_activation(model: nn.Module, activation: str) -> int:
+    """Set what all packed linear layers of a model do with their inputs.
+
+    Returns:
+        How many layers those are. Experts of a mixture unpack their matrices, and stay as they are.
+
+    Raises:
+        FineqError: see `check_activation`; nothing is changed then.
+    """
+    layers = [module for module in model.modules() if isinstance(module, FineqLinear)]
+    for layer in layers:
+        check_activation(activation, layer.axis)
+    for layer in layers:
+        layer.activation = activation
+    return len(layers)
 
 
 class FineqEmbedding(PackedModule):
@@ -211,9 +150,9 @@ class FineqEmbedding(PackedModule):
     def forward(self, ids: Tensor) -> Tensor:
         """Token numbers [...] to vectors [..., embedding_dim]."""
         if self.axis == "column":
-            return decode(self.fineq_blocks, self.fineq_scales, self.num_embeddings).T[ids].to(self.dtype)
+            return unpack(self.fineq_blocks, self.fineq_scales, self.num_embeddings).T[ids].to(self.dtype)
         flat = ids.flatten()
-        rows = decode(self.fineq_blocks[flat], self.fineq_scales[flat], self.embedding_dim)
+        rows = unpack(self.fineq_blocks[flat], self.fineq_scales[flat], self.embedding_dim)
         return rows.view(*ids.shape, self.embedding_dim).to(self.dtype)
 
 
@@ -244,5 +183,5 @@ class FineqExperts(PackedModule):
         return stack.transpose(-1, -2).contiguous() if self.transposed else stack
 
     def __getitem__(self, expert: int | Tensor) -> Tensor:
-        matrix = decode(self.fineq_blocks[expert], self.fineq_scales[expert], self.shape[-1]).to(self.dtype)
+        matrix = unpack(self.fineq_blocks[expert], self.fineq_scales[expert], self.shape[-1]).to(self.dtype)
         return matrix.T if self.transposed else matrix

@@ -10,15 +10,20 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging
 
 from fineq.common.errors import FineqError
+from fineq.huggingface.linear import set_activation
 from fineq.models.directory import check_model_directory
 
 
-def load_model(path: Path, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+def load_model(path: Path, dtype: torch.dtype = torch.float32, activation: str = "float") -> PreTrainedModel:
     """Load a causal language model from a local directory, in evaluation mode on the CPU.
 
+    Args:
+        activation: what packed linear layers do with their inputs (`fineq.operators.ACTIVATIONS`).
+
     Raises:
-        FineqError: see `check_model_directory`; also an architecture that transformers does not know, and
-            weights that are absent (transformers alone would fill them with random numbers).
+        FineqError: see `check_model_directory`; also an architecture that transformers does not know,
+            weights that are absent (transformers alone would fill them with random numbers), and an activation that
+            is not `float` where no layer is packed, or that does not go with the recipe.
     """
     check_model_directory(path)
     had_progress_bar = logging.is_progress_bar_enabled()
@@ -37,6 +42,11 @@ def load_model(path: Path, dtype: torch.dtype = torch.float32) -> PreTrainedMode
     absent = sorted(info["missing_keys"])
     if absent:
         raise FineqError(f"the weight files of {path} lack {absent[0]} (and {len(absent) - 1} more): they do not match")
+    if activation != "float" and not set_activation(model, activation):
+        raise FineqError(
+            f"{path} has no packed linear layer, so nothing can take {activation} activations: quantize it with "
+            "`fineq quantize` first"
+        )
     return model.eval()
 
 

@@ -18,7 +18,8 @@ from fineq.checkpoint.fileformat import QUANT_METHOD, check_checkpoint, file_met
 from fineq.common.errors import FineqError
 from fineq.huggingface import adapters
 from fineq.huggingface.config import FineqConfig
-from fineq.huggingface.linear import FineqEmbedding, FineqExperts, PackedModule
+from fineq.huggingface.linear import FineqEmbedding, FineqExperts, PackedModule, set_activation
+from fineq.operators.library import check_activation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -44,6 +45,8 @@ class FineqHfQuantizer(HfQuantizer):
         files = [Path(file) for file in checkpoint_files]
         config = load_json(files[0].parent / "config.json", "the description of the model", special_floats=True)
         entries = check_checkpoint(files, config)
+        for entry in entries.values():
+            check_activation(self.quantization_config.activation, entry.axis)
         swap_layers(model, entries)
 
     def update_weight_conversions(self, weight_conversions: list[Any], model: PreTrainedModel) -> list[Any]:
@@ -65,6 +68,7 @@ class FineqHfQuantizer(HfQuantizer):
                 f"{metadata.version('transformers')} did not find them under their names; quantize the model again "
                 "with this release"
             )
+        set_activation(model, self.quantization_config.activation)
         model.num_parameters = MethodType(count_weights, model)  # type: ignore[method-assign]
         adapters.register()
         return model

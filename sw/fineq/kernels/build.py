@@ -24,11 +24,14 @@ from fineq.common.files import replacing
 
 SOURCES = Path(__file__).parent
 
-CODE_FILES = ("*.cpp", "*.h")
+CODE_FILES = ("*.cpp", "*.h", "integer/*.cpp", "integer/*.h")
 """What decides the compiled kernels beside this module (`fineq.common.cache_keys`)."""
 
 COMPILERS = ("c++", "g++", "clang++")
 """Tried in this order if the environment does not name one in CXX."""
+
+NATIVE = ("-march=native",)
+"""Makes use of all that the processor can do. Some compilers do not know it: they are asked again without."""
 
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-shared", "-pthread", "-fno-math-errno", "-fno-trapping-math", "-w")
 
@@ -52,12 +55,13 @@ class KernelError(FineqError):
     """The kernels cannot be used; the text says why."""
 
 
-def load_kernel(name: str, contraction: str) -> ctypes.CDLL:
+def load_kernel(name: str, contraction: str, target: tuple[str, ...] = NATIVE) -> ctypes.CDLL:
     """The library of `<name>.cpp`, compiled if it has to be.
 
     Args:
-        name: of the source file.
+        name: of the source file, relative to this folder.
         contraction: `off` or `fast`: whether a product and a sum may become one operation with one rounding.
+        target: flags that say what processor it is for, and macros.
 
     Raises:
         KernelError: no compiler, it fails, or the cache directory cannot be written.
@@ -65,15 +69,20 @@ def load_kernel(name: str, contraction: str) -> ctypes.CDLL:
     if sys.byteorder != "little":
         raise KernelError("the kernels are for little-endian processors")
     compiler = find_compiler()
-    flags = [*FLAGS, f"-ffp-contract={contraction}"]
-    flags += [f"-DFINEQ_{constant}={getattr(block_format, constant)}" for constant in CONSTANTS]
-    target = cache_directory() / f"{name}-{fingerprint(name, compiler, flags)}.so"
-    if not is_intact(target):
-        compile_source(SOURCES / f"{name}.cpp", compiler, flags, target)
+    flags = [*FLAGS, f"-ffp-contract={contraction}", *format_macros()]
+    named = fingerprint(name, compiler, [*flags, *target])
+    library = cache_directory() / f"{name.replace('/', '-')}-{named}.so"
+    if not is_intact(library):
+        compile_source(SOURCES / f"{name}.cpp", compiler, flags, library, target)
     try:
-        return ctypes.CDLL(str(target))
+        return ctypes.CDLL(str(library))
     except OSError as error:
         raise KernelError(f"the compiled kernel cannot be loaded: {error}") from error
+
+
+def format_macros() -> list[str]:
+    """Flags that hand the sizes of the format to the sources."""
+    return [f"-DFINEQ_{constant}={getattr(block_format, constant)}" for constant in CONSTANTS]
 
 
 def find_compiler() -> list[str]:
@@ -119,25 +128,29 @@ def is_intact(path: Path) -> bool:
     return hashlib.sha256(content[:-DIGEST_BYTES]).digest() == content[-DIGEST_BYTES:]
 
 
-def compile_source(source: Path, compiler: list[str], flags: list[str], target: Path) -> None:
+def compile_source(
+    source: Path, compiler: list[str], flags: list[str], library: Path, target: tuple[str, ...] = NATIVE
+) -> None:
     """Compile a C++ source to a library aside, then put it in place; several processes may do so at once.
 
     Raises:
-        KernelError: the compiler fails, or the directory of `target` cannot be written.
+        KernelError: the compiler fails, or the directory of `library` cannot be written.
     """
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with replacing(target) as output:
+        library.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(library) as output:
             command = [*compiler, *flags, "-o", str(output), str(source)]
             try:
-                run([*command, "-march=native"])
-            except KernelError:  # some compilers do not know the option
-                run(command)
+                run([*command, *target])
+            except KernelError:
+                if not set(NATIVE) & set(target):
+                    raise
+                run([*command, *(flag for flag in target if flag not in NATIVE)])
             content = output.read_bytes()
             output.write_bytes(content + hashlib.sha256(content).digest())
     except OSError as error:
         raise KernelError(
-            f"cannot write to the cache directory {target.parent}: {error.strerror}; set FINEQ_CACHE to another"
+            f"cannot write to the cache directory {library.parent}: {error.strerror}; set FINEQ_CACHE to another"
         ) from error
 
 

@@ -30,7 +30,7 @@ def unpack(blocks: np.ndarray, inner_dimension: int, strict: bool) -> np.ndarray
     codes = np.empty((len(blocks), inner_dimension), np.int8)
     irregular = library.fineq_unpack(
         address(blocks),
-        address(_weight_table()),
+        address(weight_table()),
         address(codes),
         ctypes.c_int64(len(blocks)),
         ctypes.c_int64(inner_dimension),
@@ -58,7 +58,7 @@ def dequantize(blocks: Tensor, scales: Tensor, length: int, dtype: torch.dtype) 
     output = libraries.empty((len(blocks), length), dtype)
     library.fineq_dequantize(
         address(blocks),
-        address(_weight_table()),
+        address(weight_table()),
         address(values),
         values.element_size(),
         address(output),
@@ -74,15 +74,19 @@ def is_packed(blocks: Tensor, scales: Tensor, length: int) -> bool:
     import torch
 
     return (
-        blocks.device.type == scales.device.type == "cpu"
+        blocks.is_cpu
+        and scales.is_cpu
         and blocks.dtype == torch.uint8
         and scales.dtype == torch.float32
-        and blocks.shape == (len(scales), block_format.bytes_per_row(length))
+        and blocks.dim() == 2
+        and scales.dim() == 1
+        and blocks.shape[0] == scales.shape[0]
+        and blocks.shape[1] == block_format.bytes_per_row(length)
     )
 
 
 @cache
-def _weight_table() -> np.ndarray:
+def weight_table() -> np.ndarray:
     """Four bytes by [64 * index code + payload]: the three weights, and whether one is stored as minus zero."""
     weights, minus_zero = block_format.decode_tables()
     return np.concatenate([weights, minus_zero.any(axis=1, keepdims=True).astype(np.int8)], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 import warnings
@@ -28,6 +29,9 @@ CONTRACTION = {
 }
 """Kernels, and whether they may fuse a product with a sum. The quantizers may not: their bytes are defined."""
 
+HUGE_PAGE = 1 << 21
+"""Bytes; smaller results gain nothing from huge pages."""
+
 WEIGHTS_PER_THREAD = 1 << 16
 """Below this much work a thread costs more than it saves."""
 
@@ -51,14 +55,18 @@ def empty(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """
     import torch
 
-    size = int(np.prod(shape)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
+    if size < HUGE_PAGE:
+        return torch.empty(shape, dtype=dtype, device="cpu")
     return torch.from_numpy(np.empty(size, np.uint8)).view(dtype).view(shape)
 
 
 def thread_count(work: int) -> int:
     """Threads for a piece of work, in weights: at most as many as torch may use."""
+    if work < 2 * WEIGHTS_PER_THREAD:
+        return 1
     torch = sys.modules.get("torch")
-    return max(1, min(torch.get_num_threads() if torch else os.cpu_count() or 1, work // WEIGHTS_PER_THREAD))
+    return min(torch.get_num_threads() if torch else os.cpu_count() or 1, work // WEIGHTS_PER_THREAD)
 
 
 def kernel(name: str) -> ctypes.CDLL | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+from ctypes import c_int32, c_int64, c_void_p
+from functools import cache
 from typing import TYPE_CHECKING
 
 from fineq.kernels import libraries
 from fineq.kernels.decoding import is_packed, value_table
-from fineq.kernels.libraries import address
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,29 +31,44 @@ def linear(x: Tensor, blocks: Tensor, scales: Tensor, length: int) -> Tensor | N
     import torch
 
     tokens = x.numel() // length
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+    if not x.is_cpu or x.dtype not in (torch.float32, torch.float16, torch.bfloat16):
         return None
     if not is_packed(blocks, scales, length):
         return None
     if not 0 < tokens <= LINEAR_TOKENS or x.shape[-1] != length or torch.compiler.is_compiling():
         return None
-    if torch.is_grad_enabled() and x.requires_grad:
+    if x.requires_grad and torch.is_grad_enabled():
         return None
     library = libraries.kernel("linear")
     if library is None:
         return None
-    flat = x.detach().reshape(tokens, length).to(torch.float32).contiguous()
-    blocks, scales = blocks.contiguous(), scales.contiguous()
-    y = libraries.empty((tokens, len(blocks)), torch.float32)
-    library.fineq_linear(
-        address(flat),
-        address(blocks),
-        address(scales),
-        address(value_table()),
-        address(y),
-        ctypes.c_int64(tokens),
-        ctypes.c_int64(len(blocks)),
-        ctypes.c_int64(length),
-        libraries.thread_count(tokens * len(blocks) * length),
+    flat = x.detach() if x.requires_grad else x
+    if flat.dtype != torch.float32:
+        flat = flat.to(torch.float32)
+    flat, blocks, scales = flat.contiguous(), blocks.contiguous(), scales.contiguous()
+    rows = blocks.shape[0]
+    y = libraries.empty((*x.shape[:-1], rows), torch.float32)
+    _function(library)(
+        flat.data_ptr(),
+        blocks.data_ptr(),
+        scales.data_ptr(),
+        _table_address(),
+        y.data_ptr(),
+        tokens,
+        rows,
+        length,
+        libraries.thread_count(tokens * rows * length),
     )
-    return y.to(x.dtype).view(*x.shape[:-1], len(blocks))
+    return y if x.dtype == torch.float32 else y.to(x.dtype)
+
+
+@cache
+def _function(library: ctypes.CDLL) -> ctypes._NamedFuncPointer:
+    function = library.fineq_linear
+    function.argtypes, function.restype = [c_void_p] * 5 + [c_int64] * 3 + [c_int32], None
+    return function
+
+
+@cache
+def _table_address() -> int:
+    return value_table().ctypes.data

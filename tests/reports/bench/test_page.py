@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from bench_reports import read_tables
+
 from fineq.kernels import build
 from fineq_reports.bench.machine import describe_machine
 from fineq_reports.bench.page import as_markdown
@@ -12,14 +14,7 @@ RESULTS = Path(__file__).parents[3] / "docs" / "results"
 
 
 def read_report(path: Path) -> Report:
-    content = json.loads(path.read_text())
-    tables = [
-        BenchTable(
-            table["title"], table["baseline"], [Row(**row | {"quartiles": tuple(row["quartiles"])}) for row in rows]
-        )
-        for table in content["tables"]
-        for rows in [table["rows"]]
-    ]
+    content, tables = read_tables(path)
     peaks = [Peak(**peak) for peak in content["peaks"]]
     return Report(content["machine"], content["settings"], tables, peaks, content["notes"])
 

@@ -13,7 +13,8 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_writes_both_files_and_prints_the_page(tmp_path):
     output = tmp_path / "new" / "bench"
-    done = run_script("--output", str(output), "--rows", "30", "--columns", "50", "--rounds", "2", "--threads", "1")
+    sizes = ("--only", "packing", "--rows", "30", "--columns", "50", "--rounds", "2", "--threads", "1")
+    done = run_script("--output", str(output), *sizes)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in output.iterdir()) == ["bench.json", "bench.md"]
     assert done.stdout == (output / "bench.md").read_text() + "\n"
@@ -31,3 +32,11 @@ def test_output_that_cannot_be_made(tmp_path):
     done = run_script("--output", str(tmp_path / "file" / "bench"))
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr == f"error: cannot read or write {tmp_path}/file/bench: Not a directory\n"
+
+
+def test_ggml_in_no_directory(tmp_path):
+    done = run_script("--output", str(tmp_path / "bench"), "--ggml", str(tmp_path / "absent"))
+    assert done.returncode == 1 and not (tmp_path / "bench").exists()
+    assert done.stderr == (
+        f"error: {tmp_path}/absent is not a directory: give --ggml the folder that scripts/build_ggml.py names\n"
+    )

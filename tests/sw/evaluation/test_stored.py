@@ -42,6 +42,24 @@ def test_eval_names_the_stored_recipe_and_its_bits(packed, tmp_path):
     assert measured["normalised_error"] == pytest.approx(error, abs=1e-5)
 
 
+def test_eval_with_int8_activations(packed, tmp_path):
+    directory, _ = packed
+    found = []
+    for activation in ("float", "int8"):
+        output = tmp_path / f"{activation}.json"
+        options = ("--windows", 1, "--sequence-length", 64, "--activation", activation, "-o", output)
+        code, shown, _ = run_fineq("eval", directory, *options)
+        assert code == 0 and ("int8 activations" in shown) == (activation == "int8")
+        (measured,) = json.loads(output.read_text())["results"]
+        assert measured["activation"] == activation
+        found.append(measured["result"]["nll"])
+    assert found[0] != found[1] and found[1] == pytest.approx(found[0], rel=0.02)
+    code, _, complaint = run_fineq("eval", shipped_model_path(), "--activation", "int8")
+    assert code == 1 and "has no packed linear layer" in complaint
+    code, _, complaint = run_fineq("eval", directory, "--activation", "int7")
+    assert (code, complaint) == (1, "error: activation is 'int7': choose one of float, int8\n")
+
+
 @pytest.mark.parametrize("recipe", ["paper", "gptq", "calibrated"])
 def test_no_other_method_is_applied(packed, recipe):
     directory, _ = packed

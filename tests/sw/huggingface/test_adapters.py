@@ -9,7 +9,7 @@ from transformers import Trainer, TrainingArguments
 import fineq
 from fineq.checkpoint.planning import Options
 from fineq.common.errors import FineqError
-from fineq.huggingface.linear import packed_linear
+from fineq.operators import packed_linear
 
 peft = pytest.importorskip("peft", reason="peft is not installed: pip install 'fineq[adapters]'")
 
@@ -28,7 +28,7 @@ def quantized(tmp_path_factory):
 @pytest.mark.parametrize("axis", ["row", "column"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_gradient_of_the_product(axis, dtype, monkeypatch):
-    monkeypatch.setattr("fineq.huggingface.linear.DECODED_WEIGHTS", 1000)
+    monkeypatch.setattr("fineq.operators.product.DECODED_WEIGHTS", 1000)
     torch.manual_seed(0)
     packed = fineq.quantize(torch.randn(130, 100), "mse", axis=axis)
     one = torch.randn(2, 3, 100).to(dtype).requires_grad_()

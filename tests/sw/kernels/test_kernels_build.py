@@ -9,8 +9,8 @@ import torch
 
 import fineq
 from fineq import kernels
-from fineq.huggingface.linear import packed_linear
 from fineq.kernels import build, libraries
+from fineq.operators import packed_linear
 
 CHECK = """
 from fineq import kernels

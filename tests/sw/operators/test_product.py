@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import fineq
-from fineq.huggingface.linear import decode, packed_linear
+from fineq.operators import decode, packed_linear
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 23), (4, 24), (7, 25), (3, 49), (300, 100)])
@@ -12,7 +12,7 @@ from fineq.huggingface.linear import decode, packed_linear
 @pytest.mark.parametrize("native", ["0", "1"])
 def test_packed_linear(shape, axis, native, monkeypatch):
     monkeypatch.setenv("FINEQ_NATIVE", native)
-    monkeypatch.setattr("fineq.huggingface.linear.DECODED_WEIGHTS", 1000)
+    monkeypatch.setattr("fineq.operators.product.DECODED_WEIGHTS", 1000)
     torch.manual_seed(0)
     packed = fineq.quantize(torch.randn(shape), "mse", axis=axis)
     channels, length = shape if axis == "row" else shape[::-1]
