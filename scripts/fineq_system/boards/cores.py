@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
 from fineq.common.tools import ToolError
 from fineq.format.temporal import ENCODINGS
@@ -27,9 +29,10 @@ class Target:
         text: what it is.
         family: of the tools.
         rows, columns: of the cores.
-        synthesis: pass of Yosys, and the option that keeps multipliers in LUTs.
+        synthesis: pass of Yosys, its options with multipliers in DSPs and without.
         placement: arguments of nextpnr.
         clock: MHz that nextpnr is asked for.
+        dsps: it has enough of them for a MAC array of this size.
     """
 
     text: str
@@ -91,6 +94,8 @@ def cases(target: Target) -> Iterator[CoreCase]:
 def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
     """Synthesise, place and route a core in its frame; the frame's cells are taken off.
 
+    What was measured before in the same directory, of the same Verilog with the same options, is taken from there.
+
     Args:
         case: the core.
         target: the FPGA.
@@ -108,6 +113,10 @@ def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
     command, with_dsp, without = target.synthesis
     reads = "; ".join(f"read_verilog {name}.v" for name in sorted(texts))
     script = f"{reads}; {command} {with_dsp if case.dsp else without} -top frame -json frame.json"
+    kept = work / "measured.json"
+    key = cache_key(inputs=[texts, script, target])
+    if kept.is_file() and (known := json.loads(kept.read_text(encoding="utf-8")))["key"] == key:
+        return Utilisation(**known["found"])
     nextpnr = environment["NEXTPNR_ECP5" if target.family == "ecp5" else "NEXTPNR_ICE40"]
     steps = [
         [environment["YOSYS"], "-q", "-p", script],
@@ -120,6 +129,7 @@ def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
             reason = failure(result.stdout + result.stderr)
             raise ToolError(f"{case.name} of {target.rows} x {target.columns} on {target.text}: {reason}")
     found = read_report(target.family, work / "report.json")
-    return Utilisation(
-        **found.as_dict() | {"luts": found.luts - frame.luts, "flops": found.flops - frame.flops}  # type: ignore[arg-type]
-    )
+    less = {"luts": found.luts - frame.luts, "flops": found.flops - frame.flops}
+    found = Utilisation(**found.as_dict() | less)  # type: ignore[arg-type]
+    write_text(kept, json.dumps({"key": key, "found": found.as_dict()}) + "\n")
+    return found

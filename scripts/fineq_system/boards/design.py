@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from amaranth.build import ResourceError
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
+from amaranth.lib import io
 
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
 from fineq_hw.link.machines import linked_machine
@@ -32,15 +34,16 @@ class BoardDesign(Elaboratable):
             self._divide_clock(m, platform)
         machine = linked_machine(self.config, board.divisor, board.memory_bytes, self.script)
         m.submodules.machine = machine
-        uart = platform.request("uart", 0)
-        m.d.comb += [machine.rx.eq(uart.rx.i), uart.tx.o.eq(machine.tx)]
+        uart = platform.request("uart", 0, dir="-")
+        m.submodules.rx = rx = io.Buffer("i", uart.rx)
+        m.submodules.tx = tx = io.Buffer("o", uart.tx)
+        m.d.comb += [machine.rx.eq(rx.i), tx.o.eq(machine.tx)]
         for (resource, number), name in zip(board.leds, ("passed", "failed", "active"), strict=True):
             try:
-                light = platform.request(resource, number)
-            except Exception as error:  # a light on a part that breaks off
-                if type(error).__name__ != "ResourceError":
-                    raise
+                light = io.Buffer("o", platform.request(resource, number, dir="-"))
+            except ResourceError:  # it is on a part that breaks off
                 continue
+            m.submodules[f"{name}_light"] = light
             m.d.comb += light.o.eq(getattr(machine, name))
         return m
 
@@ -48,6 +51,7 @@ class BoardDesign(Elaboratable):
         """A PLL of 7-series FPGAs: the board's clock times ten, divided."""
         board = self.board
         m.domains += ClockDomain("sync")
+        m.submodules.clock = clock = io.Buffer("i", platform.request(platform.default_clk, dir="-"))
         wide = platform.default_clk_frequency * 10
         feedback, made, locked = Signal(), Signal(), Signal()
         m.submodules.pll = Instance(
@@ -55,7 +59,7 @@ class BoardDesign(Elaboratable):
             p_CLKIN1_PERIOD=1e9 / platform.default_clk_frequency,
             p_CLKFBOUT_MULT_F=10.0,
             p_CLKOUT0_DIVIDE_F=float(wide / board.clock),
-            i_CLKIN1=platform.request(platform.default_clk).i,
+            i_CLKIN1=clock.i,
             i_CLKFBIN=feedback,
             i_RST=0,
             i_PWRDWN=0,
