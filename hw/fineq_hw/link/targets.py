@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
@@ -124,11 +125,11 @@ class InfoPort(wiring.Component):
     """Words that can be read, and one that can be written.
 
     Args:
-        values: by address: what is read.
+        values: by address: what is read, a signal or a number.
         written: address whose write raises `strobe`.
     """
 
-    def __init__(self, values: Mapping[int, Value | int], written: int) -> None:
+    def __init__(self, values: Mapping[Any, Any], written: int) -> None:
         self.values, self.written = dict(values), written
         super().__init__({"bus": In(word_bus), "strobe": Out(1)})
 

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.files import write_text
@@ -80,7 +81,7 @@ class CoreCase:
 
 def cases(target: Target) -> Iterator[CoreCase]:
     """Every encoding, and the MAC arrays with and without DSPs; flip-flops and behavioural sums throughout."""
-    size = {"rows": target.rows, "columns": target.columns}
+    size: dict[str, Any] = {"rows": target.rows, "columns": target.columns}
     for encoding in ENCODINGS:
         config = ArrayConfig(**size, encoding=encoding, sign_handling="column", adder_tree="behavioural")
         yield CoreCase(encoding, config)

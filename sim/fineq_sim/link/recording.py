@@ -117,7 +117,7 @@ class CoreRecordingPort:
 class RecordedCore(CoreTransport):
     """A core whose answers are known beforehand; the script is in `port.steps`."""
 
-    port: CoreRecordingPort
+    port: CoreRecordingPort  # type: ignore[assignment]
 
     def __init__(self, array: ArrayConfig) -> None:
         super().__init__(CoreRecordingPort(), array)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from cocotb.triggers import ClockCycles
 
 import fineq.format as block_format
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_hw.interface.link import LINK_BASE, MAX_WORDS, REGISTERS_BASE, LinkRegister, Operation, request
+from fineq_hw.interface.link import LINK_BASE, MAX_WORDS, REGISTERS_BASE, Kind, LinkRegister, Operation, request
 from fineq_sim.bench.serial_pins import SerialPins
 from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
 from fineq_sim.driver.accelerator import Accelerator
@@ -163,7 +163,7 @@ async def what_is_not_there(dut):
         board.pins.send(request(Operation.READ, 7, LINK_BASE, MAX_WORDS + 1))
         assert board.pins.receive(6)[1] == 2
         try:
-            board.port.identify(0, 12345)
+            board.port.identify(Kind.ACCELERATOR, 12345)
             raise AssertionError("another configuration is taken for the right one")
         except AcceleratorError as error:
             assert "made from another configuration" in str(error)
