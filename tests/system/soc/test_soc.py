@@ -77,51 +77,59 @@ def test_a_missing_compiler_is_named_with_its_package(tmp_path):
     assert outcome.code == 1 and "apt-get install gcc-riscv64-unknown-elf" in outcome.stderr
 
 
-@needs_litex
-@needs_compiler
-@pytest.mark.regress
-class TestRuns:
-    @pytest.fixture(scope="class")
-    def built(self, tmp_path_factory):
-        from fineq_system.soc.design import SocSettings
-        from fineq_system.soc.simulation import build_soc, make_soc
+def runs(test):
+    """A test that verilates a SoC."""
+    return needs_litex(needs_compiler(pytest.mark.regress(test)))
 
-        soc, design = make_soc(SocSettings(ACCELERATORS["accelerator_5x7"]), tmp_path_factory.mktemp("soc"))
-        return soc, build_soc(design)
 
-    def run(self, built, directory, headers):
-        from fineq_system.soc.simulation import run_soc
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    from fineq_system.soc.design import SocSettings
+    from fineq_system.soc.simulation import build_soc, make_soc
 
-        soc, program = built
-        rom = build_firmware(directory, headers, soc.header, soc.constants, "standard")
-        lines: list[str] = []
-        try:
-            run_soc(program, soc, rom, lines.append, cycles=5_000_000)
-        except CheckFailed:
-            lines.append("check failed")
-        return lines
+    soc, design = make_soc(SocSettings(ACCELERATORS["accelerator_5x7"]), tmp_path_factory.mktemp("soc"))
+    return soc, build_soc(design)
 
-    def test_a_layer_and_a_chain_come_out_right(self, built, tmp_path):
-        lines = self.run(
-            built, tmp_path, vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(40, 100, 12, 0))
-        )
-        assert "passed" in lines and "check failed" not in lines
-        assert sum(line.endswith("480 of 480 results right") for line in lines) == 5
-        stale = next(line for line in lines if line.startswith("cache left as it is"))
-        assert not stale.startswith("cache left as it is: 0 ")
 
-    def test_a_wrong_result_is_found(self, built, tmp_path):
-        headers = vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(20, 40, 6, 0))
-        lines = headers["vectors.h"].splitlines()
-        at = next(place for place, line in enumerate(lines) if "fineq_vectors_expected_sums[" in line) + 1
-        number = int(lines[at].split(",")[0])
-        lines[at] = lines[at].replace(str(number), str(number + 1), 1)
-        found = self.run(built, tmp_path, headers | {"vectors.h": "\n".join(lines) + "\n"})
-        assert "layer: 119 of 120 results right" in found and "check failed" in found
+def run_firmware(built, directory, headers):
+    from fineq_system.soc.simulation import run_soc
 
-    def test_firmware_for_another_configuration_says_so(self, built, tmp_path):
-        config = ACCELERATORS["accelerator_5x7"]
-        other = replace(config, array=replace(config.array, rows=6))
-        lines = self.run(built, tmp_path, vector_headers(other, *random_layer(20, 40, 6, 0)))
-        assert any("made for an array of 6 x 7, the machine has 5 x 7" in line for line in lines)
-        assert "check failed" in lines
+    soc, program = built
+    rom = build_firmware(directory, headers, soc.header, soc.constants, "standard")
+    lines: list[str] = []
+    try:
+        run_soc(program, soc, rom, lines.append, cycles=5_000_000)
+    except CheckFailed:
+        lines.append("check failed")
+    return lines
+
+
+@runs
+def test_a_layer_and_a_chain_come_out_right(built, tmp_path):
+    lines = run_firmware(
+        built, tmp_path, vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(40, 100, 12, 0))
+    )
+    assert "passed" in lines and "check failed" not in lines
+    assert sum(line.endswith("480 of 480 results right") for line in lines) == 5
+    stale = next(line for line in lines if line.startswith("cache left as it is"))
+    assert not stale.startswith("cache left as it is: 0 ")
+
+
+@runs
+def test_a_wrong_result_is_found(built, tmp_path):
+    headers = vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(20, 40, 6, 0))
+    lines = headers["vectors.h"].splitlines()
+    at = next(place for place, line in enumerate(lines) if "fineq_vectors_expected_sums[" in line) + 1
+    number = int(lines[at].split(",")[0])
+    lines[at] = lines[at].replace(str(number), str(number + 1), 1)
+    found = run_firmware(built, tmp_path, headers | {"vectors.h": "\n".join(lines) + "\n"})
+    assert "layer: 119 of 120 results right" in found and "check failed" in found
+
+
+@runs
+def test_firmware_for_another_configuration_says_so(built, tmp_path):
+    config = ACCELERATORS["accelerator_5x7"]
+    other = replace(config, array=replace(config.array, rows=6))
+    lines = run_firmware(built, tmp_path, vector_headers(other, *random_layer(20, 40, 6, 0)))
+    assert any("made for an array of 6 x 7, the machine has 5 x 7" in line for line in lines)
+    assert "check failed" in lines

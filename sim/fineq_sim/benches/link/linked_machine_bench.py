@@ -9,7 +9,19 @@ from cocotb.triggers import ClockCycles
 
 import fineq.format as block_format
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_hw.interface.link import LINK_BASE, MAX_WORDS, REGISTERS_BASE, Kind, LinkRegister, Operation, request
+from fineq_hw.interface.link import (
+    LINK_BASE,
+    MAX_WORDS,
+    PUSH,
+    REGISTERS_BASE,
+    CoreStream,
+    Kind,
+    LinkRegister,
+    Operation,
+    Status,
+    request,
+)
+from fineq_hw.interface.registers import REGISTERS
 from fineq_sim.bench.serial_pins import SerialPins
 from fineq_sim.bench.testbench import parameters, random_source, reset, start_clock
 from fineq_sim.driver.accelerator import Accelerator
@@ -130,22 +142,29 @@ async def cut_and_stalled_frames(dut):
 
 @cocotb.test()
 async def a_write_is_done_once(dut):
-    """The answer is lost, the write comes again: a start that is done twice would be refused as START_WHILE_BUSY."""
+    """The answer is lost, the write comes again with the same number: it is answered as before, and not done again."""
     board = await Board.begun(dut)
-    if not isinstance(board.config, AcceleratorConfig):
-        return
 
-    def use() -> None:
-        frame = request(Operation.WRITE, 200, LINK_BASE + LinkRegister.MAGIC, [1])
-        board.pins.send(frame)
-        first = board.pins.receive(6)
-        board.pins.send(request(Operation.WRITE, 200, REGISTERS_BASE + 0x64, [77]))
-        assert board.pins.receive(6)[:3] == first[:3], "the second is answered as the first was"
-        assert board.port.read(REGISTERS_BASE + 0x64, 1) == [0]
-        board.port.write(REGISTERS_BASE + 0x64, [77])
-        assert board.port.read(REGISTERS_BASE + 0x64, 1) == [77]
+    def status(sequence: int, address: int, word: int) -> int:
+        board.pins.send(request(Operation.WRITE, sequence, address, [word]))
+        return board.pins.receive(6)[1]
 
-    await bridge(use)()
+    def use_accelerator() -> None:
+        watchdog = REGISTERS_BASE + REGISTERS["WATCHDOG"].offset
+        assert status(200, watchdog, 11) == Status.OK
+        assert status(200, watchdog, 77) == Status.OK
+        assert board.port.read(watchdog, 1) == [11], "the second was done"
+        board.port.write(watchdog, [77])
+        assert board.port.read(watchdog, 1) == [77]
+
+    def use_core() -> None:
+        """A core holds one set of partial sums: a second one is not taken."""
+        push = CoreStream.PARTIALS + PUSH
+        assert status(200, push, 1) == Status.OK
+        assert status(200, push, 1) == Status.OK, "the second was done"
+        assert status(201, push, 1) == Status.BUS_ERROR
+
+    await bridge(use_accelerator if isinstance(board.config, AcceleratorConfig) else use_core)()
 
 
 @cocotb.test()
@@ -161,7 +180,7 @@ async def what_is_not_there(dut):
             except AcceleratorError as error:
                 assert "says that address 0xc00000" in str(error)
         board.pins.send(request(Operation.READ, 7, LINK_BASE, MAX_WORDS + 1))
-        assert board.pins.receive(6)[1] == 2
+        assert board.pins.receive(6)[1] == Status.BAD_REQUEST
         try:
             board.port.identify(Kind.ACCELERATOR, 12345)
             raise AssertionError("another configuration is taken for the right one")
