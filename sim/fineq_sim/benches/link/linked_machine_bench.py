@@ -121,10 +121,13 @@ async def cut_and_stalled_frames(dut):
     def use() -> None:
         identity = board.port.read(LINK_BASE, 3)
         before = board.bad_frames()
-        for size in (1, 2, 7, 9):
-            board.pins.send(request(Operation.READ, 99, LINK_BASE, 1)[:size])
+        cut = [request(Operation.READ, 99, LINK_BASE, 1)[:size] for size in (1, 2, 7, 9)]
+        cut += [request(Operation.WRITE, 99, LINK_BASE, [1, 2])[:size] for size in (8, 11, 14, 17)]
+        for content in cut:
+            board.pins.send(content)
             assert not board.pins.receive(1), "a frame that was cut is answered"
-        assert board.bad_frames() == before + 4
+        assert board.bad_frames() == before + len(cut)
+        assert board.port.repeats == 0, "the frame after one that was cut is lost"
         board.pins.pause = 64
         try:
             board.port.read(LINK_BASE, 1)
