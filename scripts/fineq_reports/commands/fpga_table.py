@@ -31,7 +31,8 @@ def fpga_table(
         for number, case in enumerate(todo, 1):
             found = measure(case, target, output / name / f"{number}")
             rows.append(Row(case, found, mean_cycles(case.config)))
-            typer.echo(f"{name} [{number}/{len(todo)}] {case.name}: {found.luts} LUTs, {found.fmax:.1f} MHz")
+            what = f"{found.luts} LUTs, {found.fmax:.1f} MHz" if found else "does not fit"
+            typer.echo(f"{name} [{number}/{len(todo)}] {case.name}: {what}")
         write_bytes(results / f"fpga-{name}.png", picture(target, rows))
         command = f"fineq fpga-table --board {name}"
         write_text(results / f"fpga-{name}.md", page(target, rows, command, f"fpga-{name}.png"))

@@ -26,23 +26,25 @@ class Row:
 
     Attributes:
         case: the core.
-        found: what it takes.
+        found: what it takes; None: it does not fit.
         cycles: of a weight vector, mean.
     """
 
     case: CoreCase
-    found: Utilisation
+    found: Utilisation | None
     cycles: float
 
     @property
     def macs(self) -> float:
         """Multiply-accumulates a second, in thousands of millions."""
         config = self.case.config
+        assert self.found is not None
         return config.rows * config.columns * self.found.fmax / self.cycles / 1e3
 
     @property
     def macs_per_lut(self) -> float:
         """Multiply-accumulates a second for each LUT, in millions."""
+        assert self.found is not None
         return self.macs * 1e3 / self.found.luts
 
 
@@ -58,23 +60,27 @@ def mean_cycles(config: ArrayConfig | MacConfig) -> float:
     return float(array_cycles(vectors, config.encoding).mean())
 
 
+def _cells(target: Target, row: Row) -> tuple[object, ...]:
+    found = row.found
+    if found is None:
+        return (row.case.name, "does not fit", *([""] * 7))
+    return (
+        row.case.name,
+        f"{found.luts:,}",
+        f"{found.flops:,}" if target.family != "ice40" else "in LUTs",
+        found.brams,
+        found.dsps,
+        f"{found.fmax:.1f}",
+        f"{row.cycles:.2f}",
+        f"{row.macs:.2f}",
+        f"{row.macs_per_lut:.2f}",
+    )
+
+
 def page(target: Target, rows: Sequence[Row], command: str, picture: str) -> str:
     """The report of an FPGA."""
-    found = rows[0].found
-    cells = [
-        (
-            row.case.name,
-            f"{row.found.luts:,}",
-            f"{row.found.flops:,}" if target.family != "ice40" else "in LUTs",
-            row.found.brams,
-            row.found.dsps,
-            f"{row.found.fmax:.1f}",
-            f"{row.cycles:.2f}",
-            f"{row.macs:.2f}",
-            f"{row.macs_per_lut:.2f}",
-        )
-        for row in rows
-    ]
+    found = next(row.found for row in rows if row.found)
+    cells = [_cells(target, row) for row in rows]
     heads = ("core", "LUTs", "flip-flops", "BRAM", "DSP", "MHz", "cycles a vector", "GMAC/s", "MMAC/s a LUT")
     return "\n".join(
         [
@@ -99,10 +105,11 @@ def picture(target: Target, rows: Sequence[Row]) -> bytes:
     """LUTs of each core, and its multiply-accumulates a second for each LUT."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
+    rows = [row for row in rows if row.found]
     names = [row.case.name for row in rows]
     colours = [QUIET if isinstance(row.case.config, MacConfig) else ACCENT for row in rows]
-    left.barh(names, [row.found.luts for row in rows], color=colours)
-    left.set_xlabel(f"LUTs, of {rows[0].found.luts_of:,}")
+    left.barh(names, [row.found.luts for row in rows if row.found], color=colours)
+    left.set_xlabel(f"LUTs, of {next(row.found for row in rows if row.found).luts_of:,}")
     left.invert_yaxis()
     right.barh(names, [row.macs_per_lut for row in rows], color=colours)
     right.set_xlabel("million MAC/s a LUT")

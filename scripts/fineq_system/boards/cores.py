@@ -92,7 +92,7 @@ def cases(target: Target) -> Iterator[CoreCase]:
             yield CoreCase(f"MAC 8x{bits}, DSPs", mac, dsp=True)
 
 
-def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
+def measure(case: CoreCase, target: Target, work: Path) -> Utilisation | None:
     """Synthesise, place and route a core in its frame; the frame's cells are taken off.
 
     What was measured before in the same directory, of the same Verilog with the same options, is taken from there.
@@ -101,6 +101,9 @@ def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
         case: the core.
         target: the FPGA.
         work: directory for what the tools write.
+
+    Returns:
+        None: it does not fit.
 
     Raises:
         ToolError: a program is missing or fails.
@@ -117,7 +120,7 @@ def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
     kept = work / "measured.json"
     key = cache_key(inputs=[texts, script, target])
     if kept.is_file() and (known := json.loads(kept.read_text(encoding="utf-8")))["key"] == key:
-        return Utilisation(**known["found"])
+        return Utilisation(**known["found"]) if known["found"] else None
     nextpnr = environment["NEXTPNR_ECP5" if target.family == "ecp5" else "NEXTPNR_ICE40"]
     steps = [
         [environment["YOSYS"], "-q", "-p", script],
@@ -128,6 +131,9 @@ def measure(case: CoreCase, target: Target, work: Path) -> Utilisation:
         result = subprocess.run(step, cwd=work, env=os.environ, capture_output=True, text=True)
         if result.returncode:
             reason = failure(result.stdout + result.stderr)
+            if reason == "too large":
+                write_text(kept, json.dumps({"key": key, "found": None}) + "\n")
+                return None
             raise ToolError(f"{case.name} of {target.rows} x {target.columns} on {target.text}: {reason}")
     found = read_report(target.family, work / "report.json")
     less = {"luts": found.luts - frame.luts, "flops": found.flops - frame.flops}

@@ -44,6 +44,8 @@ def test_a_page_and_its_picture():
     text = page(target, rows, "fineq fpga-table --board ulx3s-85f", "x.png")
     assert "| cluster | 1,000 | 500 | 0 | 64 | 50.0 | 1.50 | 2.13 | 2.13 |" in text
     assert "nothing was run on a board" in text and "83,640 LUTs, 208 block RAMs" in text
+    rows[-1] = Row(rows[-1].case, None, 1.0)
+    assert "| MAC 8x8, DSPs | does not fit |  |" in page(target, rows, "", "")
     assert picture(target, rows) == picture(target, rows)
 
 
