@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fineq_hw.driver_c.files import write_driver
+from fineq_hw.driver_c.files import SOURCES, write_driver
 from fineq_hw.interface.registers import REGISTERS
 from fineq_sim.driver.transport import Transport
 
@@ -28,7 +28,7 @@ def compiled(directory: Path) -> ctypes.CDLL:
         pytest.skip("no gcc on the PATH")
     write_driver(directory)
     library = directory / "host.so"
-    files = [directory / "fineq.c", directory / "fineq_interface.c", Path(__file__).with_name("host_driver.c")]
+    files = [*(directory / name for name in SOURCES), Path(__file__).with_name("host_driver.c")]
     subprocess.run(
         ["gcc", *FLAGS, "-shared", "-fPIC", "-I", str(directory), *map(str, files), "-o", str(library)], check=True
     )

@@ -7,8 +7,17 @@ from pathlib import Path
 from fineq.common.files import write_text
 from fineq_hw.driver_c.interface import HEADER, SOURCE, header, source
 
-CODE_FILES = ("library/fineq.h", "library/fineq.c")
+CODE_FILES = (
+    "library/fineq.h",
+    "library/fineq_private.h",
+    "library/fineq.c",
+    "library/fineq_layers.c",
+    "library/fineq_jobs.c",
+)
 """The library on top of the interface."""
+
+SOURCES = (*(Path(name).name for name in CODE_FILES if name.endswith(".c")), SOURCE)
+"""What has to be compiled."""
 
 
 def driver_texts() -> dict[str, str]:

@@ -16,7 +16,7 @@ from fineq.quantizer.golden_vectors import GoldenVectors
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.vector_files import c_array, c_header
 from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_hw.driver_c.files import write_driver
+from fineq_hw.driver_c.files import SOURCES, write_driver
 from fineq_sim.driver import Accelerator, FunctionalTransport, Job
 from fineq_sim.reference.vector_unit import requantize_constants, to_fixed
 
@@ -127,7 +127,7 @@ def build_firmware(
     for name in CODE_FILES:
         write_text(directory / Path(name).name, (here / name).read_text(encoding="utf-8"))
     places = [f"-Wl,--defsym=SOC_{name}={constants[name]}" for name in ("ROM", "ROM_BYTES", "SRAM", "SRAM_BYTES")]
-    sources = ["start.S", "main.c", "board.c", "fineq.c", "fineq_interface.c"]
+    sources = ["start.S", "main.c", "board.c", *SOURCES]
     command = [str(compiler), f"-march={_ARCHITECTURES[cpu]}", *_FLAGS, "-I.", *sources, "-T", "link.ld", *places]
     result = subprocess.run([*command, "-o", "firmware.elf", "-lgcc"], cwd=directory, capture_output=True, text=True)
     if result.returncode:
