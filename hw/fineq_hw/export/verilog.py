@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fineq.common.errors import FineqError
 from fineq.common.files import write_text
 from fineq_hw.export.conversion import convert
 from fineq_hw.export.manifest import MANIFEST
-from fineq_hw.export.tops import top_components
+from fineq_hw.export.tops import Config, top_components
+from fineq_hw.lib.hierarchy import VerilogComponent
 
 
-def write_verilog(directory: Path | str, names: Iterable[str] | None = None) -> dict[str, list[Path]]:
+def write_verilog(
+    directory: Path | str,
+    names: Iterable[str] | None = None,
+    more: Mapping[str, tuple[type[VerilogComponent], Config]] | None = None,
+) -> dict[str, list[Path]]:
     """Write the Verilog of named tops and a manifest with the SHA-256 of each file.
 
     Args:
         directory: made if absent. Files of earlier runs that are no longer needed stay.
-        names: of `top_components`; all if None.
+        names: of `top_components` and of `more`; all if None.
+        more: tops of no named configuration, by the names that they shall have.
 
     Returns:
         The files of each top, the top's own first.
@@ -34,7 +40,7 @@ def write_verilog(directory: Path | str, names: Iterable[str] | None = None) -> 
         OSError: the directory cannot be written.
         ToolError: Yosys is missing or fails.
     """
-    known = top_components()
+    known = top_components() | dict(more or {})
     chosen = list(known) if names is None else list(names)
     for name in chosen:
         if name not in known:

@@ -22,6 +22,7 @@ from fineq_sim.runs.bench_run import (
     tree_runs,
 )
 from fineq_sim.runs.duts import decoder_design
+from fineq_sim.runs.linked import linked_runs
 from fineq_sim.runs.simulators import SIMULATORS
 
 _POWERED_UP = ("fineq_5x7", "mac8x8_5x7", "accelerator_5x7", "mac8x8_accelerator_5x7")
@@ -58,7 +59,8 @@ _SMALL_LAYER = GoldenShape(channels=10, inner=50, tokens=12)
 def all_runs() -> list[BenchRun]:
     """Every run of the regression, small ones first."""
     runs = [*_parts_of_the_array(), *_cores(), *_blocks(), *_machines()]
-    return [*runs, *(_powered_up(run) for run in runs if _powers_up(run))]
+    # Boards have initial values, so what is behind a serial line needs no other start.
+    return [*runs, *(_powered_up(run) for run in runs if _powers_up(run)), *linked_runs()]
 
 
 def _powered_up(run: BenchRun) -> BenchRun:

@@ -25,6 +25,10 @@ def vectors(
     ] = None,
     recipe: Annotated[str, typer.Option(help="How to quantize the weights: {recipes}.")] = DEFAULT_RECIPE,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the random activations.")] = 0,
+    c_arrays: Annotated[
+        bool, typer.Option("--c-arrays", help="Write vectors.h too: everything as arrays of C.")
+    ] = False,
+    binary: Annotated[bool, typer.Option("--binary", help="Write .bin files too: the plain bytes.")] = False,
 ) -> None:
     """Quantize a weight matrix and write packed bytes, codes, activations and exact results.
 
@@ -48,7 +52,7 @@ def vectors(
         integers, scales = values, torch.ones(len(values))
     else:
         integers, scales = quantize_activations(values)
-    write_vectors(output, packed, integers.numpy(), scales.numpy())
+    write_vectors(output, packed, integers.numpy(), scales.numpy(), c_arrays=c_arrays, binary=binary)
     typer.echo(
         f"{name}: {packed.shape[0]} x {inner_dimension} weights, {packed.bits_per_weight():.3f} bits each with scales, "
         f"{len(integers)} tokens, recipe {packed.recipe} -> {output}"

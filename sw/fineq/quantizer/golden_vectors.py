@@ -3,6 +3,8 @@
 One linear layer, or the first rows of one: y[m, n] = expected_sums[m, n] * activation_scales[m] * scales[n].
 Every array is there twice: `<name>.npy` for programs and `<name>.hex` for `$readmemh`, one matrix row a line,
 first element in the lowest bits (so it is the rightmost), two's complement, scales as IEEE 754 bits.
+On request also as `<name>.bin`, the bytes of the array, and all of them as arrays of C in vectors.h
+(`fineq.quantizer.vector_files`).
 manifest.json gives types, shapes and SHA-256 of all files and of itself.
 """
 
@@ -23,6 +25,7 @@ from fineq.common.errors import FineqError
 from fineq.common.files import replacing_directory
 from fineq.common.places import why_not_new
 from fineq.quantizer.packed import PackedWeight
+from fineq.quantizer.vector_files import C_HEADER, c_header
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -122,12 +125,22 @@ def make_vectors(packed: PackedWeight, activations: Any, activation_scales: Any)
     )
 
 
-def write_vectors(directory: str | Path, packed: PackedWeight, activations: Any, activation_scales: Any) -> Path:
+def write_vectors(
+    directory: str | Path,
+    packed: PackedWeight,
+    activations: Any,
+    activation_scales: Any,
+    *,
+    c_arrays: bool = False,
+    binary: bool = False,
+) -> Path:
     """Write golden vectors; an older set in the same place is replaced as a whole, or not at all.
 
     Args:
         directory: does not exist, is empty, or holds golden vectors and nothing else.
         packed, activations, activation_scales: see `make_vectors`.
+        c_arrays: write `vectors.h` as well.
+        binary: write `<name>.bin` as well.
 
     Returns:
         The directory.
@@ -140,7 +153,7 @@ def write_vectors(directory: str | Path, packed: PackedWeight, activations: Any,
     try:
         _check_place(directory)
         with replacing_directory(directory) as fresh:
-            for name, content in _files(vectors):
+            for name, content in _files(vectors, c_arrays, binary):
                 (fresh / name).write_bytes(content)
     except OSError as error:
         raise FineqError(f"cannot write golden vectors to {directory}: {error.strerror}") from error
@@ -171,7 +184,8 @@ def _check_place(directory: Path) -> None:
         raise FineqError(
             f"{directory / MANIFEST} is no manifest of golden vectors: choose an empty directory"
         ) from None
-    foreign = sorted(found - {MANIFEST} - {f"{name}.{kind}" for name in ARRAYS for kind in ("npy", "hex")})
+    ours = {MANIFEST, C_HEADER} | {f"{name}.{kind}" for name in ARRAYS for kind in ("npy", "hex", "bin")}
+    foreign = sorted(found - ours)
     if foreign:
         raise FineqError(f"{directory} holds {foreign[0]}, which no golden vectors have: choose an empty directory")
 
@@ -202,7 +216,7 @@ def read_vectors(directory: str | Path) -> GoldenVectors:
 # -- files -----------------------------------------------------------------------------------------------------
 
 
-def _files(vectors: GoldenVectors) -> Iterator[tuple[str, bytes]]:
+def _files(vectors: GoldenVectors, c_arrays: bool, binary: bool) -> Iterator[tuple[str, bytes]]:
     sizes = {
         "N": vectors.rows,
         "K": vectors.inner_dimension,
@@ -210,11 +224,14 @@ def _files(vectors: GoldenVectors) -> Iterator[tuple[str, bytes]]:
         "B": block_format.bytes_per_row(vectors.inner_dimension),
     }
     entries = {}
+    contents: dict[str, np.ndarray] = {}
     for name, (dtype, shape) in ARRAYS.items():
         array = getattr(vectors, name).astype(np.dtype(dtype).newbyteorder("<"), casting="equiv")
         assert array.shape == tuple(sizes[letter] for letter in shape.split()), name
         files = {}
-        for kind, content in (("npy", _npy(array)), ("hex", _hex(array))):
+        contents[name] = array
+        kinds = {"npy": _npy(array), "hex": _hex(array)} | ({"bin": array.tobytes()} if binary else {})
+        for kind, content in kinds.items():
             files[kind] = {"file": f"{name}.{kind}", "sha256": hashlib.sha256(content).hexdigest()}
             yield f"{name}.{kind}", content
         entries[name] = {"dtype": dtype, "shape": list(array.shape), "files": files}
@@ -226,6 +243,10 @@ def _files(vectors: GoldenVectors) -> Iterator[tuple[str, bytes]]:
         "tokens": sizes["M"],
         "arrays": entries,
     }
+    if c_arrays:
+        content = c_header({"rows": sizes["N"], "inner": sizes["K"], "tokens": sizes["M"]}, contents).encode()
+        manifest["c_header"] = {"file": C_HEADER, "sha256": hashlib.sha256(content).hexdigest()}
+        yield C_HEADER, content
     yield MANIFEST, _manifest_bytes(manifest)
 
 

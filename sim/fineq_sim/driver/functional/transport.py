@@ -231,6 +231,14 @@ class FunctionalTransport:
         if job["last"]:
             self._end(None)
 
+    def sums(self, activations: np.ndarray, weights: np.ndarray, early_termination: bool) -> np.ndarray:
+        """int8 [M, K] times int8 [N, K] transposed, int64 [M, N]; K is a whole number of tiles, in array order.
+
+        What a subclass may have done by something else, such as a core on a board.
+        """
+        # Integers far below 2^53: exact in float64, and fast.
+        return (activations.astype(np.float64) @ weights.astype(np.float64).T).astype(np.int64)
+
     def _compute(self, job: dict[str, int]) -> None:
         config = self.config
         tokens, channels = job["tokens"], job["channels"]
@@ -240,9 +248,7 @@ class FunctionalTransport:
         rows = self._memory.rows(job["activations"], size, tokens, job["activation_stride"])
         image = self._memory.span(job["weights"], groups * config.weight_chunk_bytes(channels))
         weights = memory_image.read_weight_image(config, image, channels, groups)[:, :inner]
-        # Integers far below 2^53: exact in float64, and fast.
-        activations = memory_image.read_activations(config, rows, tiles)
-        values = (activations.astype(np.float64) @ weights.astype(np.float64).T).astype(np.int64)
+        values = self.sums(memory_image.read_activations(config, rows, tiles), weights, bool(job["early_termination"]))
         output = OutputFormat(job["output_format"])
         if output is not OutputFormat.SUMS:
             span = self._memory.span(job["channel_parameters"], channels * memory_image.CHANNEL_RECORD.itemsize)

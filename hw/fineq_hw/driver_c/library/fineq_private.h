@@ -1,0 +1,69 @@
+/* FineQ: what the files of the driver share. */
+#ifndef FINEQ_PRIVATE_H
+#define FINEQ_PRIVATE_H
+
+#include "fineq.h"
+
+#define ABORT_POLLS 100000u
+#define KIND_TEMPORAL 0u
+
+static inline uint32_t read_register(const struct fineq *device, uint32_t offset)
+{
+    return device->port->read(device->port->context, offset);
+}
+
+static inline void write_register(const struct fineq *device, uint32_t offset, uint32_t value)
+{
+    device->port->write(device->port->context, offset, value);
+}
+
+static inline uint64_t read_long(const struct fineq *device, uint32_t offset)
+{
+    uint64_t low = read_register(device, offset); /* the low word first: it holds the high one of a counter */
+
+    return low | (uint64_t)read_register(device, offset + 4u) << 32;
+}
+
+static inline void write_long(const struct fineq *device, uint32_t offset, uint64_t value)
+{
+    write_register(device, offset, (uint32_t)value);
+    write_register(device, offset + 4u, (uint32_t)(value >> 32));
+}
+
+#define FIELD(word, name) (((word) & name##_MASK) >> name##_SHIFT)
+
+static inline void clean(const struct fineq *device, const void *start, size_t bytes)
+{
+    if (device->port->clean)
+        device->port->clean(device->port->context, start, bytes);
+}
+
+static inline void drop(const struct fineq *device, const void *start, size_t bytes)
+{
+    if (device->port->drop)
+        device->port->drop(device->port->context, start, bytes);
+}
+
+static inline size_t aligned(size_t bytes)
+{
+    return (bytes + FINEQ_ALIGNMENT - 1u) / FINEQ_ALIGNMENT * FINEQ_ALIGNMENT;
+}
+
+static inline uint32_t parts(uint32_t whole, uint32_t part)
+{
+    return (whole + part - 1u) / part;
+}
+
+static inline void clear_flags(const struct fineq *device)
+{
+    write_register(device, FINEQ_REG_STATUS,
+                   FINEQ_STATUS_DONE_MASK | FINEQ_STATUS_ERROR_MASK | FINEQ_STATUS_ACCESS_ERROR_MASK |
+                       FINEQ_STATUS_JOB_DONE_MASK);
+}
+
+static inline uint32_t inner_tiles(const struct fineq *device, uint32_t inner)
+{
+    return parts(inner, device->columns);
+}
+
+#endif

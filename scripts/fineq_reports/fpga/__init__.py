@@ -1,0 +1,1 @@
+"""What cores take of FPGAs, as a table and a picture."""

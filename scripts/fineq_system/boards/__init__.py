@@ -1,0 +1,1 @@
+"""FPGA boards: definitions of amaranth-boards, builds, the link from the host."""

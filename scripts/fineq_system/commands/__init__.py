@@ -1,0 +1,1 @@
+"""Sub-commands of `fineq` for systems and boards; they import inside their functions."""

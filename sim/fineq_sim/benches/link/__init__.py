@@ -1,0 +1,1 @@
+"""Benches of machines behind a serial line, through their pins."""

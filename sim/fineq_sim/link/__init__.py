@@ -1,0 +1,1 @@
+"""A machine behind a serial line (`fineq_hw.interface.link`): frames, and the driver's transports over them."""

@@ -1,0 +1,135 @@
+"""The SoC: firmware compiles and fits, what is missing is one sentence, and the whole thing runs (regress)."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import replace
+
+import pytest
+from command_line import run_fineq
+
+from fineq.common.errors import CheckFailed
+from fineq_hw.config import ACCELERATORS
+from fineq_system.soc.firmware import COMPILER, build_firmware, rom_words, vector_headers
+from fineq_system.soc.workload import random_layer
+
+CONSTANTS = {
+    "REGISTERS": 0xF1000000,
+    "ROM": 0,
+    "ROM_BYTES": 1 << 18,
+    "SRAM": 0x10000000,
+    "SRAM_BYTES": 8192,
+    "MEMORY": 0x40000000,
+    "MEMORY_BYTES": 1 << 20,
+    "INTERRUPT": 1,
+    "DATA_CACHE": 1,
+    "SDRAM": 1,
+    "UART_CSR": 0xF0001000,
+    "SDRAM_CSR": 0xF0000800,
+}
+HEADER = "".join(f"#define SOC_{name} {value:#x}u\n" for name, value in CONSTANTS.items())
+
+needs_compiler = pytest.mark.skipif(shutil.which(COMPILER) is None, reason=f"no {COMPILER} on the PATH")
+needs_litex = pytest.mark.skipif(importlib.util.find_spec("litex") is None, reason="LiteX is not installed")
+
+
+@needs_compiler
+@pytest.mark.parametrize("cpu", ["standard", "minimal"])
+def test_the_firmware_compiles_without_a_warning(tmp_path, cpu):
+    headers = vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(20, 40, 6, 0))
+    rom = build_firmware(tmp_path, headers, HEADER, CONSTANTS, cpu)
+    words = rom.read_text().splitlines()
+    assert 1000 < len(words) < CONSTANTS["ROM_BYTES"] // 4 and all(len(word) == 8 for word in words)
+
+
+@needs_compiler
+def test_firmware_that_does_not_fit_is_one_sentence(tmp_path):
+    headers = vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(8, 20, 4, 0))
+    with pytest.raises(ValueError, match="does not fit the ROM"):
+        build_firmware(tmp_path, headers, HEADER, CONSTANTS | {"ROM_BYTES": 4096}, "standard")
+
+
+def test_words_of_the_rom():
+    assert rom_words(bytes([1, 2, 3, 4, 5])) == "04030201\n00000005\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["run"], "unknown action 'run': choose one of sim, write"),
+        (["sim", "--config", "accelerator_6x6"], "unknown accelerator 'accelerator_6x6'"),
+        (["sim", "--cpu", "z80"], "unknown cpu 'z80': choose one of standard, minimal"),
+        (["sim", "--memory", "tape"], "unknown memory 'tape'"),
+        (["sim", "--config", "accelerator_5x7_cluster"], "prepares no images"),
+        (["sim", "--config", "mac8x8_accelerator_5x7"], "prepares no images"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(tmp_path, arguments, words):
+    outcome = run_fineq("soc", *arguments, "--output", tmp_path / "soc")
+    assert outcome.code == 1 and words in outcome.stderr, outcome.stderr
+    assert len(outcome.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "soc").exists()
+
+
+def test_a_missing_compiler_is_named_with_its_package(tmp_path):
+    outcome = run_fineq("soc", "write", "--output", tmp_path, environment={"PATH": ""})
+    assert outcome.code == 1 and "apt-get install gcc-riscv64-unknown-elf" in outcome.stderr
+
+
+def runs(test):
+    """A test that verilates a SoC."""
+    return needs_litex(needs_compiler(pytest.mark.regress(test)))
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    from fineq_system.soc.design import SocSettings
+    from fineq_system.soc.simulation import build_soc, make_soc
+
+    soc, design = make_soc(SocSettings(ACCELERATORS["accelerator_5x7"]), tmp_path_factory.mktemp("soc"))
+    return soc, build_soc(design)
+
+
+def run_firmware(built, directory, headers):
+    from fineq_system.soc.simulation import run_soc
+
+    soc, program = built
+    rom = build_firmware(directory, headers, soc.header, soc.constants, "standard")
+    lines: list[str] = []
+    try:
+        run_soc(program, soc, rom, lines.append, cycles=5_000_000)
+    except CheckFailed:
+        lines.append("check failed")
+    return lines
+
+
+@runs
+def test_a_layer_and_a_chain_come_out_right(built, tmp_path):
+    lines = run_firmware(
+        built, tmp_path, vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(40, 100, 12, 0))
+    )
+    assert "passed" in lines and "check failed" not in lines
+    assert sum(line.endswith("480 of 480 results right") for line in lines) == 7
+    stale = next(line for line in lines if line.startswith("cache left as it is"))
+    assert not stale.startswith("cache left as it is: 0 ")
+
+
+@runs
+def test_a_wrong_result_is_found(built, tmp_path):
+    headers = vector_headers(ACCELERATORS["accelerator_5x7"], *random_layer(20, 40, 6, 0))
+    lines = headers["vectors.h"].splitlines()
+    at = next(place for place, line in enumerate(lines) if "fineq_vectors_expected_sums[" in line) + 1
+    number = int(lines[at].split(",")[0])
+    lines[at] = lines[at].replace(str(number), str(number + 1), 1)
+    found = run_firmware(built, tmp_path, headers | {"vectors.h": "\n".join(lines) + "\n"})
+    assert "layer: 119 of 120 results right" in found and "check failed" in found
+
+
+@runs
+def test_firmware_for_another_configuration_says_so(built, tmp_path):
+    config = ACCELERATORS["accelerator_5x7"]
+    other = replace(config, array=replace(config.array, rows=6))
+    lines = run_firmware(built, tmp_path, vector_headers(other, *random_layer(20, 40, 6, 0)))
+    assert any("made for an array of 6 x 7, the machine has 5 x 7" in line for line in lines)
+    assert "check failed" in lines
