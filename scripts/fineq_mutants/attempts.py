@@ -22,7 +22,7 @@ from fineq_sim.runs.runner import CaseOutcome, VerilogDesign, read_junit, run, r
 _LIMIT_FACTOR, _LIMIT_EXTRA_S = 5, 20
 """Processor time of a mutant: so many times that of the run without one, and so many seconds."""
 
-_TOGETHER = 60
+_TOGETHER = 15
 """Mutants of one start of the simulator: verdicts are kept after each."""
 
 
@@ -74,6 +74,7 @@ class Attempts:
             "fineq_sim.runs.runner",
             "fineq_mutants.forking",
             "fineq_mutants.operators",
+            *(["fineq_mutants.power_up"] if holder.run.random_start else []),
             inputs=[
                 dict(holder.design.sources),
                 [holder.run.name, dict(holder.run.parameters), holder.run.golden, holder.run.tests],
@@ -108,9 +109,6 @@ class Attempts:
 
     def _simulate(self, design: VerilogDesign, mutants: list[Mutant]) -> list[tuple[Mutant, Attempt]]:
         entry = self.holder.run
-        parameters = dict(entry.parameters)
-        if entry.golden is not None:
-            parameters["golden"] = str(entry.golden.make(self.output.absolute() / "golden"))
         directory = run_directory(self.output, f"{entry.name}-mutants")
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -126,10 +124,11 @@ class Attempts:
                 f"fineq_sim.benches.{entry.bench},fineq_mutants.forking",
                 self.holder.simulator,
                 self.output,
-                parameters=parameters,
+                parameters=entry.settings(design, self.output),
                 seed=self.seed,
                 cache=self.cache,
                 tests=entry.tests,
+                random_start=entry.random_start,
             )
         if not (directory / ENDS).is_file():
             raise FineqError(f"{entry.name} cannot be run with mutants: {result.error}")

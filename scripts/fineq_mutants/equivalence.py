@@ -5,8 +5,9 @@ counts while it is valid. Modules inside are cut out: what they give is free and
 them must agree. If it always does, they give the same, so a proof holds for the whole; without a proof nothing is said.
 
 Where the ports alone can be told apart, such as by outputs that nobody looks at while the block is idle, the modules
-that hold the circuit are tried in the same way: all of them, each with the circuit inside. A mutant that shows at the
-ports of none of them is the circuit in every machine.
+that hold the circuit are tried in the same way: all of them, each with the circuit inside, and where that is not enough
+those that hold them. A mutant that on every way upwards shows nowhere from some module on is the circuit in every
+machine.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ _MITER = (
 )
 
 
+Way = tuple[Circuit, ...]
+"""A circuit, one that holds it, one that holds that, and so on."""
+
+_LEVELS = 2
+"""How far upwards: a block shows at the ports of a core or of the machine."""
+
+
 class Miters:
     """Proves mutants equal to their circuits.
 
@@ -72,20 +80,30 @@ class Miters:
         Raises:
             SynthesisError, ToolError: a program broke down.
         """
-        circuit = self.circuits[module]
-        if self._proven(circuit, circuit, site):
-            return module
-        holding = [other for other in self.circuits.values() if module in other.instances]
-        if holding and all(self._proven(other, circuit, site) for other in holding):
-            return ", ".join(other.module for other in holding)
-        return None
+        found = self._at_all((self.circuits[module],), site)
+        return None if found is None else ", ".join(sorted(set(found)))
 
-    def _proven(self, top: Circuit, circuit: Circuit, site: Site) -> bool:
-        inputs = [dict(top.netlist), dict(circuit.netlist), site, self.provers.versions(), self.limit_s]
+    def _at_all(self, path: Way, site: Site) -> list[str] | None:
+        """The ends of all ways upwards at which the fault does not show; None if there is a way without one."""
+        if self._proven(path, site):
+            return [path[-1].module]
+        holding = [other for other in self.circuits.values() if path[-1].module in other.instances]
+        if len(path) > _LEVELS or not holding:
+            return None
+        found = []
+        for other in holding:
+            ends = self._at_all((*path, other), site)
+            if ends is None:
+                return None
+            found += ends
+        return found
+
+    def _proven(self, path: Way, site: Site) -> bool:
+        inputs = [[dict(circuit.netlist) for circuit in path], site, self.provers.versions(), self.limit_s]
         file = self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json"
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
-        modules = self._side("gold", top, circuit, None) | self._side("gate", top, circuit, site)
+        modules = self._side("gold", path, None) | self._side("gate", path, site)
         self.work.mkdir(parents=True, exist_ok=True)
         write_text(self.work / "miter.json", json.dumps({"modules": modules}))
         run_yosys(_MITER, self.work)
@@ -94,26 +112,33 @@ class Miters:
         write_text(file, json.dumps(result))
         return result
 
-    def _side(self, side: str, top: Circuit, circuit: Circuit, site: Site | None) -> dict[str, dict[str, Any]]:
-        """Modules of one side, as in Yosys' JSON: `side` is the top, or a circuit in it, with the fault."""
+    def _side(self, side: str, path: Way, site: Site | None) -> dict[str, dict[str, Any]]:
+        """Modules of one side, as in Yosys' JSON: the last of the path is `side`, and has the one before in it."""
         streams = {name: other.streams for name, other in self.circuits.items()}
-        inner = circuit.copy()
-        if site is not None:
-            plant(inner, site, "1")
-        if top is circuit:
-            return {side: cut(inner, circuit.streams, streams)}
-        part, held = f"{side}_inner", cut(inner, {}, streams)
-        outer = top.copy()
-        for name, cell in outer.cells.items():
-            if cell["type"] == circuit.module:
-                cell["type"] = part
-                # What is cut out of the circuit shows at the ports of the top.
-                for port, entry in held["ports"].items():
-                    if port not in cell["connections"]:
-                        bits, direction = outer.fresh(len(entry["bits"])), entry["direction"]
-                        cell["connections"][port], cell["port_directions"][port] = bits, direction
-                        outer.module["ports"][f"cut_{name}_{port}"] = {"direction": direction, "bits": bits}
-        return {side: cut(outer, top.streams, streams, part), part: held}
+        modules: dict[str, dict[str, Any]] = {}
+        part = ""
+        for level, circuit in enumerate(path):
+            netlist, top = circuit.copy(), level == len(path) - 1
+            if level:
+                _hold(netlist, path[level - 1].module, part, modules[part])
+            elif site is not None:
+                plant(netlist, site, "1")
+            name = side if top else f"{side}_{level}"
+            modules[name] = cut(netlist, circuit.streams if top else {}, streams, part)
+            part = name
+        return modules
+
+
+def _hold(netlist: Netlist, module: str, part: str, held: dict[str, Any]) -> None:
+    """Let the instances of a module be those of another one, which has more ports: what is cut out of it."""
+    for name, cell in netlist.cells.items():
+        if cell["type"] == module:
+            cell["type"] = part
+            for port, entry in held["ports"].items():
+                if port not in cell["connections"]:
+                    bits, direction = netlist.fresh(len(entry["bits"])), entry["direction"]
+                    cell["connections"][port], cell["port_directions"][port] = bits, direction
+                    netlist.module["ports"][f"cut_{name}_{port}"] = {"direction": direction, "bits": bits}
 
 
 def cut(
