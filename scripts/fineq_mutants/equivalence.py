@@ -13,7 +13,7 @@ machine.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,9 @@ Way = tuple[Circuit, ...]
 _LEVELS = 2
 """How far upwards: a block shows at the ports of a core or of the machine."""
 
+_BESIDE = 3
+"""Modules on one wire that are looked at together."""
+
 
 class Miters:
     """Proves mutants equal to their circuits.
@@ -80,8 +83,25 @@ class Miters:
         Raises:
             SynthesisError, ToolError: a program broke down.
         """
-        found = self._at_all((self.circuits[module],), site)
+        circuit = self.circuits[module]
+        beside = self._beside(circuit, site)
+        if beside and self._proven((circuit,), site, beside):
+            return module
+        found = self._at_all((circuit,), site)
         return None if found is None else ", ".join(sorted(set(found)))
+
+    def _beside(self, circuit: Circuit, site: Site) -> tuple[str, ...]:
+        """Modules at both ends of a wire between instances: one end may not look at it, or never drive it."""
+        cell = circuit.netlist["cells"][site.cell]
+        if cell["type"] not in self.circuits:
+            return ()
+        bit = cell["connections"][site.port][site.bit]
+        found = {
+            other["type"]
+            for other in circuit.netlist["cells"].values()
+            if other["type"] in self.circuits and any(bit in bits for bits in other["connections"].values())
+        }
+        return tuple(sorted(found)) if len(found) <= _BESIDE else ()
 
     def _at_all(self, path: Way, site: Site) -> list[str] | None:
         """The ends of all ways upwards at which the fault does not show; None if there is a way without one."""
@@ -98,12 +118,14 @@ class Miters:
             found += ends
         return found
 
-    def _proven(self, path: Way, site: Site) -> bool:
-        inputs = [[dict(circuit.netlist) for circuit in path], site, self.provers.versions(), self.limit_s]
+    def _proven(self, path: Way, site: Site, beside: tuple[str, ...] = ()) -> bool:
+        """`beside`: modules whose instances stay in the top."""
+        held = [dict(self.circuits[name].netlist) for name in beside]
+        inputs = [[dict(circuit.netlist) for circuit in path], held, site, self.provers.versions(), self.limit_s]
         file = self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json"
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
-        modules = self._side("gold", path, None) | self._side("gate", path, site)
+        modules = self._side("gold", path, None, beside) | self._side("gate", path, site, beside)
         self.work.mkdir(parents=True, exist_ok=True)
         write_text(self.work / "miter.json", json.dumps({"modules": modules}))
         run_yosys(_MITER, self.work)
@@ -112,20 +134,23 @@ class Miters:
         write_text(file, json.dumps(result))
         return result
 
-    def _side(self, side: str, path: Way, site: Site | None) -> dict[str, dict[str, Any]]:
+    def _side(self, side: str, path: Way, site: Site | None, beside: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
         """Modules of one side, as in Yosys' JSON: the last of the path is `side`, and has the one before in it."""
         streams = {name: other.streams for name, other in self.circuits.items()}
         modules: dict[str, dict[str, Any]] = {}
         part = ""
         for level, circuit in enumerate(path):
             netlist, top = circuit.copy(), level == len(path) - 1
-            if level:
-                _hold(netlist, path[level - 1].module, part, modules[part])
-            elif site is not None:
+            parts = {path[level - 1].module: part} if level else {}
+            if site is not None and not level:
                 plant(netlist, site, "1")
-            name = side if top else f"{side}_{level}"
-            modules[name] = cut(netlist, circuit.streams if top else {}, streams, part)
-            part = name
+            for number, module in enumerate(beside if top else ()):
+                parts[module] = f"{side}_beside_{number}"
+                modules[parts[module]] = cut(self.circuits[module].copy(), {}, streams)
+            for module, held in parts.items():
+                _hold(netlist, module, held, modules[held])
+            part = side if top else f"{side}_{level}"
+            modules[part] = cut(netlist, circuit.streams if top else {}, streams, parts.values())
         return modules
 
 
@@ -142,7 +167,7 @@ def _hold(netlist: Netlist, module: str, part: str, held: dict[str, Any]) -> Non
 
 
 def cut(
-    netlist: Netlist, own: Mapping[str, str], streams: Mapping[str, Mapping[str, str]], kept: str = ""
+    netlist: Netlist, own: Mapping[str, str], streams: Mapping[str, Mapping[str, str]], kept: Collection[str] = ()
 ) -> dict[str, Any]:
     """A module whose instances have become ports.
 
@@ -150,7 +175,7 @@ def cut(
         netlist: the module; changed.
         own: its streams, as `Circuit.streams`: payloads that it gives are zero while they do not count.
         streams: of the modules of its instances, by their names.
-        kept: module whose instances stay.
+        kept: modules whose instances stay.
 
     Returns:
         An entry of Yosys' JSON.
@@ -160,7 +185,7 @@ def cut(
         if ports[payload]["direction"] == "output" and ports[payload]["bits"]:
             netlist.replace_port(payload, _while_valid(netlist, ports[payload]["bits"], ports[valid]["bits"]))
     instances = [
-        name for name, cell in netlist.cells.items() if not cell["type"].startswith("$") and cell["type"] != kept
+        name for name, cell in netlist.cells.items() if not cell["type"].startswith("$") and cell["type"] not in kept
     ]
     for name in sorted(instances):
         cell = netlist.cells.pop(name)

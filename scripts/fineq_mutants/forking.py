@@ -31,16 +31,18 @@ class Order:
     """What is to be run.
 
     Attributes:
-        numbers: of the mutants. Before them the design runs without one; if a test fails there, that is all.
+        numbers: of the mutants; 0 is the design without one. If a test fails there, that is all.
         directory: has one below it for each number.
         limit_factor, limit_extra_s: processor time of a mutant: so many times that of the run without one, and so
             many seconds.
+        alone_s: processor time of the run without one, if it is known; if not, 0 must be the first number.
     """
 
     numbers: tuple[int, ...]
     directory: str
     limit_factor: float
     limit_extra_s: float
+    alone_s: float | None
 
 
 def _child(number: int, directory: Path, limit_s: int) -> None:
@@ -67,9 +69,10 @@ def _leave_at_exit() -> None:
 
 def _fork_all(order: Order) -> None:
     """Returns in the children alone."""
-    directory, limit_s = Path(order.directory), 0
+    directory, alone_s = Path(order.directory), order.alone_s
     with (directory / ENDS).open("w", encoding="utf-8") as ends:
-        for number in (0, *order.numbers):
+        for number in order.numbers:
+            limit_s = 0 if alone_s is None else int(order.limit_factor * alone_s + order.limit_extra_s)
             child = os.fork()
             if child == 0:
                 _child(number, directory / str(number), limit_s)
@@ -79,7 +82,7 @@ def _fork_all(order: Order) -> None:
             ends.write(json.dumps([number, status, round(seconds, 2)]) + "\n")
             ends.flush()
             if number == 0:
-                limit_s = int(order.limit_factor * seconds + order.limit_extra_s)
+                alone_s = seconds
                 results = directory / "0" / RESULTS
                 if not results.is_file() or "<failure" in results.read_text(encoding="utf-8"):
                     break
