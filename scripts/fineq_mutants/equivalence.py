@@ -85,7 +85,7 @@ class Miters:
         """
         circuit = self.circuits[module]
         beside = self._beside(circuit, site)
-        if beside and self._proven((circuit,), site, beside):
+        if beside and self._verdict((circuit,), site, beside) == "proven":
             return module
         found = self._at_all((circuit,), site)
         return None if found is None else ", ".join(sorted(set(found)))
@@ -104,11 +104,15 @@ class Miters:
         return tuple(sorted(found)) if len(found) <= _BESIDE else ()
 
     def _at_all(self, path: Way, site: Site) -> list[str] | None:
-        """The ends of all ways upwards at which the fault does not show; None if there is a way without one."""
-        if self._proven(path, site):
+        """The ends of all ways upwards at which the fault does not show; None if there is a way without one.
+
+        What was not decided at the ports of a module is not decided around it either, where there is more.
+        """
+        verdict = self._verdict(path, site)
+        if verdict == "proven":
             return [path[-1].module]
         holding = [other for other in self.circuits.values() if path[-1].module in other.instances]
-        if len(path) > _LEVELS or not holding:
+        if verdict == "unknown" or len(path) > _LEVELS or not holding:
             return None
         found = []
         for other in holding:
@@ -118,8 +122,8 @@ class Miters:
             found += ends
         return found
 
-    def _proven(self, path: Way, site: Site, beside: tuple[str, ...] = ()) -> bool:
-        """`beside`: modules whose instances stay in the top."""
+    def _verdict(self, path: Way, site: Site, beside: tuple[str, ...] = ()) -> str:
+        """As `never_high`. `beside`: modules whose instances stay in the top."""
         held = [dict(self.circuits[name].netlist) for name in beside]
         inputs = [[dict(circuit.netlist) for circuit in path], held, site, self.provers.versions(), self.limit_s]
         file = self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json"
@@ -129,7 +133,7 @@ class Miters:
         self.work.mkdir(parents=True, exist_ok=True)
         write_text(self.work / "miter.json", json.dumps({"modules": modules}))
         run_yosys(_MITER, self.work)
-        result = never_high(self.provers, self.work, self.limit_s) == "proven"
+        result = never_high(self.provers, self.work, self.limit_s)
         self.cache.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(result))
         return result
