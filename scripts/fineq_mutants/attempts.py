@@ -53,6 +53,7 @@ class Attempts:
         verdicts: directory of kept verdicts. Their key covers the design as delivered, the fault and the bench, so a
             fault keeps its verdict when others are chosen.
         seed: of the bench.
+        only_kept: run nothing.
     """
 
     def __init__(
@@ -65,10 +66,12 @@ class Attempts:
         cache: Path,
         verdicts: Path,
         seed: int,
+        only_kept: bool = False,
     ) -> None:
         self.holder, self.circuits = holder, circuits
         self.mutants = [mutant for mutant in mutants if mutant.module in holder.modules]
         self.output, self.cache, self.verdicts, self.seed = output, cache, verdicts, seed
+        self.only_kept = only_kept
         self._code = cache_key(
             f"fineq_sim.benches.{holder.run.bench}",
             "fineq_sim.runs.runner",
@@ -83,8 +86,11 @@ class Attempts:
             ],
         )
 
-    def run(self, wanted: Iterable[Mutant]) -> Iterator[tuple[Mutant, Attempt]]:
+    def run(self, wanted: Iterable[Mutant]) -> Iterator[tuple[Mutant, Attempt | None]]:
         """Try some of them; first the run must pass with none.
+
+        Yields:
+            A mutant and what came of it, None if that is not known and nothing is to be run.
 
         Raises:
             FineqError: it does not.
@@ -96,6 +102,9 @@ class Attempts:
                 yield mutant, replace(Attempt(**json.loads(file.read_text(encoding="utf-8"))), kept=True)
             else:
                 missing.append(mutant)
+        if self.only_kept:
+            yield from ((mutant, None) for mutant in missing)
+            return
         self.verdicts.mkdir(parents=True, exist_ok=True)
         design = self.holder.with_mutants(self.circuits, self.mutants) if missing else self.holder.design
         for start in range(0, len(missing), _TOGETHER):

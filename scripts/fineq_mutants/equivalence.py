@@ -25,6 +25,7 @@ from fineq_formal.tools import Provers
 from fineq_mutants.circuits import Circuit
 from fineq_mutants.netlist import Bit, Netlist, constant
 from fineq_mutants.operators import Site, plant
+from fineq_mutants.verdicts import UNKNOWN, NotKept, kept_verdict
 
 CODE_PACKAGES = ("pyosys",)
 """What the programs that this starts import (`fineq.common.cache_keys`)."""
@@ -70,12 +71,20 @@ class Miters:
         work: directory for models and logs; created.
         cache: directory of kept verdicts.
         limit_s: for the prover.
+        only_kept: run nothing; raise `NotKept` where that is not enough.
     """
 
     def __init__(
-        self, circuits: Mapping[str, Circuit], provers: Provers, work: Path, cache: Path, limit_s: float
+        self,
+        circuits: Mapping[str, Circuit],
+        provers: Provers,
+        work: Path,
+        cache: Path,
+        limit_s: float,
+        only_kept: bool = False,
     ) -> None:
         self.circuits, self.provers, self.work, self.cache, self.limit_s = circuits, provers, work, cache, limit_s
+        self.only_kept = only_kept
 
     def equivalent(self, module: str, site: Site) -> str | None:
         """Where the mutant is proven to be the circuit: its own name, those of all that hold it, or None.
@@ -112,7 +121,7 @@ class Miters:
         if verdict == "proven":
             return [path[-1].module]
         holding = [other for other in self.circuits.values() if path[-1].module in other.instances]
-        if verdict == "unknown" or len(path) > _LEVELS or not holding:
+        if verdict == UNKNOWN or len(path) > _LEVELS or not holding:
             return None
         found = []
         for other in holding:
@@ -125,18 +134,18 @@ class Miters:
     def _verdict(self, path: Way, site: Site, beside: tuple[str, ...] = ()) -> str:
         """As `never_high`. `beside`: modules whose instances stay in the top."""
         held = [dict(self.circuits[name].netlist) for name in beside]
-        inputs = [[dict(circuit.netlist) for circuit in path], held, site, self.provers.versions(), self.limit_s]
-        file = self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json"
-        if file.is_file():
-            return json.loads(file.read_text(encoding="utf-8"))
-        modules = self._side("gold", path, None, beside) | self._side("gate", path, site, beside)
-        self.work.mkdir(parents=True, exist_ok=True)
-        write_text(self.work / "miter.json", json.dumps({"modules": modules}))
-        run_yosys(_MITER, self.work)
-        result = never_high(self.provers, self.work, self.limit_s)
-        self.cache.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(result))
-        return result
+        inputs = [[dict(circuit.netlist) for circuit in path], held, site, self.provers.versions()]
+
+        def find() -> str:
+            if self.only_kept:
+                raise NotKept
+            modules = self._side("gold", path, None, beside) | self._side("gate", path, site, beside)
+            self.work.mkdir(parents=True, exist_ok=True)
+            write_text(self.work / "miter.json", json.dumps({"modules": modules}))
+            run_yosys(_MITER, self.work)
+            return never_high(self.provers, self.work, self.limit_s)
+
+        return kept_verdict(self.cache / f"miter-{cache_key(__name__, inputs=inputs)}.json", self.limit_s, find)
 
     def _side(self, side: str, path: Way, site: Site | None, beside: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
         """Modules of one side, as in Yosys' JSON: the last of the path is `side`, and has the one before in it."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fineq.common.errors import FineqError
 from fineq.common.markdown import table
-from fineq_mutants.campaign import BENCH, EQUIVALENT, PROOF, SURVIVES, Outcome
+from fineq_mutants.campaign import BENCH, EQUIVALENT, OPEN, PROOF, SURVIVES, Outcome
 from fineq_mutants.operators import KINDS
 
 _INTRODUCTION = """\
@@ -19,19 +19,21 @@ Command: `{command}` (seed {seed}). Versions: {versions}.
 
 Faults made by rule in the netlists of the named configurations of the smallest size
 ([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
-proven equivalent and {survivors} survive. Score without the equivalent ones: {score}.
+proven equivalent and {survivors} survive{open}. Score without the equivalent ones: {score}.
 
 """
 
+_COLUMNS = (BENCH, PROOF, EQUIVALENT, SURVIVES, OPEN)
+
 
 def score(outcomes: Sequence[Outcome]) -> float:
-    """Share of the mutants that are noticed, of those that are not equivalent; 1 if there are none."""
-    real = [outcome for outcome in outcomes if outcome.result != EQUIVALENT]
+    """Share of the mutants that are noticed, of those that are neither equivalent nor open; 1 if there are none."""
+    real = [outcome for outcome in outcomes if outcome.result not in (EQUIVALENT, OPEN)]
     return 1 - sum(outcome.result == SURVIVES for outcome in real) / len(real) if real else 1.0
 
 
 def _counts(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    numbers = [sum(outcome.result == result for outcome in outcomes) for result in (BENCH, PROOF, EQUIVALENT, SURVIVES)]
+    numbers = [sum(outcome.result == result for outcome in outcomes) for result in _COLUMNS]
     return (name, str(len(outcomes)), *map(str, numbers), f"{100 * score(outcomes):.1f} %")
 
 
@@ -74,18 +76,19 @@ def markdown(
         noticed=results.count(BENCH) + results.count(PROOF),
         equivalent=results.count(EQUIVALENT),
         survivors=results.count(SURVIVES),
+        open=f"; {results.count(OPEN)} have not been tried to the end and do not count" if OPEN in results else "",
         score=f"{100 * score(outcomes):.1f} %",
     )
-    head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "score")
+    head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "open", "score")
     blocks = sorted({outcome.mutant.block for outcome in outcomes})
     rows = [_counts(block, [o for o in outcomes if o.mutant.block == block]) for block in blocks]
-    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrr")
+    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrrr")
     text += "\n## By kind of fault\n\n"
     rows = [
         (*_counts(kind, [o for o in outcomes if o.mutant.site.kind == kind]), rule.meaning)
         for kind, rule in KINDS.items()
     ]
-    text += table(("kind", *head, "what it is"), rows, "lrrrrrrl")
+    text += table(("kind", *head, "what it is"), rows, "lrrrrrrrl")
     left = [outcome for outcome in outcomes if outcome.result == SURVIVES]
     if left:
         text += "\n## Survivors\n\n"

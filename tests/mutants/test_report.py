@@ -36,8 +36,8 @@ def test_page(tmp_path):
         'change = "add.A[3]: stuck at 0"\nwhy = "harmless"\n'
     )
     page = markdown(OUTCOMES, load_explanations(file), "fineq mutants", 7, ["yosys 1"])
-    assert "| first | 3 | 1 | 1 | 1 | 0 | 100.0 % |" in page
-    assert "| second | 1 | 0 | 0 | 0 | 1 | 0.0 % |" in page
+    assert "| first | 3 | 1 | 1 | 1 | 0 | 0 | 100.0 % |" in page
+    assert "| second | 1 | 0 | 0 | 0 | 1 | 0 | 0.0 % |" in page
     assert "| second | fineq_hw/a.py:4 | add.A[3]: stuck at 0 | harmless |" in page
     assert "not explained" in markdown(OUTCOMES, {}, "fineq mutants", 7, ["yosys 1"])
     assert as_json(OUTCOMES)[3]["result"] == SURVIVES
