@@ -72,7 +72,7 @@ class Campaign:
         self._open: set[Mutant] = set()
 
     def run(self, mutants: Sequence[Mutant], planted: Sequence[Mutant]) -> Iterator[Outcome]:
-        """Yield outcomes as they come.
+        """Yield outcomes as they come, those of the circuits with the fewest parts around them first.
 
         Args:
             mutants: to be tried.
@@ -94,8 +94,8 @@ class Campaign:
                     yield outcome
                 tried.update(some)
 
-        def by(way: Callable[[Mutant], Outcome | None]) -> Iterator[Outcome]:
-            for mutant in [*left]:
+        def by(way: Callable[[Mutant], Outcome | None], parts: int) -> Iterator[Outcome]:
+            for mutant in [mutant for mutant in left if own[mutant] == parts]:
                 try:
                     outcome = way(mutant)
                 except NotKept:
@@ -105,11 +105,17 @@ class Campaign:
                     left.remove(mutant)
                     yield outcome
 
-        # Most of what a first run does not notice is equivalent, and a proof costs less than more runs.
-        yield from on_benches(lambda holder, mutant: own[mutant] == holder.parts and mutant not in tried)
-        yield from by(self._equivalent)
-        yield from on_benches(lambda holder, mutant: own[mutant] == holder.parts)
-        yield from by(self._proof)
+        def on_own(parts: int, again: bool) -> Iterator[Outcome]:
+            return on_benches(
+                lambda holder, mutant: own[mutant] == holder.parts == parts and (again or mutant not in tried)
+            )
+
+        for parts in sorted(set(own.values())):
+            # Most of what a first run does not notice is equivalent, and a proof costs less than more runs.
+            yield from on_own(parts, again=False)
+            yield from by(self._equivalent, parts)
+            yield from on_own(parts, again=True)
+            yield from by(self._proof, parts)
         yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
         yield from (Outcome(mutant, OPEN if mutant in self._open else SURVIVES) for mutant in left)
 
