@@ -115,6 +115,7 @@ class Campaign:
             yield from on_own(parts, again=False)
             yield from by(self._equivalent, parts)
             yield from on_own(parts, again=True)
+        for parts in sorted(set(own.values())):
             yield from by(self._proof, parts)
         yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
         yield from (Outcome(mutant, OPEN if mutant in self._open else SURVIVES) for mutant in left)
