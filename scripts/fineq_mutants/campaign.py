@@ -15,7 +15,8 @@ from fineq_mutants.proofs import ProofAttempts
 from fineq_mutants.sampling import Mutant
 from fineq_mutants.verdicts import NotKept
 
-BENCH, PROOF, EQUIVALENT, SURVIVES, OPEN = "bench", "proof", "equivalent", "survives", "open"
+BENCH, PROOF, EQUIVALENT, SURVIVES = "bench", "proof", "equivalent", "survives"
+UNDECIDED, OPEN = "undecided", "open"
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Outcome:
 
     Attributes:
         mutant: which.
-        result: `bench` or `proof`, which noticed it, `equivalent`, `survives`, or `open`: not tried to the end.
+        result: `bench` or `proof`, which noticed it, `equivalent` or `survives`; of a campaign that has not come to its
+            end also `undecided`, which a bench has let through, and `open`, which nothing has tried.
         by: the run and its test, the proof, or where it is equivalent.
     """
 
@@ -70,6 +72,7 @@ class Campaign:
         self.miters = Miters(circuits, provers, places.work / "miter", places.verdicts, proof_limit_s, only_kept)
         self.proofs = ProofAttempts(provers, places.work / "proof", places.verdicts, proof_limit_s, only_kept)
         self._open: set[Mutant] = set()
+        self._passed: set[Mutant] = set()
 
     def run(self, mutants: Sequence[Mutant], planted: Sequence[Mutant]) -> Iterator[Outcome]:
         """Yield outcomes as they come, those of the circuits with the fewest parts around them first.
@@ -118,7 +121,9 @@ class Campaign:
         for parts in sorted(set(own.values())):
             yield from by(self._proof, parts)
         yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
-        yield from (Outcome(mutant, OPEN if mutant in self._open else SURVIVES) for mutant in left)
+        for mutant in left:
+            unfinished = UNDECIDED if mutant in self._passed else OPEN
+            yield Outcome(mutant, unfinished if mutant in self._open else SURVIVES)
 
     def _fewest(self, mutant: Mutant) -> int:
         return min((holder.parts for holder in self.holders if mutant.module in holder.modules), default=0)
@@ -140,7 +145,9 @@ class Campaign:
         for mutant, attempt in attempts.run(wanted):
             if attempt is None:
                 self._open.add(mutant)
-            elif attempt.noticed is not None:
+            elif attempt.noticed is None:
+                self._passed.add(mutant)
+            else:
                 yield Outcome(mutant, BENCH, f"{holder.run.name}: {attempt.noticed}")
 
     def _equivalent(self, mutant: Mutant) -> Outcome | None:

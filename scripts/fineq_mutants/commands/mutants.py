@@ -83,9 +83,10 @@ def mutants(
         )
     outcomes.sort(key=lambda outcome: outcome.mutant.number)
     options = {"--only": only, "--part": None if part == "1/1" else part, "--count": str(count), "--seed": str(seed)}
+    options["--limit"] = f"{limit:g}"
     words = [word for name, value in options.items() if value is not None for word in (name, value)]
     versions = [*provers.versions(), *map(simulators.version, simulators.SIMULATORS)]
-    text = report.markdown(outcomes, why, " ".join(["fineq mutants", *words]), seed, versions)
+    text = report.markdown(outcomes, why, " ".join(["fineq mutants", *["--kept"] * kept, *words]), seed, versions)
     data = json.dumps({"seed": seed, "mutants": report.as_json(outcomes)}, indent=1) + "\n"
     for directory in {output, results} - {None}:
         assert directory is not None
