@@ -93,9 +93,10 @@ module dut_watchdog(clk, rst, limit, waiting, alive, other, expired);
   output expired;
   reg [31:0] count = 0;
   reg kept = 0;
-  assign expired = kept || limit != 0 && count >= limit;
+  wire due = limit != 0 && count >= limit;
+  assign expired = kept || due;
   always @(posedge clk) begin
-    count <= waiting && !alive && !rst ? count + 1 : 0;
+    count <= waiting && !alive && limit != 0 && !rst ? count + !due : 0;
     if (other) kept <= 1;
   end
 endmodule
