@@ -39,7 +39,8 @@ def score(outcomes: Sequence[Outcome]) -> float:
 
 def _counts(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     numbers = [sum(outcome.result == result for outcome in outcomes) for result in _COLUMNS]
-    return (name, str(len(outcomes)), *map(str, numbers), f"{100 * score(outcomes):.1f} %")
+    tried = any(outcome.result not in (EQUIVALENT, OPEN) for outcome in outcomes)
+    return (name, str(len(outcomes)), *map(str, numbers), f"{100 * score(outcomes):.1f} %" if tried else "-")
 
 
 def place(outcome: Outcome) -> str:
