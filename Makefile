@@ -88,7 +88,7 @@ pnr: setup  ## lay out rows, decoders and 16x16 arrays with OpenROAD; PNR_DESIGN
 mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 	$(FINEQ) mutate --faults tests/faults --output $(BUILD)/mutate
 
-mutants: setup  ## plant faults by rule in the netlists; benches or proofs must notice them (about 45 minutes on one core)
+mutants: setup  ## plant faults by rule in the netlists; benches or proofs must notice them (more than an hour; goes on where it was)
 	$(FINEQ) mutants --output $(BUILD)/mutants --results docs/results
 
 fuzz: setup  ## damage packed files, use the machine at random; MINUTES=60 for as long, otherwise 10^6 files and 1000 cases

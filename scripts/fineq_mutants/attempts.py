@@ -19,10 +19,10 @@ from fineq_mutants.sampling import Mutant
 from fineq_sim.runs import simulators
 from fineq_sim.runs.runner import CaseOutcome, VerilogDesign, read_junit, run, run_directory
 
-_LIMIT_FACTOR, _LIMIT_EXTRA_S = 5, 20
+_LIMIT_FACTOR, _LIMIT_EXTRA_S = 3, 10
 """Processor time of a mutant: so many times that of the run without one, and so many seconds."""
 
-_TOGETHER = 60
+_TOGETHER = 15
 """Mutants of one start of the simulator: verdicts are kept after each."""
 
 
@@ -53,6 +53,7 @@ class Attempts:
         verdicts: directory of kept verdicts. Their key covers the design as delivered, the fault and the bench, so a
             fault keeps its verdict when others are chosen.
         seed: of the bench.
+        only_kept: run nothing.
     """
 
     def __init__(
@@ -65,15 +66,18 @@ class Attempts:
         cache: Path,
         verdicts: Path,
         seed: int,
+        only_kept: bool = False,
     ) -> None:
         self.holder, self.circuits = holder, circuits
         self.mutants = [mutant for mutant in mutants if mutant.module in holder.modules]
         self.output, self.cache, self.verdicts, self.seed = output, cache, verdicts, seed
+        self.only_kept = only_kept
         self._code = cache_key(
             f"fineq_sim.benches.{holder.run.bench}",
             "fineq_sim.runs.runner",
             "fineq_mutants.forking",
             "fineq_mutants.operators",
+            *(["fineq_mutants.power_up"] if holder.run.random_start else []),
             inputs=[
                 dict(holder.design.sources),
                 [holder.run.name, dict(holder.run.parameters), holder.run.golden, holder.run.tests],
@@ -82,8 +86,11 @@ class Attempts:
             ],
         )
 
-    def run(self, wanted: Iterable[Mutant]) -> Iterator[tuple[Mutant, Attempt]]:
+    def run(self, wanted: Iterable[Mutant]) -> Iterator[tuple[Mutant, Attempt | None]]:
         """Try some of them; first the run must pass with none.
+
+        Yields:
+            A mutant and what came of it, None if that is not known and nothing is to be run.
 
         Raises:
             FineqError: it does not.
@@ -95,6 +102,9 @@ class Attempts:
                 yield mutant, replace(Attempt(**json.loads(file.read_text(encoding="utf-8"))), kept=True)
             else:
                 missing.append(mutant)
+        if self.only_kept:
+            yield from ((mutant, None) for mutant in missing)
+            return
         self.verdicts.mkdir(parents=True, exist_ok=True)
         design = self.holder.with_mutants(self.circuits, self.mutants) if missing else self.holder.design
         for start in range(0, len(missing), _TOGETHER):
@@ -108,14 +118,13 @@ class Attempts:
 
     def _simulate(self, design: VerilogDesign, mutants: list[Mutant]) -> list[tuple[Mutant, Attempt]]:
         entry = self.holder.run
-        parameters = dict(entry.parameters)
-        if entry.golden is not None:
-            parameters["golden"] = str(entry.golden.make(self.output.absolute() / "golden"))
         directory = run_directory(self.output, f"{entry.name}-mutants")
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        numbers = tuple(mutant.number for mutant in mutants)
-        order = Order(numbers, str(directory), _LIMIT_FACTOR, _LIMIT_EXTRA_S)
+        alone = self.verdicts / f"alone-{self._code}.json"
+        alone_s = json.loads(alone.read_text(encoding="utf-8")) if alone.is_file() else None
+        numbers = (*(() if alone_s is not None else (0,)), *(mutant.number for mutant in mutants))
+        order = Order(numbers, str(directory), _LIMIT_FACTOR, _LIMIT_EXTRA_S, alone_s)
         # One failing test is enough.
         with simulators.environment(
             self.holder.simulator, None, **{ORDER: order_text(order), "COCOTB_MAX_FAILURES": "1"}
@@ -126,10 +135,11 @@ class Attempts:
                 f"fineq_sim.benches.{entry.bench},fineq_mutants.forking",
                 self.holder.simulator,
                 self.output,
-                parameters=parameters,
+                parameters=entry.settings(design, self.output),
                 seed=self.seed,
                 cache=self.cache,
                 tests=entry.tests,
+                random_start=entry.random_start,
             )
         if not (directory / ENDS).is_file():
             raise FineqError(f"{entry.name} cannot be run with mutants: {result.error}")
@@ -137,8 +147,10 @@ class Attempts:
         for line in (directory / ENDS).read_text(encoding="utf-8").splitlines():
             number, status, seconds = json.loads(line)
             ends[number] = Attempt(_noticed(directory / str(number) / RESULTS, status), seconds)
-        if ends[0].noticed is not None:
-            raise FineqError(f"{entry.name} fails without any mutant ({ends[0].noticed}): repair that first")
+        if alone_s is None:
+            if ends[0].noticed is not None:
+                raise FineqError(f"{entry.name} fails without any mutant ({ends[0].noticed}): repair that first")
+            write_text(alone, json.dumps(ends[0].seconds))
         return [(mutant, ends[mutant.number]) for mutant in mutants if mutant.number in ends]
 
 

@@ -1,8 +1,8 @@
-"""The whole of it: benches of the circuit itself, equivalence, proofs, then benches of all that hold the circuit."""
+"""The whole of it: a bench of the circuit itself, equivalence, its other benches, proofs, benches of what holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from fineq_mutants.equivalence import Miters
 from fineq_mutants.matching import Holder
 from fineq_mutants.proofs import ProofAttempts
 from fineq_mutants.sampling import Mutant
+from fineq_mutants.verdicts import NotKept
 
 BENCH, PROOF, EQUIVALENT, SURVIVES = "bench", "proof", "equivalent", "survives"
+UNDECIDED, OPEN = "undecided", "open"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Outcome:
 
     Attributes:
         mutant: which.
-        result: `bench` or `proof`, which noticed it, `equivalent` or `survives`.
+        result: `bench` or `proof`, which noticed it, `equivalent` or `survives`; of a campaign that has not come to its
+            end also `undecided`, which a bench has let through, and `open`, which nothing has tried.
         by: the run and its test, the proof, or where it is equivalent.
     """
 
@@ -51,6 +54,7 @@ class Campaign:
         places: directories.
         seed: of the benches.
         proof_limit_s: for one proof; as long for a proof of equivalence.
+        only_kept: run nothing, say what earlier runs have found out.
     """
 
     def __init__(
@@ -61,13 +65,17 @@ class Campaign:
         places: Places,
         seed: int,
         proof_limit_s: float,
+        only_kept: bool = False,
     ) -> None:
         self.circuits, self.holders, self.places, self.seed = dict(circuits), holders, places, seed
-        self.miters = Miters(circuits, provers, places.work / "miter", places.verdicts, proof_limit_s)
-        self.proofs = ProofAttempts(provers, places.work / "proof", places.verdicts, proof_limit_s)
+        self.only_kept = only_kept
+        self.miters = Miters(circuits, provers, places.work / "miter", places.verdicts, proof_limit_s, only_kept)
+        self.proofs = ProofAttempts(provers, places.work / "proof", places.verdicts, proof_limit_s, only_kept)
+        self._open: set[Mutant] = set()
+        self._passed: set[Mutant] = set()
 
     def run(self, mutants: Sequence[Mutant], planted: Sequence[Mutant]) -> Iterator[Outcome]:
-        """Yield outcomes as they come.
+        """Yield outcomes as they come, those of the circuits with the fewest parts around them first.
 
         Args:
             mutants: to be tried.
@@ -79,26 +87,49 @@ class Campaign:
         """
         own = {mutant: self._fewest(mutant) for mutant in mutants}
         left = list(mutants)
-        for holder in self.holders:
-            for outcome in self._bench(holder, planted, [m for m in left if own[m] == holder.parts]):
-                left.remove(outcome.mutant)
-                yield outcome
-        for mutant in [*left]:
-            if proven := self._formal(mutant):
-                left.remove(mutant)
-                yield proven
-        for holder in self.holders:
-            for outcome in self._bench(holder, planted, [m for m in left if own[m] < holder.parts]):
-                left.remove(outcome.mutant)
-                yield outcome
-        yield from (Outcome(mutant, SURVIVES) for mutant in left)
+        tried: set[Mutant] = set()
+
+        def on_benches(wanted: Callable[[Holder, Mutant], bool]) -> Iterator[Outcome]:
+            for holder in self.holders:
+                some = [mutant for mutant in left if mutant.module in holder.modules and wanted(holder, mutant)]
+                for outcome in self._bench(holder, planted, some):
+                    left.remove(outcome.mutant)
+                    yield outcome
+                tried.update(some)
+
+        def by(way: Callable[[Mutant], Outcome | None], parts: int) -> Iterator[Outcome]:
+            for mutant in [mutant for mutant in left if own[mutant] == parts]:
+                try:
+                    outcome = way(mutant)
+                except NotKept:
+                    self._open.add(mutant)
+                    continue
+                if outcome:
+                    left.remove(mutant)
+                    yield outcome
+
+        def on_own(parts: int, again: bool) -> Iterator[Outcome]:
+            return on_benches(
+                lambda holder, mutant: own[mutant] == holder.parts == parts and (again or mutant not in tried)
+            )
+
+        for parts in sorted(set(own.values())):
+            # Most of what a first run does not notice is equivalent, and a proof costs less than more runs.
+            yield from on_own(parts, again=False)
+            yield from by(self._equivalent, parts)
+            yield from on_own(parts, again=True)
+        for parts in sorted(set(own.values())):
+            yield from by(self._proof, parts)
+        yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
+        for mutant in left:
+            unfinished = UNDECIDED if mutant in self._passed else OPEN
+            yield Outcome(mutant, unfinished if mutant in self._open else SURVIVES)
 
     def _fewest(self, mutant: Mutant) -> int:
         return min((holder.parts for holder in self.holders if mutant.module in holder.modules), default=0)
 
     def _bench(self, holder: Holder, planted: Sequence[Mutant], wanted: Sequence[Mutant]) -> Iterator[Outcome]:
         """Those of the wanted mutants that a run notices; its design has all that are planted, and is built once."""
-        wanted = [mutant for mutant in wanted if mutant.module in holder.modules]
         if not wanted:
             return
         attempts = Attempts(
@@ -109,14 +140,20 @@ class Campaign:
             cache=self.places.cache,
             verdicts=self.places.verdicts,
             seed=self.seed,
+            only_kept=self.only_kept,
         )
         for mutant, attempt in attempts.run(wanted):
-            if attempt.noticed is not None:
+            if attempt is None:
+                self._open.add(mutant)
+            elif attempt.noticed is None:
+                self._passed.add(mutant)
+            else:
                 yield Outcome(mutant, BENCH, f"{holder.run.name}: {attempt.noticed}")
 
-    def _formal(self, mutant: Mutant) -> Outcome | None:
-        if where := self.miters.equivalent(mutant.module, mutant.site):
-            return Outcome(mutant, EQUIVALENT, where)
-        if proof := self.proofs.noticed_by(self.circuits[mutant.module], mutant.site):
-            return Outcome(mutant, PROOF, proof)
-        return None
+    def _equivalent(self, mutant: Mutant) -> Outcome | None:
+        where = self.miters.equivalent(mutant.module, mutant.site)
+        return Outcome(mutant, EQUIVALENT, where) if where else None
+
+    def _proof(self, mutant: Mutant) -> Outcome | None:
+        proof = self.proofs.noticed_by(self.circuits[mutant.module], mutant.site)
+        return Outcome(mutant, PROOF, proof) if proof else None

@@ -7,6 +7,7 @@ it begins. The parent never simulates; it waits, and writes down how each child 
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -30,16 +31,18 @@ class Order:
     """What is to be run.
 
     Attributes:
-        numbers: of the mutants. Before them the design runs without one; if a test fails there, that is all.
+        numbers: of the mutants; 0 is the design without one. If a test fails there, that is all.
         directory: has one below it for each number.
         limit_factor, limit_extra_s: processor time of a mutant: so many times that of the run without one, and so
             many seconds.
+        alone_s: processor time of the run without one, if it is known; if not, 0 must be the first number.
     """
 
     numbers: tuple[int, ...]
     directory: str
     limit_factor: float
     limit_extra_s: float
+    alone_s: float | None
 
 
 def _child(number: int, directory: Path, limit_s: int) -> None:
@@ -50,15 +53,26 @@ def _child(number: int, directory: Path, limit_s: int) -> None:
     log = os.open(LOG, os.O_WRONLY | os.O_CREAT)
     for stream in (1, 2):
         os.dup2(log, stream)
+    _leave_at_exit()
     if limit_s:
         resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 5))
 
 
+def _leave_at_exit() -> None:
+    """Let `exit` end the process at once: a verilated program would wait there for threads that a fork does not copy.
+
+    What is registered last is called first, and `_exit` takes the status that it is called with.
+    """
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
+
+
 def _fork_all(order: Order) -> None:
     """Returns in the children alone."""
-    directory, limit_s = Path(order.directory), 0
+    directory, alone_s = Path(order.directory), order.alone_s
     with (directory / ENDS).open("w", encoding="utf-8") as ends:
-        for number in (0, *order.numbers):
+        for number in order.numbers:
+            limit_s = 0 if alone_s is None else int(order.limit_factor * alone_s + order.limit_extra_s)
             child = os.fork()
             if child == 0:
                 _child(number, directory / str(number), limit_s)
@@ -68,7 +82,7 @@ def _fork_all(order: Order) -> None:
             ends.write(json.dumps([number, status, round(seconds, 2)]) + "\n")
             ends.flush()
             if number == 0:
-                limit_s = int(order.limit_factor * seconds + order.limit_extra_s)
+                alone_s = seconds
                 results = directory / "0" / RESULTS
                 if not results.is_file() or "<failure" in results.read_text(encoding="utf-8"):
                     break

@@ -12,6 +12,7 @@ from fineq_hw.export.tops import array_of
 from fineq_mutants.circuits import Circuit, identity, smallest_tops, to_verilog
 from fineq_mutants.netlist import SELECT_MODULE, SELECT_VERILOG, Netlist
 from fineq_mutants.operators import Site, plant
+from fineq_mutants.power_up import leave_out_initial_values
 from fineq_mutants.sampling import Mutant
 from fineq_sim.runs.bench_run import BenchRun
 from fineq_sim.runs.catalog import all_runs
@@ -27,7 +28,7 @@ class Holder:
 
     Attributes:
         run: as in the catalogue.
-        design: what it simulates.
+        design: what it simulates, without initial values if it starts at random.
         modules: name in the design by name of the circuit.
     """
 
@@ -54,6 +55,9 @@ class Holder:
             if mutant.module in self.modules:
                 by_module[mutant.module][mutant.number] = mutant.site
         netlists = {self.modules[module]: mutated(circuits[module], found) for module, found in by_module.items()}
+        if self.run.random_start:
+            for netlist in netlists.values():
+                leave_out_initial_values(netlist)
         texts = {f"{name}.v": text for name, text in to_verilog(netlists).items()}
         extra = {f"{SELECT_MODULE}.v": SELECT_VERILOG} if texts else {}
         return replace(self.design, sources={**self.design.sources, **texts, **extra})
@@ -87,6 +91,8 @@ def find_holders(circuits: Sequence[Circuit], cache: Path) -> list[Holder]:
         if config is None or config in configs:
             design = run.design(cache=cache)
             modules = dict(_held(design, known))
+            if run.random_start:
+                design = run.design(cache=cache, initial_values=False)
             if modules:
                 holders.append(Holder(run, design, modules))
     return sorted(holders, key=lambda holder: (holder.parts, holder.run.name))

@@ -32,6 +32,7 @@ from fineq_hw.lib.hierarchy import Placed, collecting
 from fineq_mutants.circuits import Circuit, to_json
 from fineq_mutants.netlist import Netlist
 from fineq_mutants.operators import Site, plant, sites
+from fineq_mutants.verdicts import NotKept, kept_verdict
 
 CODE_PACKAGES = ("pyosys",)
 """What the programs that this starts import (`fineq.common.cache_keys`)."""
@@ -117,10 +118,12 @@ class ProofAttempts:
         work: directory for models and logs.
         cache: directory of kept verdicts.
         limit_s: for one proof.
+        only_kept: run nothing; raise `NotKept` where that is not enough.
     """
 
-    def __init__(self, provers: Provers, work: Path, cache: Path, limit_s: float) -> None:
+    def __init__(self, provers: Provers, work: Path, cache: Path, limit_s: float, only_kept: bool = False) -> None:
         self.provers, self.work, self.cache, self.limit_s = provers, work, cache, limit_s
+        self.only_kept = only_kept
         self._proofs: list[ProvenCircuit] | None = None
         self._netlists: dict[str, dict[str, dict[str, Any]]] = {}
 
@@ -162,18 +165,18 @@ class ProofAttempts:
     def _result(self, found: ProvenCircuit, module: str, site: Site | None) -> str:
         entry = self._module(found, module)
         inputs = [found.top, dict(found.texts), module, entry, site, found.proof.engine, self.provers.versions()]
-        file = self.cache / f"proof-{cache_key(__name__, inputs=[*inputs, self.limit_s])}.json"
-        if file.is_file():
-            return json.loads(file.read_text(encoding="utf-8"))
-        netlist = Netlist(entry)
-        if site is not None:
-            plant(netlist, site, "1")
-        self.work.mkdir(parents=True, exist_ok=True)
-        write_text(self.work / "mutant.json", json.dumps({"modules": {module: netlist.module}}))
-        run_yosys(["read_json mutant.json", "write_rtlil mutant.il"], self.work)
-        others = [text for name, text in found.texts.items() if name != module]
-        text = "\n".join([found.top, *others, (self.work / "mutant.il").read_text(encoding="utf-8")])
-        result = prove(found.proof, found.rules, text, self.provers, self.work, self.limit_s).result
-        self.cache.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(result))
-        return result
+
+        def find() -> str:
+            if self.only_kept:
+                raise NotKept
+            netlist = Netlist(entry)
+            if site is not None:
+                plant(netlist, site, "1")
+            self.work.mkdir(parents=True, exist_ok=True)
+            write_text(self.work / "mutant.json", json.dumps({"modules": {module: netlist.module}}))
+            run_yosys(["read_json mutant.json", "write_rtlil mutant.il"], self.work)
+            others = [text for name, text in found.texts.items() if name != module]
+            text = "\n".join([found.top, *others, (self.work / "mutant.il").read_text(encoding="utf-8")])
+            return prove(found.proof, found.rules, text, self.provers, self.work, self.limit_s).result
+
+        return kept_verdict(self.cache / f"proof-{cache_key(__name__, inputs=inputs)}.json", self.limit_s, find)

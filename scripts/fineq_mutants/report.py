@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fineq.common.errors import FineqError
 from fineq.common.markdown import table
-from fineq_mutants.campaign import BENCH, EQUIVALENT, PROOF, SURVIVES, Outcome
+from fineq_mutants.campaign import BENCH, EQUIVALENT, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
 from fineq_mutants.operators import KINDS
 
 _INTRODUCTION = """\
@@ -19,20 +19,28 @@ Command: `{command}` (seed {seed}). Versions: {versions}.
 
 Faults made by rule in the netlists of the named configurations of the smallest size
 ([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
-proven equivalent and {survivors} survive. Score without the equivalent ones: {score}.
+proven equivalent and {survivors} survive{open}. Score without the equivalent ones: {score}.
 
 """
 
+_UNFINISHED = (
+    "; the campaign is not at its end: {} were let through by a bench and are undecided, which counts as not noticed, "
+    "and {} have not been tried, which does not count"
+)
+
+_COLUMNS = (BENCH, PROOF, EQUIVALENT, SURVIVES, UNDECIDED, OPEN)
+
 
 def score(outcomes: Sequence[Outcome]) -> float:
-    """Share of the mutants that are noticed, of those that are not equivalent; 1 if there are none."""
-    real = [outcome for outcome in outcomes if outcome.result != EQUIVALENT]
-    return 1 - sum(outcome.result == SURVIVES for outcome in real) / len(real) if real else 1.0
+    """Share of the mutants that are noticed, of those that are neither equivalent nor open; 1 if there are none."""
+    real = [outcome for outcome in outcomes if outcome.result not in (EQUIVALENT, OPEN)]
+    return sum(outcome.result in (BENCH, PROOF) for outcome in real) / len(real) if real else 1.0
 
 
 def _counts(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    numbers = [sum(outcome.result == result for outcome in outcomes) for result in (BENCH, PROOF, EQUIVALENT, SURVIVES)]
-    return (name, str(len(outcomes)), *map(str, numbers), f"{100 * score(outcomes):.1f} %")
+    numbers = [sum(outcome.result == result for outcome in outcomes) for result in _COLUMNS]
+    tried = any(outcome.result not in (EQUIVALENT, OPEN) for outcome in outcomes)
+    return (name, str(len(outcomes)), *map(str, numbers), f"{100 * score(outcomes):.1f} %" if tried else "-")
 
 
 def place(outcome: Outcome) -> str:
@@ -74,21 +82,24 @@ def markdown(
         noticed=results.count(BENCH) + results.count(PROOF),
         equivalent=results.count(EQUIVALENT),
         survivors=results.count(SURVIVES),
+        open=_UNFINISHED.format(results.count(UNDECIDED), results.count(OPEN))
+        if {UNDECIDED, OPEN} & {*results}
+        else "",
         score=f"{100 * score(outcomes):.1f} %",
     )
-    head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "score")
+    head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "undecided", "open", "score")
     blocks = sorted({outcome.mutant.block for outcome in outcomes})
     rows = [_counts(block, [o for o in outcomes if o.mutant.block == block]) for block in blocks]
-    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrr")
+    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrrrr")
     text += "\n## By kind of fault\n\n"
     rows = [
         (*_counts(kind, [o for o in outcomes if o.mutant.site.kind == kind]), rule.meaning)
         for kind, rule in KINDS.items()
     ]
-    text += table(("kind", *head, "what it is"), rows, "lrrrrrrl")
-    left = [outcome for outcome in outcomes if outcome.result == SURVIVES]
+    text += table(("kind", *head, "what it is"), rows, "lrrrrrrrrl")
+    left = [outcome for outcome in outcomes if outcome.result in (SURVIVES, UNDECIDED)]
     if left:
-        text += "\n## Survivors\n\n"
+        text += "\n## Survivors and undecided ones\n\n"
         rows = [(*_key(o), explanations.get(_key(o), "not explained")) for o in left]
         text += table(("block", "where", "what", "why it survives"), rows)
     equivalent = [outcome for outcome in outcomes if outcome.result == EQUIVALENT]

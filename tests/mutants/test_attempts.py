@@ -1,6 +1,7 @@
 """Mutants of the decoder in its own bench: noticed by a test, kept, and none in the way while none is alive."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -57,6 +58,14 @@ def test_a_run_that_fails_without_a_mutant_is_an_error(circuit, holder, cache, t
     awake, other = (Mutant(number, "decoder", "decoder", site) for number in (0, 1))
     with pytest.raises(FineqError, match="decoder/all fails without any mutant"):
         list(_attempts(circuit, holder, [awake, other], cache, tmp_path).run([other]))
+
+
+def test_verilated_programs_come_back(circuit, holder, cache, tmp_path):
+    verilated = Holder(replace(holder.run, simulators=("verilator",)), holder.design, holder.modules)
+    mutants = sample([circuit], 3, 1)
+    found = dict(_attempts(circuit, verilated, mutants, cache, tmp_path).run(mutants))
+    assert set(found) == set(mutants)
+    assert any(attempt.noticed == "every_code_and_payload" for attempt in found.values())
 
 
 def test_circuits_with_a_run_of_their_own_are_tried(circuit, holder):

@@ -74,6 +74,29 @@ def test_what_nobody_can_see_is_proven_equivalent(circuit, provers, tmp_path):
     assert len(kept) == len(sites(circuit.copy()))
 
 
+def _holding(name: str, inner: str, shown: bool) -> Circuit:
+    """A module around an instance of another one, with the counter's ports; its outputs leave it only if `shown`."""
+    ports = {"clk": [2], "rst": [3], "enable": [4], "limit": [5, 6, 7, 8], "value": [9, 10, 11, 12], "below": [13]}
+    out = ("value", "below")
+    directions = {port: "output" if port in out else "input" for port in ports}
+    cell = {"type": inner, "parameters": {}, "attributes": {}, "port_directions": directions, "connections": ports}
+    outside = {
+        port: {"direction": directions[port], "bits": ["0"] * len(bits) if port in out and not shown else bits}
+        for port, bits in ports.items()
+    }
+    netlist = {"attributes": {}, "ports": outside, "cells": {"inside": cell}, "netnames": {}}
+    return Circuit(name, name, "", netlist, {})
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_fault_that_shows_at_no_module_two_levels_up_is_equivalent(circuit, provers, tmp_path, shown):
+    around, outer = _holding("around", "counter", True), _holding("outer", "around", shown)
+    circuits = {each.module: each for each in (circuit, around, outer)}
+    miters = Miters(circuits, provers, tmp_path / "work", tmp_path / "kept", 60)
+    found = [site for site in sites(circuit.copy()) if site.port == "SRST_VALUE"]
+    assert {miters.equivalent("counter", site) for site in found} == {None if shown else "outer"}
+
+
 def test_all_asleep_is_the_circuit(circuit, provers, tmp_path):
     gate = circuit.copy()
     for site in sites(circuit.copy()):

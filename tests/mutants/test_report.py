@@ -3,7 +3,7 @@
 import pytest
 
 from fineq.common.errors import FineqError
-from fineq_mutants.campaign import BENCH, EQUIVALENT, PROOF, SURVIVES, Outcome
+from fineq_mutants.campaign import BENCH, EQUIVALENT, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
 from fineq_mutants.commands.mutants import _share
 from fineq_mutants.operators import Site
 from fineq_mutants.report import as_json, load_explanations, markdown, score
@@ -29,6 +29,15 @@ def test_equivalent_ones_leave_the_score():
     assert score([OUTCOMES[2]]) == 1
 
 
+def test_undecided_ones_count_as_not_noticed_and_open_ones_not_at_all():
+    unfinished = [*OUTCOMES[:2], _outcome(5, "first", UNDECIDED), _outcome(6, "first", OPEN)]
+    assert score(unfinished) == pytest.approx(2 / 3)
+    page = markdown(unfinished, {}, "fineq mutants --kept", 7, ["yosys 1"])
+    assert "| first | 4 | 1 | 1 | 0 | 0 | 1 | 1 | 66.7 % |" in page
+    assert "1 were let through by a bench and are undecided" in page and "1 have not been tried" in page
+    assert "the campaign is not at its end" not in markdown(OUTCOMES, {}, "fineq mutants", 7, ["yosys 1"])
+
+
 def test_page(tmp_path):
     file = tmp_path / "survivors.toml"
     file.write_text(
@@ -36,8 +45,8 @@ def test_page(tmp_path):
         'change = "add.A[3]: stuck at 0"\nwhy = "harmless"\n'
     )
     page = markdown(OUTCOMES, load_explanations(file), "fineq mutants", 7, ["yosys 1"])
-    assert "| first | 3 | 1 | 1 | 1 | 0 | 100.0 % |" in page
-    assert "| second | 1 | 0 | 0 | 0 | 1 | 0.0 % |" in page
+    assert "| first | 3 | 1 | 1 | 1 | 0 | 0 | 0 | 100.0 % |" in page
+    assert "| second | 1 | 0 | 0 | 0 | 1 | 0 | 0 | 0.0 % |" in page
     assert "| second | fineq_hw/a.py:4 | add.A[3]: stuck at 0 | harmless |" in page
     assert "not explained" in markdown(OUTCOMES, {}, "fineq mutants", 7, ["yosys 1"])
     assert as_json(OUTCOMES)[3]["result"] == SURVIVES

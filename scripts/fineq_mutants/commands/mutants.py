@@ -3,6 +3,7 @@
     fineq mutants                                       # all blocks
     fineq mutants --only tile_walk --count 20
     fineq mutants --results docs/results                # writes mutants.md and mutants.json there
+    fineq mutants --kept                                # what is known while another run goes on
 
 What a run finds out is kept, so a run that was stopped goes on where it was.
 """
@@ -34,6 +35,7 @@ def mutants(
     goal: Annotated[float, typer.Option(min=0, max=100, help="Score in percent that every block must have.")] = 95,
     explanations: Annotated[Path, typer.Option(help="Why survivors survive.")] = Path("tests/mutants/survivors.toml"),
     results: Annotated[Path | None, typer.Option(help="Directory to write mutants.md and mutants.json to.")] = None,
+    kept: Annotated[bool, typer.Option(help="Run nothing: report what earlier runs found out.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Print the mutants and end.")] = False,
 ) -> None:
     """Plant faults by rule in the netlists; benches or proofs must notice them, or they are proven equivalent."""
@@ -47,9 +49,9 @@ def mutants(
     from fineq_sim.runs.runner import default_cache
 
     _share([], part)
-    kept = output / "kept"
+    verdicts = output / "kept"
     why = report.load_explanations(explanations) if explanations.is_file() else {}
-    circuits = all_circuits(kept)
+    circuits = all_circuits(verdicts)
     holders = find_holders(circuits, default_cache())
     planted = chosen = sample(tried_circuits(circuits, holders), count, seed)
     if only is not None:
@@ -66,8 +68,8 @@ def mutants(
     for simulator in simulators.SIMULATORS:
         simulators.require(simulator)
     by_name = {circuit.module: circuit for circuit in circuits}
-    places = Places(output / f"work-{part.replace('/', '-')}", default_cache(), kept)
-    campaign = Campaign(by_name, holders, provers, places, seed, limit)
+    places = Places(output / f"work-{part.replace('/', '-')}", default_cache(), verdicts)
+    campaign = Campaign(by_name, holders, provers, places, seed, limit, kept)
     outcomes = []
     started = time.monotonic()
     for outcome in campaign.run(chosen, planted):
@@ -81,9 +83,10 @@ def mutants(
         )
     outcomes.sort(key=lambda outcome: outcome.mutant.number)
     options = {"--only": only, "--part": None if part == "1/1" else part, "--count": str(count), "--seed": str(seed)}
+    options["--limit"] = f"{limit:g}"
     words = [word for name, value in options.items() if value is not None for word in (name, value)]
     versions = [*provers.versions(), *map(simulators.version, simulators.SIMULATORS)]
-    text = report.markdown(outcomes, why, " ".join(["fineq mutants", *words]), seed, versions)
+    text = report.markdown(outcomes, why, " ".join(["fineq mutants", *["--kept"] * kept, *words]), seed, versions)
     data = json.dumps({"seed": seed, "mutants": report.as_json(outcomes)}, indent=1) + "\n"
     for directory in {output, results} - {None}:
         assert directory is not None

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 import cocotb
 from cocotb.triggers import ClockCycles, RisingEdge
 
+from fineq_sim.bench.disturbance import disturb
 from fineq_sim.bench.power_up import check_outputs, fill_memories
 from fineq_sim.bench.streams import StreamConsumer, StreamProducer, assert_empty
 from fineq_sim.bench.testbench import parameters, random_source, reset, settle, start_clock
@@ -99,10 +100,11 @@ class Bench(Generic[Config]):
         return tb
 
     async def begin(self) -> None:
-        """Clock, reset, streams."""
+        """Clock, some cycles of random inputs, reset, streams."""
         await fill_memories(self.dut)
         self._running.append(start_clock(self.dut))
         self.powering_up = True
+        await disturb(self.dut)
         await self.reset()
         self.powering_up = False
         checking = check_outputs(self.dut, self.only_while)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import cocotb
 import numpy as np
 
-from fineq_hw.config import AcceleratorConfig
+from fineq_hw.config import ALIGNMENT, AcceleratorConfig
 from fineq_hw.interface.descriptors import inner_tiles
 from fineq_hw.lib.machine_streams import job_layout, read_word_layout, transfer_layout
 from fineq_sim.bench.axi_memory import Transfer
@@ -69,18 +69,23 @@ class FetchingBlockBench(BlockBench):
         super().__init__(dut, stall)
         self.reader = ReadEngine(self)
 
+    def anywhere(self, size: int) -> int:
+        """An address that begins a region of so many bytes; all of its bits may be set."""
+        room = (1 << self.config.address_bits) - size
+        return ALIGNMENT * self.source.randrange(room // ALIGNMENT + 1)
+
 
 class ReadEngine:
     """Takes a block's commands and delivers the words of a memory, as the real engine does.
 
     Attributes:
-        memory: its bytes, uint8.
+        memory: regions as uint8, by the addresses that they begin at.
         transfers: commands taken so far.
     """
 
     def __init__(self, bench: Bench[AcceleratorConfig]) -> None:
         self.config = bench.config
-        self.memory = np.zeros(0, np.uint8)
+        self.memory: dict[int, np.ndarray] = {}
         self.commands, self.words = bench.consumer("commands"), bench.producer("words")
         self.transfers: list[Transfer] = []
         cocotb.start_soon(self._run())
@@ -95,7 +100,13 @@ class ReadEngine:
     def _payloads(self, transfer: Transfer) -> Iterator[int]:
         size = self.config.bus_bytes
         for address, row_last, last in transfer.words(self.config):
-            assert address % size == 0 and address + size <= len(self.memory), f"read at {address:#x}"
-            word = int.from_bytes(self.memory[address : address + size].tobytes(), "little")
+            word = int.from_bytes(self._read(address, size), "little")
             fields = {"data": word, "row_last": int(row_last), "last": int(last)}
             yield read_word_layout(self.config).const(fields).as_value().value
+
+    def _read(self, address: int, size: int) -> bytes:
+        assert address % size == 0, f"read at {address:#x}"
+        for start, content in self.memory.items():
+            if start <= address and address + size <= start + len(content):
+                return content[address - start :][:size].tobytes()
+        raise AssertionError(f"read at {address:#x}, where nothing is")

@@ -56,7 +56,7 @@ class DmaBench(Bench[AcceleratorConfig]):
         """The bus error that the engine reports."""
         return bus_error_layout(self.config).from_bits(self.read("error"))
 
-    async def wait_error(self, within: int = 30_000) -> Any:
+    async def wait_error(self, within: int = 6_000) -> Any:
         """Clock until the engine reports a bus error."""
         for _ in range(within):
             await self.clock()

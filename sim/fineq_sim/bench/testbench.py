@@ -13,6 +13,9 @@ from cocotb.triggers import ClockCycles, RisingEdge, Timer
 
 CLOCK_NS = 10
 
+RESETS = {"rst": 0, "bus_rst": 1}
+"""Resets, and what they are while the design is disturbed: a memory must not take what it does then for accesses."""
+
 
 def parameters() -> dict[str, Any]:
     """What the runner was told to pass to the testbench."""

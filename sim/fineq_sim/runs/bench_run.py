@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq_hw.config import ACCELERATORS, AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_sim.bench.settings import INPUT_PORTS
 from fineq_sim.reference.golden import make_golden
 from fineq_sim.reference.payloads import find_config
 from fineq_sim.runs.duts import accelerator_design, adder_tree_design, component_design
@@ -64,6 +65,20 @@ class BenchRun:
     tests: str | None = None
     large: bool = False
     random_start: bool = False
+
+    def settings(self, design: VerilogDesign, output: Path) -> dict[str, object]:
+        """What the testbench needs to know of the run and of its design.
+
+        Args:
+            design: that it runs on.
+            output: directory for golden vectors.
+        """
+        settings = dict(self.parameters)
+        if self.golden is not None:
+            settings["golden"] = str(self.golden.make(output.absolute() / "golden"))
+        ports = design.manifest.entry(design.top).ports
+        settings[INPUT_PORTS] = [port.name for port in ports if port.direction == "input" and port.bits]
+        return settings
 
     def powered_up(self) -> BenchRun:
         """The same run on a design that begins as silicon does: registers and memories hold anything."""

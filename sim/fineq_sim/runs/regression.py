@@ -32,9 +32,6 @@ def execute(
 ) -> RunResult:
     """Run one entry of the catalog, unless `fresh` is false and it passed before. Safe in a process of its own."""
     started = time.monotonic()
-    parameters = dict(entry.parameters)
-    if entry.golden is not None:
-        parameters["golden"] = str(entry.golden.make(output.absolute() / "golden"))
     try:
         options = {"initial_values": False} if entry.random_start else {}
         design = entry.design(cache=cache, **options)
@@ -51,7 +48,7 @@ def execute(
         f"fineq_sim.benches.{entry.bench}",
         simulator,
         output,
-        parameters=parameters,
+        parameters=entry.settings(design, output),
         seed=seed,
         waves=waves,
         coverage=coverage,

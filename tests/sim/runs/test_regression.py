@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from fineq.common.cache_keys import deciding_files
+from fineq_sim.bench.settings import INPUT_PORTS
 from fineq_sim.runs import bench_run, simulators
 from fineq_sim.runs.bench_run import GoldenShape
 from fineq_sim.runs.catalog import all_runs, select
@@ -83,6 +84,31 @@ def test_a_register_that_reset_does_not_reach_fails_without_initial_values(tmp_p
     result = run("unknown", design, bench, "icarus", tmp_path, random_start=True)
     assert not result.passed
     assert any(test.failure and "seen is X after reset" in test.failure for test in result.tests)
+
+
+KEPT_OVER_RESET = """
+module dut_watchdog(clk, rst, limit, waiting, alive, other, expired);
+  input clk, rst, waiting, alive, other;
+  input [31:0] limit;
+  output expired;
+  reg [31:0] count = 0;
+  reg kept = 0;
+  wire due = limit != 0 && count >= limit;
+  assign expired = kept || due;
+  always @(posedge clk) begin
+    count <= waiting && !alive && limit != 0 && !rst ? count + !due : 0;
+    if (other) kept <= 1;
+  end
+endmodule
+"""
+
+
+def test_a_register_that_reset_does_not_reach_fails_after_random_inputs(tmp_path):
+    design = VerilogDesign("dut_watchdog", {"dut_watchdog.v": KEPT_OVER_RESET})
+    for inputs, passes in (([], True), (["clk", "rst", "limit", "waiting", "alive", "other"], False)):
+        bench = "fineq_sim.benches.control.watchdog_bench"
+        result = run("kept", design, bench, FAST, tmp_path, parameters={INPUT_PORTS: inputs})
+        assert result.passed == passes, result
 
 
 def test_a_random_start_is_another_build(tmp_path):

@@ -7,12 +7,11 @@ import numpy as np
 
 from fineq_hw.config import ALIGNMENT
 from fineq_hw.interface.descriptors import inner_tiles
+from fineq_hw.interface.jobs import STRIDE_BITS
 from fineq_sim.bench.block_bench import FetchingBlockBench
 from fineq_sim.reference.memory_image import activation_image
 from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.tile_walk import nest_tiles
-
-BASE = 0x140
 
 
 class InputBufferBench(FetchingBlockBench):
@@ -28,11 +27,12 @@ class InputBufferBench(FetchingBlockBench):
         tiles = inner_tiles(inner, config)
         values = self.rng.integers(-128, 128, (tokens, tiles * columns), dtype=np.int8)
         packed = activation_image(config, values).reshape(tokens, -1)
-        stride = packed.shape[1] + self.source.choice((0, 1, 3)) * ALIGNMENT
-        memory = self.rng.integers(0, 256, BASE + tokens * stride, dtype=np.uint8)
-        memory[BASE:].reshape(tokens, stride)[:, : packed.shape[1]] = packed
-        self.reader.memory = memory
-        await self.start(tokens, channels, inner, activations=BASE, activation_stride=stride)
+        size = packed.shape[1]
+        far = self.source.randrange(1 << STRIDE_BITS) // ALIGNMENT * ALIGNMENT
+        stride = self.source.choice((size, size + ALIGNMENT, size + 3 * ALIGNMENT, max(size, far)))
+        base = self.anywhere(tokens * stride)
+        self.reader.memory = {base + token * stride: row for token, row in enumerate(packed)}
+        await self.start(tokens, channels, inner, activations=base, activation_stride=stride)
         payloads, expected = Payloads(config.array), []
         for tile in nest_tiles(config, tokens, channels):
             for k in range(tiles):

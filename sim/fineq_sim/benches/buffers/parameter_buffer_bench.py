@@ -5,15 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import cocotb
-import numpy as np
 
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.lib.machine_streams import scaled_group_layout, sums_group_layout
 from fineq_sim.bench.block_bench import FetchingBlockBench
 from fineq_sim.reference.memory_image import channel_image, token_image
 from fineq_sim.reference.tile_walk import nest_tiles
-
-CHANNELS_BASE = 0x40
 
 
 class ParameterBufferBench(FetchingBlockBench):
@@ -27,15 +24,13 @@ class ParameterBufferBench(FetchingBlockBench):
         of_channels = [rng.integers(0, 1 << 16, channels), rng.integers(0, 64, channels)]
         of_channels.append(rng.integers(-1 << 31, 1 << 31, channels))
         of_tokens = [rng.integers(0, 1 << 16, tokens), rng.integers(0, 64, tokens)]
-        image = channel_image(*of_channels)
-        token_base = CHANNELS_BASE + -(-len(image) // 16) * 16 + 32
-        tail = token_image(config, *of_tokens)
-        memory = rng.integers(0, 256, token_base + len(tail), dtype=np.uint8)
-        memory[CHANNELS_BASE : CHANNELS_BASE + len(image)] = image
-        memory[token_base:] = tail
-        self.reader.memory = memory
+        images = {
+            "channel_parameters": channel_image(*of_channels),
+            "token_parameters": token_image(config, *of_tokens),
+        }
+        addresses = {name: self.anywhere(len(image)) for name, image in images.items()}
+        self.reader.memory = {addresses[name]: image for name, image in images.items()}
         self.reader.transfers.clear()
-        addresses = {"channel_parameters": CHANNELS_BASE, "token_parameters": token_base}
         await self.start(tokens, channels, 1, output_format=output, **addresses)
         groups = []
         for tile in nest_tiles(config, tokens, channels):

@@ -14,8 +14,6 @@ from fineq_sim.reference.payloads import Payloads
 from fineq_sim.reference.random_layers import random_codes
 from fineq_sim.reference.tile_walk import nest_tiles
 
-BASE = 0x230
-
 
 class WeightBufferBench(FetchingBlockBench):
     def __init__(self, dut, stall: float = 0.0):
@@ -27,8 +25,9 @@ class WeightBufferBench(FetchingBlockBench):
         config, columns = self.config, self.config.array.columns
         codes = random_codes(config, self.rng, channels, inner)
         image = weight_image(config, codes if isinstance(config.array, MacConfig) else pack(codes), inner)
-        self.reader.memory = np.concatenate([self.rng.integers(0, 256, BASE, dtype=np.uint8), image])
-        await self.start(tokens, channels, inner, weights=BASE)
+        base = self.anywhere(len(image))
+        self.reader.memory = {base: image}
+        await self.start(tokens, channels, inner, weights=base)
         tiles, payloads, expected = inner_tiles(inner, config), Payloads(config.array), []
         padded = np.zeros((channels, tiles * columns), dtype=np.int8)
         padded[:, :inner] = codes

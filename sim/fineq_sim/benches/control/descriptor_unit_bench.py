@@ -31,6 +31,12 @@ from fineq_sim.bench.testbench import random_source
 from fineq_sim.coverage.control import DESCRIPTOR_CODES, RESERVED_BITS, VERDICTS
 from fineq_sim.reference.descriptor_samples import Legal, illegal, legal
 
+RULED = (
+    *("operation", "output_format", "function", "tokens", "channels", "inner"),
+    *("activation_stride", "destination_stride"),
+)
+"""Fields whose value alone can be against the rules."""
+
 
 class DescriptorUnitBench(Bench[AcceleratorConfig]):
     """The device with a memory of descriptors behind its channel of the read engine."""
@@ -150,6 +156,20 @@ async def refuses_every_reserved_bit(dut):
     for _ in range(100):  # several at once: the first word is told
         several = number | RESERVED_MASK & sum(1 << source.randrange(8 * DESCRIPTOR_BYTES) for _ in range(12))
         await tb.check(several.to_bytes(DESCRIPTOR_BYTES, "little"), good)
+
+
+@cocotb.test()
+async def notices_every_bit(dut):
+    """One bit flipped in a field with a rule of its own: any bit may be the one that a comparison forgets."""
+    source = random_source("bits")
+    tb = await DescriptorUnitBench.begun(dut)
+    good = legal(tb.config, source, last=1)
+    number = int.from_bytes(good.changed(), "little")
+    for name, field in FIELDS.items():
+        if name in RULED:
+            for bit in range(field.width):
+                flipped = number ^ 1 << field.offset + bit
+                await tb.check(flipped.to_bytes(DESCRIPTOR_BYTES, "little"), good)
 
 
 @cocotb.test()

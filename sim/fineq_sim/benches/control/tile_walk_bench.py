@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cocotb
 
-from fineq_hw.config import AcceleratorConfig
+from fineq_hw.config import MAX_LAYER_SIZE, AcceleratorConfig
 from fineq_sim.bench.bench import Bench
 from fineq_sim.bench.testbench import settle
 from fineq_sim.reference.tile_walk import nest_tiles
@@ -55,3 +55,25 @@ async def visits_every_position(dut):
             tb.drive(advance=0)
             await settle()
             assert dut.active.value == 0
+
+
+@cocotb.test()
+async def counts_far(dut):
+    """Each of the three loops long, the others short: no bit of a counter is lost on the way."""
+    tb = await TileWalkBench.begun(dut, salt="far")
+    config, steps = tb.config, 2100
+    for tokens, channels, inner in (
+        (1, 1, steps),
+        (1, steps * config.channels_per_tile, 1),
+        (steps * config.array.rows, 1, 1),
+    ):
+        if max(tokens, channels) > MAX_LAYER_SIZE:
+            tokens, channels = min(tokens, MAX_LAYER_SIZE), min(channels, MAX_LAYER_SIZE)
+        tiles = len(list(nest_tiles(config, tokens, channels)))
+        await tb.start(tokens, channels, inner)
+        tb.drive(advance=1)
+        await tb.clock(tiles * inner - 1)
+        assert await tb.read_settled("active"), f"{tokens}x{channels}x{inner} ends too soon"
+        await tb.clock()
+        assert not await tb.read_settled("active"), f"{tokens}x{channels}x{inner} does not end"
+        tb.drive(advance=0)

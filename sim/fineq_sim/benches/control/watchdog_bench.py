@@ -48,3 +48,18 @@ async def the_limit_may_change_at_any_time(dut):
     tb.drive(limit=(1 << 32) - 1)
     await tb.clock(100)
     assert not await tb.read_settled("expired")
+
+
+@cocotb.test()
+async def an_expired_count_waits(dut):
+    """However long it has expired: raised by some cycles, the limit is reached after these."""
+    tb: Bench[AcceleratorConfig] = Bench(dut, salt="watchdog expired")
+    tb.drive(limit=5, waiting=1, alive=0)
+    await tb.begin()
+    await tb.clock(100)
+    assert await tb.read_settled("expired")
+    tb.drive(limit=15)
+    for _ in range(10):
+        assert not await tb.read_settled("expired")
+        await tb.clock()
+    assert await tb.read_settled("expired")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import cocotb
 
-from fineq_hw.interface.jobs import OutputFormat
+from fineq_hw.config import ALIGNMENT
+from fineq_hw.interface.jobs import STRIDE_BITS, OutputFormat
 from fineq_hw.lib.machine_streams import transfer_layout
 from fineq_sim.bench.block_bench import BlockBench
 from fineq_sim.reference.tile_walk import nest_tiles
@@ -19,7 +20,8 @@ async def one_command_a_tile(dut, output):
     commands = tb.consumer("commands")
     await tb.begin()
     for tokens, channels, inner in tb.sizes():
-        base, stride = 16 * tb.source.randrange(1 << 12), 16 * tb.source.randrange(1, 1 << 10)
+        base = tb.source.randrange(1 << tb.config.address_bits) // ALIGNMENT * ALIGNMENT
+        stride = tb.source.randrange(1 << tb.source.choice((12, STRIDE_BITS))) // ALIGNMENT * ALIGNMENT
         await tb.start(tokens, channels, inner, destination=base, destination_stride=stride, output_format=output)
         tiles = list(nest_tiles(tb.config, tokens, channels))
         for tile, payload in zip(tiles, await commands.receive(len(tiles)), strict=True):

@@ -99,7 +99,7 @@ async def every_client_gets_its_words(dut, stall):
         tb.send(channel, *transfers[channel])
     for channel in range(CHANNELS):
         expected = [word for transfer in transfers[channel] for word in tb.expected(transfer)]
-        got = tb.unpacked(await tb.words[channel].receive(len(expected), within=60_000))
+        got = tb.unpacked(await tb.words[channel].receive(len(expected), within=20_000))
         assert got == expected, f"channel {channel} got other words"
         bursts = [burst for burst in tb.addresses.bursts() if tb.region(channel, burst[0])]
         assert bursts == [burst for transfer in transfers[channel] for burst in transfer.bursts(tb.config)]

@@ -92,7 +92,7 @@ class WriteDmaBench(DmaBench):
         assert self.config.addresses_ahead or begun <= accepted, "a burst without its words"
         self.apply(accepted if self.config.addresses_ahead else begun)
 
-    async def wait_idle(self, within: int = 30_000) -> None:
+    async def wait_idle(self, within: int = 12_000) -> None:
         """Until the engine is idle for good."""
         quiet = 0
         for _ in range(within):
