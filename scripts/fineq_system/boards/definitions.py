@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 from fineq.common.errors import FineqError
@@ -17,7 +16,7 @@ class Board:
 
     Attributes:
         text: what it is, for lists.
-        platform: module and class in `amaranth_boards`.
+        make_platform: gives the platform of amaranth-boards; raises ModuleNotFoundError where that is not installed.
         machine: what is built unless asked for something else.
         clock: Hz, of the machine; the board's own clock, or what a PLL makes of it.
         baud: of the serial line.
@@ -30,7 +29,7 @@ class Board:
     """
 
     text: str
-    platform: tuple[str, str]
+    make_platform: Callable[[], Any]
     machine: ArrayConfig | AcceleratorConfig
     clock: int
     baud: int
@@ -46,15 +45,6 @@ class Board:
         """Clock cycles of a bit of the line."""
         return round(self.clock / self.baud)
 
-    def make_platform(self) -> Any:
-        """The platform of amaranth-boards.
-
-        Raises:
-            ModuleNotFoundError: amaranth-boards is not installed.
-        """
-        module, name = self.platform
-        return getattr(import_module(f"amaranth_boards.{module}"), name)()
-
 
 def for_fpga(config: ArrayConfig) -> ArrayConfig:
     """An array as FPGAs want it: sums left to the carry chains, no latches, no gated clocks."""
@@ -67,10 +57,28 @@ def _machine(name: str, **changes: Any) -> AcceleratorConfig:
     return replace(config, array=for_fpga(config.array), **changes)
 
 
+def _icebreaker() -> Any:
+    from amaranth_boards.icebreaker import ICEBreakerPlatform
+
+    return ICEBreakerPlatform()
+
+
+def _ulx3s() -> Any:
+    from amaranth_boards.ulx3s import ULX3S_85F_Platform
+
+    return ULX3S_85F_Platform()
+
+
+def _arty_a7() -> Any:
+    from amaranth_boards.arty_a7 import ArtyA7_100Platform
+
+    return ArtyA7_100Platform()
+
+
 BOARDS: Mapping[str, Board] = {
     "icebreaker": Board(
         "iCEBreaker, iCE40UP5K",
-        ("icebreaker", "ICEBreakerPlatform"),
+        _icebreaker,
         replace(for_fpga(ARRAYS["fineq_8x24"]), rows=4, columns=8, sign_handling="column"),
         12_000_000,
         1_000_000,
@@ -83,7 +91,7 @@ BOARDS: Mapping[str, Board] = {
     ),
     "ulx3s-85f": Board(
         "ULX3S, ECP5 85F",
-        ("ulx3s", "ULX3S_85F_Platform"),
+        _ulx3s,
         _machine("accelerator_16x16", address_bits=24),
         25_000_000,
         1_000_000,
@@ -96,7 +104,7 @@ BOARDS: Mapping[str, Board] = {
     ),
     "arty-a7-100": Board(
         "Arty A7, Artix-7 100T",
-        ("arty_a7", "ArtyA7_100Platform"),
+        _arty_a7,
         _machine("accelerator_16x16", address_bits=24),
         50_000_000,
         1_000_000,

@@ -21,7 +21,7 @@ def board(
     channels: Annotated[int, typer.Option(min=1, help="run: output channels of the layer.")] = 24,
     inner: Annotated[int, typer.Option(min=1, help="run: inputs of the layer.")] = 72,
     tokens: Annotated[int, typer.Option(min=1, help="run: tokens.")] = 8,
-    seed: Annotated[int, typer.Option(min=0, help="Of the layer.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the layer.")] = 0,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Directory; default build/board-NAME.")] = None,
 ) -> None:
     """Build a bitstream by the open tools (or a vendor's project), load it, run a layer over the serial line.

@@ -23,7 +23,7 @@ def soc(
     rows: Annotated[int, typer.Option(min=1, help="Output channels of the layer.")] = 40,
     inner: Annotated[int, typer.Option(min=1, help="Inputs of the layer.")] = 100,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens.")] = 12,
-    seed: Annotated[int, typer.Option(min=0, help="Of the random layer.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the random layer.")] = 0,
     cycles: Annotated[int, typer.Option(min=1, help="Give up after so many cycles.")] = 50_000_000,
     output: Annotated[Path, typer.Option("-o", "--output", help="Directory for sources and firmware.")] = Path(
         "build/soc"

@@ -130,5 +130,10 @@ def test_seeds_beyond_64_bits(name):
     """Every option that takes a seed refuses one that no generator takes, before any work."""
     command = cli.load(cli.commands()[name])
     if any(parameter.name == "seed" for parameter in command.params):
-        outcome = run_fineq(name, "--seed", str(2**70), *(["model", "-o", "out"] if name == "vectors" else []))
+        needed = [parameter for parameter in command.params if parameter.required]
+        needed.sort(key=lambda parameter: parameter.param_type_name == "option")
+        words = [
+            word for each in needed for word in ([] if each.param_type_name == "argument" else each.opts[:1]) + ["x"]
+        ]
+        outcome = run_fineq(name, *words, "--seed", str(2**70))
         assert outcome.code == 2 and "Invalid value for '--seed'" in outcome.stderr
