@@ -154,11 +154,14 @@ def to_json(texts: Mapping[str, str], manifest: Manifest) -> dict[str, dict[str,
 
 
 def short_source(source: str) -> str:
-    """Places in the sources without the directory where the packages lie."""
+    """Places in the sources without the directory where the packages, or Python's library, lie."""
     ours, amaranths = Path(inspect.getfile(top_components)).parents[2], Path(amaranth.__file__).parents[1]
-    for root in (ours, amaranths):
+    library = Path(inspect.getfile(inspect)).parent  # Amaranth takes a `with` for a line of contextlib
+    for root in (ours, amaranths, library):
         source = source.replace(f"{root}/", "")
-    return "|".join(sorted(set(source.split("|"))))
+    return "|".join(
+        sorted({place.rpartition("/")[2] if place.startswith("/") else place for place in source.split("|")})
+    )
 
 
 def to_verilog(netlists: Mapping[str, Netlist]) -> dict[str, str]:
