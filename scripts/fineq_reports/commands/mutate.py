@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
@@ -23,8 +24,13 @@ def mutate(
     repository: Annotated[Path, typer.Option(help="Sources to plant them in: a clone of the project.")] = Path("."),
     only: Annotated[str | None, typer.Option(help="Only faults whose name contains this.")] = None,
     simulator: Annotated[str | None, typer.Option(help="Default: icarus where installed, else verilator.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Checks at a time. Default: one a processor.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Directory to write mutation.md to as well.")] = None,
 ) -> None:
-    """Plant each fault in a copy of the sources and run the check that must notice it."""
+    """Plant each fault in a copy of the sources and run the check that must notice it.
+
+    An interrupted run goes on where it was: outcomes are kept in the same directory while no source changes.
+    """
     from fineq_sim.runs import mutation, simulators
 
     # Icarus builds a small design in a fraction of a second.
@@ -42,12 +48,20 @@ def mutate(
     output.mkdir(parents=True, exist_ok=True)
     verdicts = []
     started = time.monotonic()
-    for verdict in mutation.mutate(repository, output, chosen, simulator=simulator):
+    jobs = jobs or len(os.sched_getaffinity(0))
+    for verdict in mutation.mutate(repository, output, chosen, simulator=simulator, jobs=jobs):
         verdicts.append(verdict)
         what = f"caught by {verdict.caught_by}" if verdict.caught_by is not None else "SURVIVES"
         seconds = time.monotonic() - started
-        print(f"[{len(verdicts):2}/{len(chosen)}] {seconds:6.1f} s  {verdict.fault.name}: {what}", flush=True)
-    report = write_text(output / "mutation.md", mutation.markdown(verdicts, simulator))
+        left = seconds / len(verdicts) * (len(chosen) - len(verdicts)) / 60
+        progress = f"[{len(verdicts):3}/{len(chosen)}, {left:.0f} min left]"
+        print(f"{progress} {seconds:6.1f} s  {verdict.fault.name}: {what}", flush=True)
+    order = {fault.name: number for number, fault in enumerate(chosen)}
+    verdicts.sort(key=lambda verdict: order[verdict.fault.name])
+    text = mutation.markdown(verdicts, simulator)
+    report = write_text(output / "mutation.md", text)
+    if results is not None:
+        report = write_text(results / "mutation.md", text)
     survivors = [verdict.fault.name for verdict in verdicts if verdict.caught_by is None]
     if survivors:
         raise CheckFailed(f"{len(survivors)} of {len(verdicts)} faults survive: {', '.join(survivors)}")

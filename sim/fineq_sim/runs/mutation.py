@@ -1,23 +1,30 @@
 """Faults planted on purpose: the proof that the testbenches and tests would notice a real one.
 
 A fault is a change of one piece of source text. It is made in a scratch copy of the packages, where the checks
-that should notice it are run. The same checks first run on an unchanged copy and have to pass.
+that should notice it are run. The same checks first run on an unchanged copy and have to pass. What came of both is
+kept under a hash of all that was copied, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+from fineq.common.cache_keys import cache_key
 from fineq.common.errors import UserError
+from fineq.common.files import write_text
 from fineq.common.markdown import table
+from fineq_sim.runs import simulators
 from fineq_sim.runs.runner import default_cache
 
 COPIED = ("sw", "hw", "sim", "scripts", "tests", "docs", "pyproject.toml")
@@ -109,6 +116,14 @@ def copy_sources(repository: Path, target: Path, fault: Fault | None = None) -> 
     file.write_text(text.replace(fault.old, fault.new))
 
 
+def sources_digest(copy: Path) -> str:
+    """SHA-256 over all files of a copy with their names, as hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in copy.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(copy).as_posix()}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
 def _run(command: list[str], copy: Path, cache: Path, log: Path) -> int:
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(str(copy / name) for name in ("sw", "hw", "sim", "scripts"))
@@ -164,6 +179,56 @@ def run_check(fault: Fault, copy: Path, simulator: str, cache: Path) -> str | No
     return failure
 
 
+class _Checks:
+    """Checks on copies of the sources, kept.
+
+    Args:
+        repository, scratch: of `mutate`; scratch copies go into the second.
+        kept: directory of outcomes, by a hash of what decides them.
+        simulator, cache: of `mutate`.
+    """
+
+    def __init__(self, repository: Path, scratch: Path, kept: Path, simulator: str, cache: Path) -> None:
+        self.repository, self.scratch, self.kept = repository, scratch, kept
+        self.simulator, self.cache = simulator, cache
+        clean = scratch / "clean"
+        copy_sources(repository, clean)
+        self.digest = sources_digest(clean)
+        shutil.rmtree(clean)
+
+    def clean(self, fault: Fault) -> None:
+        """The check of a fault on an unchanged copy.
+
+        Raises:
+            MutationError: it fails.
+        """
+        failure = self._kept(["without a fault", fault.check], lambda: self._check(fault, planted=False))
+        if failure is not None:
+            raise MutationError(f"{fault.check} fails without any fault ({failure}): repair that first")
+
+    def with_fault(self, fault: Fault, clean: Future[None]) -> FaultOutcome:
+        """What comes of a fault, once its check is known to pass without it."""
+        clean.result()
+        return FaultOutcome(fault, self._kept(["with a fault", fault], lambda: self._check(fault, planted=True)))
+
+    def _check(self, fault: Fault, planted: bool) -> str | None:
+        copy = self.scratch / (fault.name if planted else f"{fault.name}-clean")
+        copy_sources(self.repository, copy, fault if planted else None)
+        try:
+            return run_check(fault, copy, self.simulator, self.cache)
+        finally:
+            shutil.rmtree(copy)
+
+    def _kept(self, what: list[object], find: Callable[[], str | None]) -> str | None:
+        key = cache_key(__name__, inputs=[what, self.digest, simulators.build_versions(self.simulator)])
+        file = self.kept / f"{key}.json"
+        if file.is_file():
+            return json.loads(file.read_text(encoding="utf-8"))
+        failure = find()
+        write_text(file, json.dumps(failure))
+        return failure
+
+
 def mutate(
     repository: Path,
     output: Path,
@@ -171,35 +236,39 @@ def mutate(
     *,
     simulator: str = "icarus",
     cache: Path | None = None,
+    jobs: int = 1,
 ) -> Iterator[FaultOutcome]:
-    """Plant each fault in turn and yield what became of it.
+    """Plant each fault and yield what became of it, as they end.
 
     Args:
         repository: top of the repository.
-        output: directory for the scratch copies.
+        output: directory for the scratch copies and for outcomes, which hold as long as no source changes.
         faults: what to plant.
         simulator: for the faults that a testbench must notice.
         cache: directory of built simulations.
+        jobs: checks at a time.
 
     Raises:
         MutationError: a check fails without any fault, or breaks down, or a fault no longer fits the sources.
     """
     cache = default_cache() if cache is None else cache.absolute()
-    scratch = output.absolute() / "copies"
+    scratch, kept = output.absolute() / "copies", output.absolute() / "kept"
     shutil.rmtree(scratch, ignore_errors=True)
-    clean = scratch / "clean"
-    copy_sources(repository, clean)
-    checked: set[str] = set()
-    for fault in faults:
-        if fault.check not in checked:
-            failure = run_check(fault, clean, simulator, cache)
-            if failure is not None:
-                raise MutationError(f"{fault.check} fails without any fault ({failure}): repair that first")
-            checked.add(fault.check)
-        copy = scratch / fault.name
-        copy_sources(repository, copy, fault)
-        yield FaultOutcome(fault, run_check(fault, copy, simulator, cache))
-        shutil.rmtree(copy)
+    kept.mkdir(parents=True, exist_ok=True)
+    checks = _Checks(repository, scratch, kept, simulator, cache)
+    clean: dict[str, Future[None]] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        outcomes = []
+        for fault in faults:
+            # First come, first served: what an outcome waits for has been begun before it.
+            if fault.check not in clean:
+                clean[fault.check] = pool.submit(checks.clean, fault)
+            outcomes.append(pool.submit(checks.with_fault, fault, clean[fault.check]))
+        try:
+            for outcome in as_completed(outcomes):
+                yield outcome.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def markdown(verdicts: Sequence[FaultOutcome], simulator: str) -> str:

@@ -3,10 +3,12 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from fineq_sim.runs import mutation
 from fineq_sim.runs.catalog import select
 from fineq_sim.runs.mutation import Fault, FaultOutcome, MutationError, copy_sources, load_faults, markdown, mutate
 
@@ -58,6 +60,46 @@ def test_a_harmless_change_survives(tmp_path):
     (verdict,) = mutate(REPOSITORY, tmp_path, [harmless], simulator=SIMULATOR)
     assert verdict.caught_by is None
     assert "**survives**" in markdown([verdict], SIMULATOR)
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """Checks that ran, with no simulator or pytest started: those on unchanged copies pass, others fail."""
+    names = []
+
+    def run_check(fault, copy, simulator, cache):
+        names.append(copy.name)
+        return None if copy.name.endswith("-clean") else "some_test"
+
+    monkeypatch.setattr(mutation, "run_check", run_check)
+    return names
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tried):
+    first, second = FAULTS[:2]
+    same_check = replace(second, bench=first.bench, tests=first.tests, proof=first.proof)
+    assert next(mutate(REPOSITORY, tmp_path, [first], simulator=SIMULATOR)).caught_by == "some_test"
+    assert tried == [f"{first.name}-clean", first.name]
+    outcomes = list(mutate(REPOSITORY, tmp_path, [first, same_check], simulator=SIMULATOR, jobs=2))
+    assert {outcome.fault.name for outcome in outcomes} == {first.name, second.name}
+    assert tried == [f"{first.name}-clean", first.name, second.name]
+
+
+def test_outcomes_do_not_outlive_a_change_of_the_sources(tmp_path, tried, monkeypatch):
+    monkeypatch.setattr(mutation, "COPIED", ("sw", "hw"))
+    for name in mutation.COPIED:
+        shutil.copytree(REPOSITORY / name, tmp_path / "top" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    fault = next(fault for fault in FAULTS if fault.file.startswith("hw/"))
+    list(mutate(tmp_path / "top", tmp_path, [fault], simulator=SIMULATOR))
+    (tmp_path / "top/sw/fineq/__init__.py").open("a").write("# one more line")
+    list(mutate(tmp_path / "top", tmp_path, [fault], simulator=SIMULATOR))
+    assert tried == 2 * [f"{fault.name}-clean", fault.name]
+
+
+def test_a_check_that_fails_without_a_fault(tmp_path, monkeypatch):
+    monkeypatch.setattr(mutation, "run_check", lambda *_: "some_test")
+    with pytest.raises(MutationError, match=r"fails without any fault \(some_test\): repair that first"):
+        list(mutate(REPOSITORY, tmp_path, FAULTS[:1], simulator=SIMULATOR))
 
 
 def test_a_fault_that_no_longer_fits(tmp_path):
