@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fineq_hw.config import ACCELERATORS, AcceleratorConfig, ArrayConfig
 from fineq_hw.link.script import ScriptStep
-from fineq_sim.runs.bench_run import BenchRun
+from fineq_sim.runs.bench_run import VERILATOR_ALONE, BenchRun
 from fineq_sim.runs.runner import VerilogDesign
 
 DIVISOR = 6
@@ -57,6 +57,6 @@ def linked_run(
 def linked_runs() -> list[BenchRun]:
     """A core and a machine."""
     return [
-        linked_run("core_3x8", LINKED_CORE),
-        linked_run("accelerator_5x7", ACCELERATORS["accelerator_5x7"], simulators=("verilator",)),
+        linked_run("core_3x8", LINKED_CORE, simulators=VERILATOR_ALONE),
+        linked_run("accelerator_5x7", ACCELERATORS["accelerator_5x7"], simulators=VERILATOR_ALONE),
     ]

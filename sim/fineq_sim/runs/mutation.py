@@ -25,6 +25,7 @@ from fineq.common.errors import UserError
 from fineq.common.files import write_text
 from fineq.common.markdown import table
 from fineq_sim.runs import simulators
+from fineq_sim.runs.catalog import all_runs
 from fineq_sim.runs.runner import default_cache
 
 COPIED = ("sw", "hw", "sim", "scripts", "tests", "docs", "pyproject.toml")
@@ -191,6 +192,7 @@ class _Checks:
     def __init__(self, repository: Path, scratch: Path, kept: Path, simulator: str, cache: Path) -> None:
         self.repository, self.scratch, self.kept = repository, scratch, kept
         self.simulator, self.cache = simulator, cache
+        self.alone = {run.name: run.simulators[0] for run in all_runs() if simulator not in run.simulators}
         clean = scratch / "clean"
         copy_sources(repository, clean)
         self.digest = sources_digest(clean)
@@ -202,25 +204,29 @@ class _Checks:
         Raises:
             MutationError: it fails.
         """
-        failure = self._kept(["without a fault", fault.check], lambda: self._check(fault, planted=False))
+        failure = self._kept(fault, ["without a fault", fault.check], lambda: self._check(fault, planted=False))
         if failure is not None:
             raise MutationError(f"{fault.check} fails without any fault ({failure}): repair that first")
 
     def with_fault(self, fault: Fault, clean: Future[None]) -> FaultOutcome:
         """What comes of a fault, once its check is known to pass without it."""
         clean.result()
-        return FaultOutcome(fault, self._kept(["with a fault", fault], lambda: self._check(fault, planted=True)))
+        return FaultOutcome(fault, self._kept(fault, ["with a fault", fault], lambda: self._check(fault, planted=True)))
 
     def _check(self, fault: Fault, planted: bool) -> str | None:
         copy = self.scratch / (fault.name if planted else f"{fault.name}-clean")
         copy_sources(self.repository, copy, fault if planted else None)
         try:
-            return run_check(fault, copy, self.simulator, self.cache)
+            return run_check(fault, copy, self._simulator(fault), self.cache)
         finally:
             shutil.rmtree(copy)
 
-    def _kept(self, what: list[object], find: Callable[[], str | None]) -> str | None:
-        key = cache_key(__name__, inputs=[what, self.digest, simulators.build_versions(self.simulator)])
+    def _simulator(self, fault: Fault) -> str:
+        """The one that was asked for, where the bench runs on it."""
+        return self.alone.get(fault.bench, self.simulator)
+
+    def _kept(self, fault: Fault, what: list[object], find: Callable[[], str | None]) -> str | None:
+        key = cache_key(__name__, inputs=[what, self.digest, simulators.build_versions(self._simulator(fault))])
         file = self.kept / f"{key}.json"
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
@@ -244,7 +250,7 @@ def mutate(
         repository: top of the repository.
         output: directory for the scratch copies and for outcomes, which hold as long as no source changes.
         faults: what to plant.
-        simulator: for the faults that a testbench must notice.
+        simulator: for the faults that a testbench must notice; a testbench that it does not run goes to the other one.
         cache: directory of built simulations.
         jobs: checks at a time.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fineq_sim.runs import mutation
-from fineq_sim.runs.catalog import select
+from fineq_sim.runs.catalog import all_runs
 from fineq_sim.runs.mutation import Fault, FaultOutcome, MutationError, copy_sources, load_faults, markdown, mutate
 
 REPOSITORY = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ def test_there_are_enough_faults_and_each_fits_the_sources():
 
 
 def test_each_check_exists():
-    names = {entry.name for entry in select("verilator")} & {entry.name for entry in select("icarus")}
+    names = {entry.name for entry in all_runs()}
     for fault in FAULTS:
         assert not fault.bench or fault.bench in names, fault.name
         assert all((REPOSITORY / path).is_file() for path in fault.tests), fault.name
@@ -83,6 +83,14 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tried):
     outcomes = list(mutate(REPOSITORY, tmp_path, [first, same_check], simulator=SIMULATOR, jobs=2))
     assert {outcome.fault.name for outcome in outcomes} == {first.name, second.name}
     assert tried == [f"{first.name}-clean", first.name, second.name]
+
+
+def test_a_bench_that_the_simulator_does_not_run_goes_to_the_other(tmp_path, monkeypatch):
+    used = []
+    monkeypatch.setattr(mutation, "run_check", lambda fault, copy, simulator, cache: used.append(simulator))
+    (alone,) = [fault for fault in FAULTS if fault.name == "link-checksum-ignored"]
+    list(mutate(REPOSITORY, tmp_path, [alone], simulator="icarus"))
+    assert set(used) == {"verilator"}
 
 
 def test_outcomes_do_not_outlive_a_change_of_the_sources(tmp_path, tried, monkeypatch):
