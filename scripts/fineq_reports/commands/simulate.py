@@ -36,7 +36,13 @@ def simulate(
     ] = None,
     engine: Annotated[str, typer.Option(help="auto, tile or exact.")] = "auto",
     budget: Annotated[float, typer.Option(min=0, help="Seconds that auto may spend on checking.")] = 2.0,
-    attention: Annotated[str, typer.Option(help="engine: a unit beside the array; host: not counted.")] = "engine",
+    attention: Annotated[
+        str,
+        typer.Option(
+            help="engine: a unit beside the array; host: not counted; on the array: kv-fineq, with keys and values as "
+            "FineQ codes, or digits, with exact ones in five planes."
+        ),
+    ] = "engine",
     writes: Annotated[str, typer.Option(help="What layers write: fixed, int8 or sums.")] = "fixed",
     trace: Annotated[int, typer.Option(min=0, help="Cycles of each shape in the trace; 0: no trace.")] = 20_000,
     energy: Annotated[bool, typer.Option(help="Work out the energy, from the synthesis reports.")] = True,

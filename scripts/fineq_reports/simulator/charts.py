@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from fineq_hw.interface.registers import STAGES
 from fineq_reports.plotting import ACCENT, QUIET, png_bytes
 from fineq_sim.energy.model import COMPONENTS
-from fineq_sim.study.outcome import LINEAR, PassOutcome, Study
+from fineq_sim.study.outcome import PassOutcome, Study
 from fineq_sim.tracing.watch import STATES, Watched
 
 STALL = "#e08a1e"
@@ -50,7 +50,7 @@ def roofline(study: Study) -> bytes:
     passes = list(dict.fromkeys(outcome.work.name for *_, outcome in points))
     seen: set[tuple[str, bool]] = set()
     for intensity, rate, layer, outcome in points:
-        on_array = layer.kind == LINEAR
+        on_array = layer.on_array
         key = (outcome.work.name, on_array)
         axes.scatter(
             intensity,

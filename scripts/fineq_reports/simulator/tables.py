@@ -5,7 +5,7 @@ from __future__ import annotations
 from fineq_reports.demo.page import Table
 from fineq_sim.energy.dram import PUBLISHED
 from fineq_sim.energy.model import COMPONENTS
-from fineq_sim.study.outcome import LINEAR, LayerOutcome, PassOutcome, Study
+from fineq_sim.study.outcome import LayerOutcome, PassOutcome, Study
 
 
 def pass_table(study: Study) -> Table:
@@ -31,7 +31,7 @@ def sums_title(study: Study) -> str:
     """What the sums are sums of."""
     mark = " Extrapolated: no RTL." if study.architecture.extrapolated else ""
     if all(each.timed for each in study.outcomes):
-        others = any(layer.kind != LINEAR for each in study.outcomes for layer in each.layers)
+        others = any(not layer.on_array for each in study.outcomes for layer in each.layers)
         return (
             "Sums over the array, the attention unit and the output head." if others else "Sums over the array."
         ) + mark
@@ -96,7 +96,7 @@ def _layer_row(layer: LayerOutcome, total: float, rows: int) -> list[str]:
         layer.engine,
         "" if layer.cycles is None else f"{layer.cycles:,.0f}",
         share("multiply_busy"),
-        "" if layer.kind != LINEAR else f"{layer.rows_used(rows):.0%}",
+        "" if not layer.on_array else f"{layer.rows_used(rows):.0%}",
         share("memory_access_busy"),
         layer.limit,
         f"{layer.moved_bytes / 1e6:.4g}" if layer.streams else "",

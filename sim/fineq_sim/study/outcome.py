@@ -58,6 +58,10 @@ class LayerOutcome:
         return (self.cycles or 0.0) * self.count
 
     @property
+    def on_array(self) -> bool:
+        return "multiply_busy" in self.counters
+
+    @property
     def moved_bytes(self) -> float:
         """Of one run."""
         return sum(self.streams.values())
@@ -78,7 +82,7 @@ class LayerOutcome:
     @property
     def limit(self) -> str:
         """What it is bound by: compute, memory, drain or start; unit for what does not run on the array."""
-        if self.kind != LINEAR or not self.cycles:
+        if not self.on_array or not self.cycles:
             return "unit" if self.cycles else "host"
         shares = {
             "compute": self.counters["multiply_busy"] + self.counters["preload_busy"],
@@ -116,9 +120,14 @@ class PassOutcome:
         return sum(each.macs for each in self.layers if each.kind == kind)
 
     @property
+    def on_array(self) -> list[LayerOutcome]:
+        """What the array runs: linear layers, and attention in some modes."""
+        return [each for each in self.layers if each.on_array]
+
+    @property
     def array_share(self) -> float:
         """Of the multiply-accumulates: those on the array."""
-        return self.macs_of(LINEAR) / self.macs
+        return sum(each.macs for each in self.on_array) / self.macs
 
     @property
     def timed(self) -> bool:
@@ -133,21 +142,19 @@ class PassOutcome:
 
     @property
     def busy(self) -> float:
-        """Share of the cycles of the linear layers in which the array executes a step."""
-        linear = [each for each in self.layers if each.kind == LINEAR]
-        steps = sum(each.counters["multiply_busy"] * each.count for each in linear)
-        return steps / sum(each.all_cycles for each in linear)
+        """Share of the cycles of what runs on the array in which the array executes a step."""
+        steps = sum(each.counters["multiply_busy"] * each.count for each in self.on_array)
+        return steps / sum(each.all_cycles for each in self.on_array)
 
     @property
     def steps_per_vector(self) -> float:
-        linear = [each for each in self.layers if each.kind == LINEAR]
-        steps = sum(each.counters["multiply_busy"] * each.count for each in linear)
-        return steps / sum(each.counters["weight_vectors"] * each.count for each in linear)
+        steps = sum(each.counters["multiply_busy"] * each.count for each in self.on_array)
+        return steps / sum(each.counters["weight_vectors"] * each.count for each in self.on_array)
 
     @property
     def error(self) -> float | None:
         """Largest of any layer on the array; None: of one it is not known."""
-        errors = [each.error for each in self.layers if each.kind == LINEAR]
+        errors = [each.error for each in self.on_array]
         known = [each for each in errors if each is not None]
         return max(known, default=0.0) if len(known) == len(errors) else None
 

@@ -16,7 +16,7 @@ from fineq.common.cache_keys import DISTRIBUTION
 from fineq_hw.interface.registers import COUNTERS
 from fineq_sim.energy.dram import PUBLISHED
 from fineq_sim.energy.model import COMPONENTS, NOT_MEASURED, Energy
-from fineq_sim.study.outcome import LINEAR, STREAMS, LayerOutcome, PassOutcome, Study
+from fineq_sim.study.outcome import STREAMS, LayerOutcome, PassOutcome, Study
 
 SCHEMA_VERSION = 1
 """Of result.json: raised when a name or its meaning changes; a new name is no change."""
@@ -50,7 +50,7 @@ def _row(study: Study, outcome: PassOutcome, layer: LayerOutcome) -> dict[str, A
     row |= {
         "steps_per_vector": layer.steps_per_vector,
         "array_busy": layer.share("multiply_busy"),
-        "rows_used": layer.rows_used(study.architecture.config.array.rows) if layer.kind == LINEAR else None,
+        "rows_used": layer.rows_used(study.architecture.config.array.rows) if layer.on_array else None,
         "bus_busy": layer.share("memory_access_busy"),
         "bound": layer.limit,
     }

@@ -15,13 +15,21 @@ from fineq_sim.energy.model import NOT_MEASURED, EnergyModel
 from fineq_sim.energy.synthesis import MissingSynthesis, SynthesisReports, read_reports
 from fineq_sim.reference.tile_walk import counted_tiles
 from fineq_sim.study.architecture import Architecture
+from fineq_sim.study.attention import (
+    ENGINE,
+    HOST,
+    KV_FINEQ,
+    ON_ARRAY,
+    VALUE_BLOCK,
+    CachedProduct,
+    cache_bytes_written,
+    cached_products,
+    check_mode,
+)
 from fineq_sim.study.engines import BUDGET, Task, Timing, run_tasks
-from fineq_sim.study.outcome import ATTENTION, HEAD, LINEAR, LayerOutcome, PassOutcome, Study
-from fineq_sim.study.steps import Bound, StepSource
-from fineq_sim.workloads.work import Attention, Head, Linear, Pass, Workload, WorkloadError
-
-ATTENTION_MODES = ("engine", "host")
-"""Products without packed weights: on a unit beside the array, or on the host, not counted."""
+from fineq_sim.study.outcome import ATTENTION, HEAD, LINEAR, STREAMS, LayerOutcome, PassOutcome, Study
+from fineq_sim.study.steps import ONE_STEP, Bound, StepSource
+from fineq_sim.workloads.work import Attention, Head, Linear, Pass, Workload
 
 UNIT_DESIGN = "mac8x8_{rows}x{columns}_broadcast_latch"
 """MAC array whose energy a multiply-accumulate of the attention unit takes where nothing else is said."""
@@ -34,7 +42,7 @@ def run_study(
     *,
     results: Path | None = None,
     model: EnergyModel | None = None,
-    attention: str = ATTENTION_MODES[0],
+    attention: str = ENGINE,
     output: OutputFormat = OutputFormat.FIXED,
     engine: str = "auto",
     budget: float = BUDGET,
@@ -48,15 +56,14 @@ def run_study(
         steps: of the weight vectors.
         results: measurements that energy is taken from; None: no energy, unless there is a model.
         model: of the energy; None: that of the results.
-        attention: one of `ATTENTION_MODES`.
+        attention: one of `fineq_sim.study.attention.ATTENTION_MODES`.
         output: what the layers write.
         engine, budget, progress: see `fineq_sim.study.engines.run_tasks`.
 
     Raises:
         WorkloadError, MissingSynthesis, EngineError, TwinError: something is unknown, missing, or beyond the machine.
     """
-    if attention not in ATTENTION_MODES:
-        raise WorkloadError(f"unknown attention mode {attention!r}: choose one of {', '.join(ATTENTION_MODES)}")
+    check_mode(attention, architecture.config)
     began = time.monotonic()
     unit_source = "as the caller's model says"
     if model is None:
@@ -64,16 +71,20 @@ def run_study(
     bounds = steps.bounds
     if all(linear.codes is not None for each in workload.passes for linear in each.linears):
         bounds = bounds[:1]
+    cached = {work: _cached(work, architecture.config, attention) for work in workload.passes}
     tasks: list[Task] = []
     for work in workload.passes:
-        tasks += [_task(architecture, steps, linear, bound, output) for bound in bounds for linear in work.linears]
+        for bound in bounds:
+            tasks += [_task(architecture, steps, linear, bound, output) for linear in work.linears]
+            tasks += [_cached_task(architecture, steps, product, bound) for product in cached[work]]
     timings, check = run_tasks(architecture, tasks, engine, budget, progress)
     remaining = iter(zip(tasks, timings, strict=True))
     outcomes = []
     for work in workload.passes:
         for bound in bounds:
-            layers = [_linear(architecture, model, linear, *next(remaining)) for linear in work.linears]
-            layers += [_attention(architecture, model, each, attention) for each in work.attentions]
+            layers = [_on_array(architecture, model, linear, LINEAR, *next(remaining)) for linear in work.linears]
+            layers += [_on_array(architecture, model, each, ATTENTION, *next(remaining)) for each in cached[work]]
+            layers += [_beside_array(architecture, model, each, attention) for each in work.attentions]
             layers += [_head(architecture, model, each, attention) for each in work.heads]
             outcomes.append(PassOutcome(work, bound, tuple(layers), architecture.clock_mhz))
     return Study(
@@ -133,23 +144,52 @@ def _task(architecture: Architecture, steps: StepSource, linear: Linear, bound: 
     )
 
 
-def _linear(
-    architecture: Architecture, model: EnergyModel | None, linear: Linear, task: Task, timing: Timing
+def _cached(work: Pass, config: AcceleratorConfig, mode: str) -> list[CachedProduct]:
+    """Jobs of attention on the array."""
+    if mode not in ON_ARRAY:
+        return []
+    return [product for each in work.attentions for product in cached_products(each, config, mode)]
+
+
+def _cached_task(architecture: Architecture, steps: StepSource, product: CachedProduct, bound: Bound) -> Task:
+    taken = ONE_STEP if product.one_step else bound
+    linear = Linear(product.name, product.tokens, product.channels, product.inner)
+    return Task(
+        product.name,
+        product.tokens,
+        product.channels,
+        product.inner,
+        product.output,
+        lambda: steps.table(architecture.config, linear, taken),
+        taken.shares,
+    )
+
+
+def _on_array(
+    architecture: Architecture,
+    model: EnergyModel | None,
+    product: Linear | CachedProduct,
+    kind: str,
+    task: Task,
+    timing: Timing,
 ) -> LayerOutcome:
     energy = None
     if model is not None:
-        energy = model.layer(task.shape, timing.cycles, timing.counters, timing.inner_parts).times(linear.count)
+        energy = model.layer(task.shape, timing.cycles, timing.counters, timing.inner_parts).times(product.count)
+    streams = _streams(architecture.config, task, timing)
+    if kind == ATTENTION:  # what the array takes for weights is the cache
+        streams |= {"cache": streams["weights"], "weights": 0}
     return LayerOutcome(
-        linear.name,
-        LINEAR,
+        product.name,
+        kind,
         task.shape,
-        linear.count,
-        linear.macs,
+        product.count,
+        product.macs,
         timing.engine,
         timing.cycles,
         timing.error,
         timing.counters,
-        _streams(architecture.config, task, timing),
+        streams,
         energy,
         timing.parts,
     )
@@ -173,19 +213,25 @@ def _streams(config: AcceleratorConfig, task: Task, timing: Timing) -> dict[str,
     }
 
 
-def _attention(architecture: Architecture, model: EnergyModel | None, attention: Attention, mode: str) -> LayerOutcome:
+def _beside_array(
+    architecture: Architecture, model: EnergyModel | None, attention: Attention, mode: str
+) -> LayerOutcome:
+    """Attention on the unit or the host; of attention on the array what is written into the cache."""
     unit, queries = architecture.attention, attention.batch * attention.queries
-    read, written = attention.cache_elements(architecture.config.array.rows)
-    width = attention.heads * attention.head_size
-    streams = {
-        "weights": 0.0,
-        "activations": unit.cache_bytes * queries * width * attention.blocks,
-        "parameters": 0.0,
-        "results": unit.cache_bytes * queries * width * attention.blocks,
-        "cache": unit.cache_bytes * (read + written),
-    }
     shape = (queries, int(attention.contexts()[-1]), attention.head_size)
-    return _on_unit(architecture, model, attention.name, ATTENTION, shape, 1, attention.macs, streams, mode)
+    if mode in ON_ARRAY:
+        name, macs = f"{attention.name}, cache written", 0
+        streams = dict.fromkeys(STREAMS, 0.0) | {"cache": float(cache_bytes_written(attention, mode))}
+    else:
+        name, macs = attention.name, attention.macs
+        read, written = attention.cache_elements(architecture.config.array.rows)
+        moved = unit.cache_bytes * queries * attention.heads * attention.head_size * attention.blocks
+        streams = dict.fromkeys(STREAMS, 0.0) | {
+            "activations": moved,
+            "results": moved,
+            "cache": unit.cache_bytes * (read + written),
+        }
+    return _on_unit(architecture, model, name, ATTENTION, shape, 1, macs, streams, mode)
 
 
 def _head(architecture: Architecture, model: EnergyModel | None, head: Head, mode: str) -> LayerOutcome:
@@ -213,7 +259,7 @@ def _on_unit(
     mode: str,
 ) -> LayerOutcome:
     """Work beside the array: as fast as the unit or the bus, whichever takes longer."""
-    if mode == "host":
+    if mode == HOST:
         return LayerOutcome(name, kind, shape, count, macs, "host", None, None, {}, {}, None)
     array, unit = architecture.config.array, architecture.attention
     rate = unit.macs_per_cycle or array.rows * array.columns
@@ -238,8 +284,10 @@ def _notes(
     left = sorted({each for work in workload.passes for each in work.host})
     if left:
         notes.append(f"On the host and not counted: {'; '.join(left)}.")
-    if attention == "host":
+    if attention == HOST:
         notes.append("Attention and output head are on the host: time and energy are those of the linear layers only.")
+    elif attention in ON_ARRAY:
+        notes.append(_cached_note(attention))
     elif any(layer.kind != LINEAR for each in outcomes for layer in each.layers):
         notes.append(
             "Attention and output head run on a unit beside the array, by closed form and not by the RTL, over the "
@@ -257,6 +305,20 @@ def _notes(
                 "The attention unit's energy is not measured for this size, so it is not in the energy either."
             )
     return notes
+
+
+def _cached_note(mode: str) -> str:
+    rest = (
+        "The host's softmax, quantization and sums are not counted; the output head runs on a unit beside the array. "
+        "The array works through every key of a tile of queries, MACs are those of use."
+    )
+    if mode == KV_FINEQ:
+        return (
+            f"Keys and values are cached as FineQ codes, values with a scale for each {VALUE_BLOCK} keys: accuracy not "
+            "shown. Their vectors are taken to need as many steps as unknown weights do; a block of values that is not "
+            f"full is quantized again with each token. {rest}"
+        )
+    return f"Keys and values are 8-bit integers within +-121 as digit planes, exact. {rest}"
 
 
 def linear_only(work: Pass) -> Pass:

@@ -47,6 +47,10 @@ class Bound:
         return sum(share * steps for steps, share in enumerate(self.shares, 1))
 
 
+ONE_STEP = Bound("given", (1.0,))
+"""Codes whose magnitudes are at most 1."""
+
+
 @dataclass(frozen=True)
 class StepSource:
     """What is known of the steps.
@@ -104,7 +108,7 @@ def find_steps(source: str | None, config: AcceleratorConfig, results: Path, pac
     """
     longest = longest_steps(config)
     if isinstance(config.array, MacConfig):
-        return StepSource((Bound("given", (1.0,)),), "one step a vector: a MAC array")
+        return StepSource((ONE_STEP,), "one step a vector: a MAC array")
     if source == "packed" and not packed:
         raise StepsError("--steps packed needs a packed checkpoint: this workload has no codes of its own")
     if packed and source in (None, "packed"):
