@@ -7,6 +7,7 @@ round runs every case once, the ratio is taken within the round, and the median 
 from __future__ import annotations
 
 import ctypes
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +27,22 @@ BARS = {
 """The most that a case may take, as a multiple of what it is compared with."""
 
 
-def measure(title: str, cases: dict[str, Callable[[], object]], rounds: int, weights: int) -> BenchTable:
-    """Run the cases in turn. The first is the baseline; it runs before and after every other."""
+def measure(
+    title: str, cases: dict[str, Callable[[], object]], rounds: int, weights: int, warm: bool = True
+) -> BenchTable:
+    """Run the cases in turn. The first is the baseline; it runs before and after every other.
+
+    Args:
+        title: of the table.
+        cases: by name.
+        rounds: how often each case runs.
+        weights: that a case works through, for the rate.
+        warm: run every case once before; False: only the baseline, where a case takes minutes.
+    """
     baseline, *others = cases
-    for function in cases.values():  # compile, load, warm up
-        function()
+    for case, function in cases.items():  # compile, load, warm up
+        if warm or case == baseline:
+            function()
     times: dict[str, list[Times]] = {case: [] for case in cases}
     ratios: dict[str, list[Times]] = {case: [] for case in others}
     for _ in range(rounds):
@@ -60,11 +72,17 @@ class Times(NamedTuple):
 
 
 def times_of(function: Callable[[], object]) -> Times:
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _processor_time()
     result = function()
-    times = Times(time.perf_counter() - wall, max(time.process_time() - cpu, 1e-9))
+    times = Times(time.perf_counter() - wall, max(_processor_time() - cpu, 1e-9))
     del result  # giving memory back is not part of the work
     return times
+
+
+def _processor_time() -> float:
+    """Seconds of this process, its threads, and the programs that it started and waited for."""
+    programs = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + programs.ru_utime + programs.ru_stime
 
 
 def peak_of(function: Callable[[], object]) -> float | None:
