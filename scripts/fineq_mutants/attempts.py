@@ -140,6 +140,7 @@ class Attempts:
                 cache=self.cache,
                 tests=entry.tests,
                 random_start=entry.random_start,
+                optimized=entry.optimized,
             )
         if not (directory / ENDS).is_file():
             raise FineqError(f"{entry.name} cannot be run with mutants: {result.error}")

@@ -53,6 +53,7 @@ class BenchRun:
         large: coverage leaves it out unless asked for: a module has the same lines at every size of the array, and
             the behavioural trees are for simulation only.
         random_start: registers and memories have no initial values.
+        optimized: simulates so long that compiling for speed pays: whole machines.
     """
 
     name: str
@@ -65,6 +66,7 @@ class BenchRun:
     tests: str | None = None
     large: bool = False
     random_start: bool = False
+    optimized: bool = False
 
     def settings(self, design: VerilogDesign, output: Path) -> dict[str, object]:
         """What the testbench needs to know of the run and of its design.
@@ -186,7 +188,8 @@ def machine_run(kind: str, name: str, **options) -> BenchRun:
     assert isinstance(config, AcceleratorConfig)
     make = partial(accelerator_design, config)
     parameters = {"config": asdict(config)}
-    return BenchRun(f"{kind}/{name}", f"machine.{kind}_bench", make, parameters, large=_is_large(config), **options)
+    options |= {"large": _is_large(config), "optimized": True}
+    return BenchRun(f"{kind}/{name}", f"machine.{kind}_bench", make, parameters, **options)
 
 
 def shared_port_run(name: str) -> BenchRun:
@@ -207,6 +210,7 @@ def shared_port_run(name: str) -> BenchRun:
         simulators=VERILATOR_ALONE if _is_large(config) else SIMULATORS,
         tests=r"check=(chain|bus_errors)/" if elements > _LARGE_ELEMENTS else None,
         large=_is_large(config),
+        optimized=True,
     )
 
 
@@ -220,4 +224,5 @@ def around_run(name: str, config: AcceleratorConfig, quick: bool) -> BenchRun:
         simulators=VERILATOR_ALONE,
         quick=quick,
         tests=r"check=(identification|sums|outputs|counters|refusals)/stall=0\.4",
+        optimized=True,
     )

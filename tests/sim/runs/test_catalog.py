@@ -40,6 +40,10 @@ def test_the_lean_regression_runs_a_machine_whose_encoding_is_no_identifier():
     assert {"2s-unary"} <= {array.get("encoding") for array in machine_arrays(quick=True)}
 
 
+def test_whole_machines_are_compiled_for_speed():
+    assert all(run.optimized == run.bench.startswith(("machine.", "link.")) for run in all_runs())
+
+
 def test_names_are_unique():
     names = [run.name for run in all_runs()]
     assert len(names) == len(set(names))

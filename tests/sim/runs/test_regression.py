@@ -116,6 +116,16 @@ def test_a_random_start_is_another_build(tmp_path):
     assert build_key(design, "icarus", False) != build_key(design, "icarus", False, random_start=True)
 
 
+@pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
+@pytest.mark.parametrize(("optimized", "option"), [(False, "-O0"), (True, "-Os")])
+def test_one_file_is_compiled_as_the_run_asks(tmp_path, optimized, option):
+    design = VerilogDesign("dut_decoder", {"dut_decoder.v": WRONG_DECODER})
+    log = (build(design, "verilator", optimized=optimized, cache=tmp_path) / "build.log").read_text()
+    compiled = [line for line in log.splitlines() if " -c -o " in line and "Vtop" in line]
+    assert len(compiled) == 1 and f" {option} " in compiled[0], log
+    assert build_key(design, "verilator", False) != build_key(design, "verilator", False, optimized=True)
+
+
 # -- reports ---------------------------------------------------------------------------------------------------
 
 
