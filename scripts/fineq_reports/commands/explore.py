@@ -2,8 +2,8 @@
 
     fineq explore SPACE.yaml llama-2-7b -o build/explore
 
-Every point is kept at once in points.jsonl: a run that was killed goes on. Writes exploration.md,
-exploration-points.csv and exploration.png.
+Every point is kept at once in points.jsonl: a run that was killed goes on, here or with --ray on the machines of a
+cluster. Writes exploration.md, exploration-points.csv and exploration.png.
 """
 
 from __future__ import annotations
@@ -26,15 +26,22 @@ def explore(
     steps: Annotated[str | None, typer.Option(help="As for simulate; of a range its middle.")] = None,
     top: Annotated[int, typer.Option(min=0, help="Best points that are run again exactly.")] = 5,
     jobs: Annotated[int, typer.Option(min=1, help="Processes. Default: one for each core.")] = os.cpu_count() or 1,
+    ray: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of a Ray cluster, or auto: its processors measure the points, not those here."),
+    ] = None,
     results: Annotated[Path | None, typer.Option(help="Directory of measurements. Default: docs/results.")] = None,
     store: Annotated[Path, typer.Option(help="Directory that keeps the points.")] = Path("build/explore"),
     output: Annotated[Path, typer.Option("--output", "-o", help="Directory for the files.")] = Path("build/explore"),
 ) -> None:
     """Explore machines on a workload."""
+    from contextlib import nullcontext
+
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from fineq.common.places import check_directory
+    from fineq.distributed.cluster import connected
     from fineq_reports.commands.simulate import lengths
     from fineq_reports.simulator.exploration import references, rerun, summarise, write_exploration
     from fineq_sim.explore.points import explored
@@ -52,13 +59,14 @@ def explore(
     kept = Store(store / "points.jsonl", exploration)
     began = time.monotonic()
     columns = (TextColumn("points"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        line = bar.add_task("points", total=None)
+    with connected(ray, "fineq_sim.explore.cluster") if ray else nullcontext() as cluster:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            line = bar.add_task("points", total=None)
 
-        def progress(done: int, total: int) -> None:
-            bar.update(line, completed=done, total=total)
+            def progress(done: int, total: int) -> None:
+                bar.update(line, completed=done, total=total)
 
-        good, bad = search(exploration, kept, jobs, progress)
+            good, bad = search(exploration, kept, jobs, progress, cluster)
     typer.echo(f"{time.monotonic() - began:6.1f} s  {len(good)} machines, {len(bad)} that cannot be built")
     known = references(exploration, kept)
     again = rerun(exploration, good, top)

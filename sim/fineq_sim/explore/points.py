@@ -46,6 +46,11 @@ def explored(space: Space, workload: Workload, results: Path, steps: str | None)
     return Exploration(space, replace(workload, passes=passes), results, steps)
 
 
+def measurements(results: Path) -> list[Path]:
+    """The files of a directory of results that points depend on."""
+    return sorted([*results.glob("synth-*.json"), *results.glob("encodings.csv")])
+
+
 @cache
 def array_fit(results: Path) -> ArrayFit:
     """Figures of arrays, read once a process."""

@@ -1,4 +1,4 @@
-"""Measures the points of a space on all cores, keeps each at once, and finds the best."""
+"""Measures the points of a space on all cores or on a cluster, keeps each at once, and finds the best."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from fineq.common.errors import FineqError
+from fineq.distributed.cluster import Cluster
+from fineq_sim.explore.cluster import measured_on
 from fineq_sim.explore.points import Exploration, measure
 from fineq_sim.explore.store import Store
 
@@ -23,6 +25,7 @@ def search(
     store: Store,
     jobs: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    cluster: Cluster | None = None,
 ) -> tuple[list[Found], list[Found]]:
     """Measure every point that is not kept yet.
 
@@ -31,12 +34,14 @@ def search(
         store: of points.
         jobs: processes.
         progress: told how many are done, of how many.
+        cluster: whose processors measure, in the place of processes here.
 
     Returns:
         Points with what was found, and points that cannot be built with the reason, in the order of the space.
 
     Raises:
-        FineqError: joblib is missing, a kind of array has not been synthesised, or no machine can be built.
+        FineqError: joblib is missing, the cluster fails, a kind of array has not been synthesised, or no machine can be
+            built.
     """
     points = list(exploration.space.points())
     waiting = [point for point in points if store.find(point) is None]
@@ -44,7 +49,7 @@ def search(
     progress(done, len(points))
     # In no order, so that a run that is stopped has something of everything, and the time left is told well.
     order = np.random.default_rng(len(waiting)).permutation(len(waiting)).tolist()
-    for point, found in _measured(exploration, [waiting[number] for number in order], jobs):
+    for point, found in _measured(exploration, [waiting[number] for number in order], jobs, cluster):
         store.add(point, found)
         done += 1
         progress(done, len(points))
@@ -56,7 +61,9 @@ def search(
     return good, bad
 
 
-def _measured(exploration: Exploration, points: Sequence[dict[str, Any]], jobs: int) -> Any:
+def _measured(exploration: Exploration, points: Sequence[dict[str, Any]], jobs: int, cluster: Cluster | None) -> Any:
+    if cluster is not None:
+        return measured_on(cluster, exploration, points)
     if jobs == 1 or len(points) < 2:
         return ((point, measure(exploration, point)) for point in points)
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
-from fineq_sim.explore.points import Exploration
+from fineq_sim.explore.points import Exploration, measurements
 
 
 class Store:
@@ -26,13 +26,12 @@ class Store:
 
     def __init__(self, path: Path, exploration: Exploration) -> None:
         self.path = path
-        files = sorted([*exploration.results.glob("synth-*.json"), *exploration.results.glob("encodings.csv")])
         work = [
             [each.name, [[one.name, one.tokens, one.channels, one.inner, one.count] for one in each.linears]]
             for each in exploration.workload.passes
         ]
         inputs: list[Any] = [exploration.space.base, work, exploration.steps]
-        self._common = cache_key("fineq_sim.explore.points", inputs=inputs, files=files)
+        self._common = cache_key("fineq_sim.explore.points", inputs=inputs, files=measurements(exploration.results))
         self._known: dict[str, dict[str, Any]] = {}
         if path.exists():
             self._read()
