@@ -29,8 +29,11 @@ from fineq.checkpoint.quantize import check_output, quantize_checkpoint
 from fineq.checkpoint.source import Source, open_source
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
+from fineq.distributed.blocks import calibrate_on, finished_blocks
+from fineq.distributed.cluster import Cluster, connected
 from fineq.distributed.merge import merge_parts
 from fineq.distributed.parts import job_options, parts_directory, read_job
+from fineq.distributed.spread import make_parts
 from fineq.evaluation.automatic import choose_recipe
 from fineq.evaluation.loss_check import check_loss
 from fineq.evaluation.perplexity import Text, read_text, shipped_text_path, tokenize
@@ -46,6 +49,14 @@ Display = Callable[..., AbstractContextManager[Progress | None]]
 def silent(*arguments: Any, **keywords: Any) -> AbstractContextManager[None]:
     """A display that shows nothing."""
     return nullcontext()
+
+
+def _weights(rate: float) -> str:
+    return f"{rate / 1e6:.2f} Mweights/s"
+
+
+ON_WORKERS = ("fineq.distributed.spread", "fineq.distributed.batches")
+"""Modules whose code must be the same on all machines of a cluster."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +124,7 @@ def quantize_model(
     check: bool = True,
     text: Path | None = None,
     resume: bool = False,
+    ray: str | None = None,
 ) -> Quantized:
     """Write a quantized copy of a model directory.
 
@@ -127,13 +139,14 @@ def quantize_model(
         windows: of the calibration text to look at; None: up to 128.
         check: measure the loss before and after on the beginning of `text`; None: the shipped one.
         resume: go on with what an interrupted call left.
+        ray: HOST:PORT of a Ray cluster that does the work; model and output lie in a directory that its machines share.
 
     Raises:
         FineqError: one sentence about what is wrong with the model, the options or the machine; `auto` and no
             calibration text for a model that needs one.
     """
     options = Options(recipe, tuple(include), tuple(exclude), embeddings, lm_head)
-    return run_job(open_job(str(model), options, calibration, windows, check, text), Path(output), resume)
+    return run_job(open_job(str(model), options, calibration, windows, check, text), Path(output), resume, ray=ray)
 
 
 def open_job(
@@ -170,6 +183,7 @@ def run_job(
     resume: bool = False,
     display: Display = silent,
     tell: Callable[[str], None] = lambda sentence: None,
+    ray: str | None = None,
 ) -> Quantized:
     """Choose the recipe if it is to be chosen, calibrate, write, check.
 
@@ -178,8 +192,22 @@ def run_job(
         resume: go on with what an interrupted run of the same job left.
         display: shows progress.
         tell: called with what is about to happen.
+        ray: address of a Ray cluster whose machines do the work, see `fineq.distributed.cluster.connected`; the bytes
+            are the same.
     """
     check_output(output, resume)
+    with connected(ray, *ON_WORKERS) if ray else nullcontext() as cluster:
+        return _run(job, output, resume, display, tell, cluster)
+
+
+def _run(
+    job: Job,
+    output: Path,
+    resume: bool,
+    display: Display,
+    tell: Callable[[str], None],
+    cluster: Cluster | None,
+) -> Quantized:
     options, plan, choice = job.options, job.plan, None
     if options.recipe == AUTO_RECIPE:
         choice = choose_recipe(job.source, plan, options, job.text, job.calibration is not None, tell)
@@ -188,7 +216,7 @@ def run_job(
     prepared = None
     if not is_recipe(options.recipe):
         assert job.calibration is not None  # `open_job` and `choose_recipe` asked for it
-        prepared = _calibrate(job, plan, options.recipe, job.calibration, output, resume, display, tell)
+        prepared = _calibrate(job, plan, options.recipe, job.calibration, output, resume, display, tell, cluster)
     found: list[LossCheck] = []
 
     def run_check(directory: Path) -> LossCheck:
@@ -196,9 +224,17 @@ def run_job(
         found.append(check_loss(job.source, directory, job.text, before=choice.tried if choice else None))
         return found[-1]
 
-    with display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
+    on_parts = cluster if prepared is None else None
+    if on_parts is not None:
+        tell(f"quantizing on {on_parts.processors} processors of the Ray cluster at {on_parts.address}")
+        with display(_weights) as progress:
+            make_parts(on_parts, job.source, output, options, plan, resume, progress)
+    with display(_weights) as progress:
         check = run_check if job.text else None
-        layers = quantize_checkpoint(job.source, output, options, resume, progress, prepared, check, plan, choice)
+        if on_parts is not None:
+            layers = merge_parts(job.source, output, options, plan, resume, progress, check, choice)
+        else:
+            layers = quantize_checkpoint(job.source, output, options, resume, progress, prepared, check, plan, choice)
     if prepared is not None:
         shutil.rmtree(journal_directory(output), ignore_errors=True)
     if prepared is not None:
@@ -233,7 +269,7 @@ def merge_job(
         found.append(check_loss(job.source, directory, job.text))
         return found[-1]
 
-    with display(lambda rate: f"{rate / 1e6:.2f} Mweights/s") as progress:
+    with display(_weights) as progress:
         made = merge_parts(job.source, output, options, job.plan, resume, progress, run_check if job.text else None)
     return Quantized(options.recipe, None, job.plan, made, found[0] if found else None)
 
@@ -272,12 +308,15 @@ def _calibrate(
     resume: bool,
     display: Display,
     tell: Callable[[str], None],
+    cluster: Cluster | None,
 ) -> CalibratedTensors:
     """Run a calibrated recipe: block by block, or on the whole model in memory if the recipe trains all of it."""
     source, windows = job.source, job.windows
     text = read_text(calibration)
     token_ids = tokenize(load_tokenizer(source.directory), text.content)
     if find_calibrated_recipe(recipe).whole.steps:
+        if cluster is not None:
+            raise FineqError(f"recipe {recipe} trains the whole model at once: leave --ray out, or take another recipe")
         if resume:
             raise FineqError(f"recipe {recipe} trains the whole model at once and cannot resume: leave --resume out")
         model = load_model(source.directory)
@@ -290,6 +329,10 @@ def _calibrate(
         source, plan, find_calibrated_recipe(recipe), token_ids, journal_directory(output), resume, windows
     )
     tell(opened.announcement(calibration.name))
+    if cluster is not None:
+        tell(f"the windows are spread over the machines of the Ray cluster at {cluster.address}: it takes less")
+        with display(done=opened.layers_of(finished_blocks(opened))) as progress:
+            calibrate_on(cluster, opened, progress)
     with display(done=opened.done_layers) as progress, unseen_layers() as unseen:
         packed, changed = calibrate_blocks(opened, progress)
     record = CalibrationRecord(text.name, text.sha256, *opened.windows.shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 
 import torch
 
@@ -22,22 +23,42 @@ PROBE = 512
 """Size of the product that tells the speed."""
 
 
-def seconds_need(streamed: StreamedModel, windows: int, length: int) -> float:
-    """Seconds that a recipe without training takes, about, with the processor for itself."""
+@dataclass(frozen=True)
+class Duration:
+    """Seconds of a recipe without training, about, with the processor for itself.
+
+    Attributes:
+        products: passes of the windows and their moments.
+        factors: of the moments.
+        solver: rows that are solved.
+    """
+
+    products: float
+    factors: float
+    solver: float
+
+    @property
+    def total(self) -> float:
+        """Of all of it, one after the other."""
+        return self.products + self.factors + self.solver
+
+
+def seconds_need(streamed: StreamedModel, windows: int, length: int) -> Duration:
+    """How long a recipe without training takes."""
     tokens = windows * length
     rate = multiplications_per_second()
     names = block_linears(streamed.model)
-    total = 0.0
+    products = factors = solver = 0.0
     for number in range(len(streamed.blocks)):
         prefix = streamed.prefix(number)
         shapes = [find_weight(streamed.model, name).view().shape for name in names if name.startswith(prefix)]
         weights = sum(rows * columns for rows, columns in shapes)
         inputs = {columns for _, columns in shapes}
         moments = 2 * tokens * sum(columns**2 for columns in inputs)
-        total += (PASSES * tokens * weights + moments) / rate
-        total += SOLVER_SECONDS * sum(rows * columns**2 for rows, columns in shapes)
-        total += PREPARATION_SECONDS * sum(columns**3 for columns in inputs)
-    return total
+        products += (PASSES * tokens * weights + moments) / rate
+        solver += SOLVER_SECONDS * sum(rows * columns**2 for rows, columns in shapes)
+        factors += PREPARATION_SECONDS * sum(columns**3 for columns in inputs)
+    return Duration(products, factors, solver)
 
 
 def multiplications_per_second() -> float:

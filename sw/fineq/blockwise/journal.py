@@ -82,11 +82,43 @@ class BlockJournal:
 
     def write(self, number: int, result: BlockResult, recipe: str, unseen: list[str]) -> None:
         """Keep a finished block, its layers that saw no text, and what leaves it."""
-        self._write_layers(self._block(number), result.packed, result.changed, recipe, unseen)
-        stream = {"hidden": result.stream.hidden}
-        if result.stream.exact is not result.stream.hidden:
-            stream["exact"] = result.stream.exact
-        _save(self.directory / STREAM, stream, {"finished": str(number + 1)})
+        self.write_block(number, result.packed, result.changed, recipe, unseen)
+        self.write_stream(number + 1, result.stream)
+
+    def write_block(
+        self,
+        number: int,
+        packed: Mapping[str, PackedWeight],
+        changed: Mapping[str, torch.Tensor],
+        recipe: str,
+        unseen: list[str],
+    ) -> None:
+        """Keep what a block has become."""
+        self._write_layers(self._block(number), packed, changed, recipe, unseen)
+
+    def has_block(self, number: int) -> bool:
+        """Whether a block is kept."""
+        return self._block(number).is_file()
+
+    def write_stream(self, finished: int, stream: Stream) -> None:
+        """Keep what leaves the first `finished` blocks, and that they are finished."""
+        tensors = {"hidden": stream.hidden}
+        if stream.exact is not stream.hidden:
+            tensors["exact"] = stream.exact
+        _save(self.directory / STREAM, tensors, {"finished": str(finished)})
+
+    def batch(self, finished: int, number: int) -> Path:
+        """Where a batch of the windows lies, as it leaves the first `finished` blocks, when many machines calibrate."""
+        return self.directory / f"windows-{finished:04d}-{number:04d}.safetensors"
+
+    def write_batch(self, finished: int, number: int, stream: Stream) -> None:
+        """Keep such a batch."""
+        _save(self.batch(finished, number), {"hidden": stream.hidden, "exact": stream.exact}, {})
+
+    def read_batch(self, finished: int, number: int) -> Stream:
+        """What `write_batch` kept."""
+        with self._open(self.batch(finished, number)) as file:
+            return Stream(file.get_tensor("hidden"), file.get_tensor("exact"))
 
     def unseen(self, blocks: int) -> list[str]:
         """Layers of the first `blocks` that saw no calibration text."""

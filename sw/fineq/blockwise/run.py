@@ -59,6 +59,11 @@ class Calibration:
     done_layers: int
     seconds: float | None = None
 
+    def layers_of(self, blocks: int) -> int:
+        """Layers to quantize in the first `blocks`."""
+        names = tuple(self.streamed.prefix(number) for number in range(blocks))
+        return sum(name.startswith(names) for name in self.wanted) if names else 0
+
     def announcement(self, text: str) -> str:
         """What is about to happen, how long it takes and in how much memory. `text`: name of the calibration text."""
         count, length = self.windows.shape
@@ -120,7 +125,7 @@ def open_calibration(
     done = sum(name.startswith(names) for name in wanted) if names else 0
     if recipe.tuning.steps and finished == len(streamed.blocks):
         done = TuningJournal(journal).steps
-    seconds = None if recipe.block.steps or recipe.tuning.steps else seconds_need(streamed, *chosen.shape)
+    seconds = None if recipe.block.steps or recipe.tuning.steps else seconds_need(streamed, *chosen.shape).total
     return Calibration(streamed, recipe, chosen, trained_on, wanted, journal, memory, finished, done, seconds)
 
 

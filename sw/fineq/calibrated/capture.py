@@ -123,8 +123,9 @@ class BlockRunner:
         result = (self.blocks[number] if block is None else block)(hidden, *arguments, **keywords)
         return result[0] if isinstance(result, tuple) else result
 
-    def batches(self, hidden: Tensor) -> tuple[Tensor, ...]:
-        """The windows, some at a time."""
+    @staticmethod
+    def batches(hidden: Tensor) -> tuple[Tensor, ...]:
+        """The windows, some at a time: [windows, length, ...] each."""
         return hidden.split(max(1, BATCH_TOKENS // hidden.shape[1]))
 
     def run_all(self, number: int, hidden: Tensor, block: nn.Module | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from fineq.calibrated.capture import BlockRunner
 from fineq.calibrated.metric import Metric, prepare
@@ -130,10 +131,8 @@ def quantize_block(
     Args:
         stream: what enters the block.
     """
-    names = runner.linears(number)
-    staged = StagedBlock(runner, number, kept=[name for name in names if not options.is_wanted(name)])
-    groups = [[name for name in group if options.is_wanted(name)] for group in runner.groups(number, stream.hidden)]
-    groups = [group for group in groups if group]
+    groups, kept = wanted_groups(runner, number, stream.hidden, options)
+    staged = StagedBlock(runner, number, kept)
     exact_inputs: dict[str, list[Tensor]] = {}
     exact = stream.exact
     if options.targets or options.training.steps:
@@ -156,6 +155,15 @@ def quantize_block(
     return BlockResult(packed, changed, Stream(hidden, exact))
 
 
+def wanted_groups(
+    runner: BlockRunner, number: int, hidden: Tensor, options: LayerwiseOptions
+) -> tuple[list[list[str]], list[str]]:
+    """Of the layers of a block, the groups that are to be quantized, see `BlockRunner.groups`, and those that stay."""
+    kept = [name for name in runner.linears(number) if not options.is_wanted(name)]
+    groups = [[name for name in group if options.is_wanted(name)] for group in runner.groups(number, hidden)]
+    return [group for group in groups if group], kept
+
+
 def _quantize_group(
     runner: BlockRunner,
     staged: StagedBlock,
@@ -166,12 +174,32 @@ def _quantize_group(
     progress: BlockProgress,
 ) -> dict[str, PackedWeight]:
     """Quantize layers with the same input, or the experts of one stack."""
-    hessians, crossed = collect_moments(staged, group, hidden, exact_inputs or None)
+    found = collect_moments(staged, group, hidden, exact_inputs or None)
+    packed = solve_group(runner.model, group, *found, options, progress)
+    staged.mark_done(group)
+    return packed
+
+
+def solve_group(
+    model: PreTrainedModel,
+    group: list[str],
+    hessians: dict[str, Tensor | None],
+    crossed: Tensor | None,
+    options: LayerwiseOptions,
+    progress: BlockProgress,
+    solver: Callable[[Tensor, Metric, SolverOptions, str], PackedWeight] = solve,
+) -> dict[str, PackedWeight]:
+    """Quantize the layers of a group in place, when it is known what they see.
+
+    Args:
+        hessians, crossed: see `collect_moments`.
+        solver: does what `solve` does.
+    """
     packed: dict[str, PackedWeight] = {}
     metrics: dict[int, Metric] = {}
     retarget = None
     for name in group:
-        weight, hessian = get_weight(runner.model, name), hessians[name]
+        weight, hessian = get_weight(model, name), hessians[name]
         check_finite(weight, name)
         if hessian is None:
             warnings.warn(UnseenLayerWarning(name), stacklevel=2)
@@ -180,8 +208,7 @@ def _quantize_group(
             weight = retarget(weight)
         if id(hessian) not in metrics:
             metrics = {id(hessian): prepare(weight.shape[1], hessian, options.solver, weight.device)}
-        packed[name] = solve(weight, metrics[id(hessian)], options.solver, options.recipe)
-        set_weight(runner.model, name, packed[name].dequantize())
+        packed[name] = solver(weight, metrics[id(hessian)], options.solver, options.recipe)
+        set_weight(model, name, packed[name].dequantize())
         progress.layer()
-    staged.mark_done(group)
     return packed

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,32 @@ from fineq.calibrated.staged import StagedBlock
 
 STRIPE_COLUMNS = 384
 """H is symmetric: it is summed in stripes of so many rows, from the diagonal on."""
+
+
+def stripes(values: Tensor) -> Iterator[Tensor]:
+    """The upper triangle of x^T x over the tokens of one batch: float32 [STRIPE_COLUMNS, in - first] from each first.
+
+    Args:
+        values: float32 [tokens, in].
+    """
+    columns = values.shape[1]
+    for first in range(0, columns, STRIPE_COLUMNS):
+        yield values[:, first : min(columns, first + STRIPE_COLUMNS)].T @ values[:, first:]
+
+
+@dataclass(frozen=True)
+class BatchMoments:
+    """What one batch adds to the sums of a group; made anywhere, added up in the order of the batches.
+
+    Attributes:
+        columns: of the inputs of the layers.
+        layers: tokens and stripes by name.
+        crossed: x_exact^T x, float32 [in, in]; None: experts, or not wanted.
+    """
+
+    columns: int
+    layers: dict[str, tuple[int, list[Tensor]]]
+    crossed: Tensor | None
 
 
 class Moments:
@@ -25,15 +54,20 @@ class Moments:
     def add(self, name: str, values: Tensor) -> None:
         """Count the inputs [tokens, in] of a layer."""
         values = values.to(torch.float32)
-        columns = values.shape[1]
+        self.add_stripes(name, values.shape[1], len(values), stripes(values), values.device)
+
+    def add_stripes(
+        self, name: str, columns: int, tokens: int, parts: Iterable[Tensor], device: torch.device | None = None
+    ) -> None:
+        """The same with what `stripes` made of them."""
         if name not in self._sums:
-            self._sums[name] = torch.zeros(columns, columns, dtype=torch.float64, device=values.device)
+            self._sums[name] = torch.zeros(columns, columns, dtype=torch.float64, device=device)
             self.tokens[name] = 0
         total = self._sums[name]
-        for first in range(0, columns, STRIPE_COLUMNS):
-            end = min(columns, first + STRIPE_COLUMNS)
-            total[first:end, first:] += values[:, first:end].T @ values[:, first:]
-        self.tokens[name] += len(values)
+        for number, part in enumerate(parts):
+            first = number * STRIPE_COLUMNS
+            total[first : first + len(part), first:] += part
+        self.tokens[name] += tokens
 
     def hessian(self, name: str) -> Tensor | None:
         """Mean of x^T x, float64 [in, in]; None for a layer that saw no token."""
@@ -65,6 +99,46 @@ def collect_moments(
 
     watched = group if is_experts(group) else group[:1]
     staged.run(hidden, watched, take, to_end=is_experts(group))
+    return _means(moments, group, crossed)
+
+
+def batch_moments(staged: StagedBlock, group: list[str], hidden: Tensor, exact_input: Tensor | None) -> BatchMoments:
+    """What one batch adds, see `collect_moments`.
+
+    Args:
+        staged: that has seen no other batch.
+        hidden: what enters the block, windows of one batch.
+        exact_input: what the group sees in the full-precision model.
+    """
+    found = BatchMoments(0, {}, None)
+
+    def take(batch: int, name: str, values: Tensor) -> None:
+        nonlocal found
+        values = values.to(torch.float32)
+        crossed = None if exact_input is None else exact_input.T @ values
+        layer = (len(values), list(stripes(values)))
+        found = BatchMoments(values.shape[1], found.layers | {name: layer}, crossed)
+
+    watched = group if is_experts(group) else group[:1]
+    staged.run(hidden, watched, take, to_end=is_experts(group))
+    return found
+
+
+def sum_moments(group: list[str], batches: Iterable[BatchMoments]) -> tuple[dict[str, Tensor | None], Tensor | None]:
+    """As `collect_moments`, of what `batch_moments` made of each batch, in their order."""
+    moments = Moments()
+    crossed: list[Tensor] = []
+    for batch in batches:
+        for name, (tokens, parts) in batch.layers.items():
+            moments.add_stripes(name, batch.columns, tokens, parts)
+        if batch.crossed is not None:
+            product = batch.crossed.to(torch.float64)
+            crossed[:] = [crossed[0] + product if crossed else product]
+    return _means(moments, group, crossed)
+
+
+def _means(moments: Moments, group: list[str], crossed: list[Tensor]) -> tuple[dict[str, Tensor | None], Tensor | None]:
+    watched = group if is_experts(group) else group[:1]
     hessians = {name: moments.hessian(name) for name in watched}
     if not is_experts(group):
         hessians = dict.fromkeys(group, hessians[group[0]])

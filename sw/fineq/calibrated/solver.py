@@ -47,7 +47,7 @@ def solve(
     columns = weight.shape[1]
     metric = hessian if isinstance(hessian, Metric) else prepare(columns, hessian, options, weight.device)
     parts = []
-    for rows in weight.detach().split(max(1, CHUNK_WEIGHTS // columns)):
+    for rows in weight.detach().split(rows_at_once(columns)):
         padded = torch.nn.functional.pad(rows.to(torch.float64), (0, -columns % PAIR_WEIGHTS))[:, metric.order]
         found = solve_natively(padded, metric, options)
         parts.append(solve_rows(padded, metric, options) if found is None else found)
@@ -55,6 +55,11 @@ def solve(
     codes = codes[:, metric.order.argsort()][:, :columns]
     index = index[:, metric.order[::PAIR_WEIGHTS].div(PAIR_WEIGHTS, rounding_mode="floor").argsort()]
     return PackedWeight.from_codes(codes, scales, index, recipe=recipe)
+
+
+def rows_at_once(columns: int) -> int:
+    """Rows of a layer that are solved at once; each row by itself, so that others may solve other pieces."""
+    return max(1, CHUNK_WEIGHTS // columns)
 
 
 def solve_natively(rows: Tensor, metric: Metric, options: SolverOptions) -> tuple[Tensor, Tensor, Tensor] | None:

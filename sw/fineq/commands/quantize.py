@@ -57,6 +57,13 @@ def quantize(
             "makes OUT of all of them."
         ),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of a Ray cluster, or auto: its machines do the work, with the same bytes. They share the "
+            "directories of MODEL and OUT."
+        ),
+    ] = None,
 ) -> None:
     """Quantize the linear layers of a language model.
 
@@ -69,10 +76,13 @@ def quantize(
     from fineq.blockwise import journal_directory
     from fineq.checkpoint.planning import Options
     from fineq.checkpoint.quantize import WORK_SUFFIX
-    from fineq.distributed.parts import parse_part
+    from fineq.common.errors import FineqError
+    from fineq.distributed.parts import parse_part, parts_directory
     from fineq.distributed.work import quantize_part
     from fineq.pipeline import open_job, run_job
 
+    if part is not None and ray is not None:
+        raise FineqError("--ray makes all parts by itself: leave --part or --ray out")
     own = parse_part(part) if part is not None else None
     options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
     job = open_job(model, options, calibration, windows, check and own is None, text)
@@ -87,9 +97,10 @@ def quantize(
         typer.echo(f"part {own} {'was there already' if done is None else f'done: {len(done)} tensors quantized'}")
         return
     try:
-        made = run_job(job, output, resume, progress_display, lambda sentence: typer.echo(sentence, err=True))
+        made = run_job(job, output, resume, progress_display, lambda sentence: typer.echo(sentence, err=True), ray)
     except KeyboardInterrupt:
-        if journal_directory(output).exists() or output.with_name(output.name + WORK_SUFFIX).exists():
+        left = (journal_directory(output), parts_directory(output), output.with_name(output.name + WORK_SUFFIX))
+        if any(place.exists() for place in left):
             print("stopped: repeat the command with --resume to go on", file=sys.stderr)
         raise
     print_results(made.layers)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fineq.checkpoint.choice import RecipeChoice
 from fineq.checkpoint.container import Container, load_json, open_container
 from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
@@ -45,6 +46,7 @@ def merge_parts(
     resume: bool = False,
     progress: Progress | None = None,
     check: Callable[[Path], LossCheck] | None = None,
+    choice: RecipeChoice | None = None,
 ) -> list[LayerResult]:
     """Put the parts together, as `quantize_checkpoint` would have written them; then the parts are removed.
 
@@ -96,7 +98,9 @@ def merge_parts(
             ) from None
         return from_part.result
 
-    results = quantize_checkpoint(source, output, options, resume, progress, check=check, plan=plan, write=copy)
+    results = quantize_checkpoint(
+        source, output, options, resume, progress, check=check, plan=plan, choice=choice, write=copy
+    )
     shutil.rmtree(directory, ignore_errors=True)
     return results
 

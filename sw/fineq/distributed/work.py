@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
+import shutil
 from pathlib import Path
 
 from fineq.checkpoint.pack import LayerResult
@@ -15,6 +17,9 @@ from fineq.common.places import check_new
 from fineq.common.progress import Progress
 from fineq.distributed.parts import PART_FILE, Part, job_record, join_job, part_plan
 from fineq.quantizer.recipes import find_recipe, is_recipe
+
+ATTEMPT = ".attempt-"
+"""Before the names of directories in which workers of a cluster make parts."""
 
 
 def quantize_part(
@@ -56,6 +61,45 @@ def quantize_part(
         if place.exists():  # another worker has just finished it
             return None
         raise
+    return _write_part(source, work, place, options, plan, part, progress)
+
+
+def make_part(source: Source, directory: Path, options: Options, plan: CheckpointPlan, part: Part) -> None:
+    """Make a part in a directory that nobody else uses; for workers that may be begun again anywhere at any time.
+
+    Args:
+        directory: of the job.
+
+    Raises:
+        FineqError: the system refuses, or a tensor cannot be quantized.
+    """
+    place = directory / part.folder
+    attempt = place.with_name(f"{ATTEMPT}{part.folder}-{secrets.token_hex(8)}")
+    work = open_work(attempt, False, fingerprint(source, options))
+    try:
+        _write_part(source, work, place, options, plan, part)
+    except FineqError:
+        if not place.exists():  # else another attempt was first, whose directory is not empty
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def attempts(directory: Path) -> list[Path]:
+    """What attempts at parts have left that were killed."""
+    return sorted(directory.glob(f"{ATTEMPT}*"))
+
+
+def _write_part(
+    source: Source,
+    work: Path,
+    place: Path,
+    options: Options,
+    plan: CheckpointPlan,
+    part: Part,
+    progress: Progress | None = None,
+) -> list[LayerResult]:
+    """Fill the directory of a part and give it its name."""
     own = part_plan(source, plan, part)
     shards, results = write_units(source, own, work, unit_writer(source, find_recipe(options.recipe)), progress)
     with writing(work):
