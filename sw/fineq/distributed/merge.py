@@ -23,6 +23,7 @@ from fineq.distributed.parts import (
     Part,
     finished_parts,
     job_record,
+    part_count,
     parts_directory,
     read_job,
 )
@@ -55,9 +56,7 @@ def merge_parts(
             `quantize_checkpoint`.
     """
     directory, stored = parts_directory(output), read_job(output)
-    count = stored.get("parts")
-    if type(count) is not int or count < 1:
-        raise FineqError(f"{directory} does not say how many parts there are: its record is damaged")
+    count = part_count(stored, directory)
     expected = job_record(source, options, count)
     different = [what for what in ("model", "options", "version") if stored.get(what) != expected[what]]
     if different:

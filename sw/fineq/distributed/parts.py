@@ -128,6 +128,18 @@ def read_job(output: Path) -> dict[str, Any]:
     return load_json(directory / JOB_FILE, "the record of what the parts are of")
 
 
+def part_count(record: dict[str, Any], directory: Path) -> int:
+    """How many parts a record names.
+
+    Raises:
+        FineqError: it does not say.
+    """
+    count = record.get("parts")
+    if type(count) is not int or count < 1:
+        raise FineqError(f"{directory} does not say how many parts there are: its record is damaged")
+    return count
+
+
 def job_options(record: dict[str, Any], where: Path) -> Options:
     """The options that a record holds.
 

@@ -18,7 +18,16 @@ from fineq.common.errors import FineqError
 from fineq.common.places import check_new
 from fineq.common.progress import Progress
 from fineq.distributed.cluster import Cluster
-from fineq.distributed.parts import JOB_FILE, Part, job_record, join_job, part_plan, parts_directory, read_job
+from fineq.distributed.parts import (
+    JOB_FILE,
+    Part,
+    job_record,
+    join_job,
+    part_count,
+    part_plan,
+    parts_directory,
+    read_job,
+)
 from fineq.distributed.work import attempts, make_part
 
 PARTS_A_PROCESSOR = 4
@@ -61,7 +70,7 @@ def make_parts(
         raise FineqError(f"{directory} holds an unfinished run: add --resume to go on with it, or remove it")
     count = max(1, min(len(plan.units), PARTS_A_PROCESSOR * cluster.processors))
     if directory.exists():
-        count = read_job(output).get("parts", count)
+        count = part_count(read_job(output), directory)
     join_job(output, job_record(source, options, count))
     record = read_job(output)  # as the workers will read it
     sizes = {

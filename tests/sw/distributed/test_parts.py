@@ -1,9 +1,7 @@
 """Parts of a model on machines that share a directory: the bytes of one process, whoever is killed on the way."""
 
-import contextlib
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -12,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from command_line import run_fineq
+from full_disk import room
 from tiny_models import files, make_model
 
 from fineq.checkpoint.planning import Options, make_plan
@@ -272,17 +271,6 @@ def test_a_damaged_record(model, tmp_path, record):
     place.write_text(json.dumps(json.loads(place.read_text()) | record))
     code, _, error = run_fineq("merge", model, "-o", output, "--no-check")
     assert code == 1 and "damaged" in error and error.count("\n") == 1 and not output.exists()
-
-
-@contextlib.contextmanager
-def room(bytes_a_file):
-    """As on a disk that is full: no file grows beyond a size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_a_file, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_no_room(model, whole, tmp_path):

@@ -1,9 +1,11 @@
 """Parts made on a Ray cluster: the bytes of one process, with a machine that is killed in the middle."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from command_line import run_fineq
+from full_disk import room
 from ray_cluster import local_cluster
 from tiny_models import files, make_model
 
@@ -36,8 +38,8 @@ def inputs(model):
     return source, options, make_plan(source, options, "row")
 
 
+@pytest.mark.regress
 def test_the_command(model, whole, tmp_path):
-    """Also what is refused, on the same cluster."""
     output = tmp_path / "q"
     common = ("quantize", model, "-o", output, "--recipe", "paper")
     with local_cluster() as local:
@@ -101,6 +103,29 @@ def test_attempts_do_not_harm_each_other(job, model, whole, tmp_path):
     merge_parts(source, tmp_path / "q", options, plan)
     names = [name for name in files(whole) if name.endswith((".safetensors", ".index.json"))]
     assert len(names) > 2 and all(files(tmp_path / "q")[name] == files(whole)[name] for name in names)
+
+
+def test_no_room(job, model, whole, tmp_path):
+    """A worker says it, and leaves nothing."""
+    with room(3000), pytest.raises(FineqError, match="^cannot write .*attempt-part-1-of-3.*: File too large$"):
+        work_on_part(job, 1)
+    assert sorted(path.name for path in (tmp_path / "q.parts").iterdir()) == ["job.json"]
+    work_on_part(job, 1)
+
+
+def test_parts_of_another_job(job, model, tmp_path):
+    """Said before anything is sent to a worker."""
+    source, _, plan = inputs(model)
+    idle = SimpleNamespace(processors=2)
+    with pytest.raises(
+        FineqError, match="q.parts holds an unfinished run: add --resume to go on with it, or remove it"
+    ):
+        make_parts(idle, source, job.output, job.options, plan)
+    with pytest.raises(FineqError, match="q.parts was begun with another options: all workers need the same"):
+        make_parts(idle, source, job.output, Options("mse"), plan, resume=True)
+    (tmp_path / "q.parts" / "job.json").write_text("{}")
+    with pytest.raises(FineqError, match="q.parts does not say how many parts there are: its record is damaged"):
+        make_parts(idle, source, job.output, job.options, plan, resume=True)
 
 
 def test_a_worker_that_sees_other_files(job, model, tmp_path):
