@@ -7,6 +7,8 @@ with the area that synthesis reports for a processing element.
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import math
 from collections.abc import Iterator, Sequence
@@ -26,11 +28,9 @@ from fineq.quantizer.recipes import CYCLE_WEIGHT
 from fineq_reports.accuracy.cycle_counts import (
     CALIBRATED,
     COLUMNS,
-    CYCLE_RECIPES,
     DISTRIBUTIONS,
     ROWS,
     Point,
-    aware_encodings,
     matrix_points,
     model_points,
     permutation_rows,
@@ -95,7 +95,7 @@ def encodings(
     ]
     return Report(
         "encodings", "Accuracy against cycles", sections, notes, [point.record() for point in points],
-        lambda figure: _draw(figure, points, data),
+        lambda figure: _draw(figure, points),
     )  # fmt: skip
 
 
@@ -198,39 +198,24 @@ def _area_section(points: list[Point], designs: list[SynthesisedArray]) -> Secti
 # -- the picture -----------------------------------------------------------------------------------------------
 
 
-MARKERS = {
-    "paper": "X", "paper-argmin": "P", "mse": "D", "calibrated": "*", "calibrated-2": "^", "calibrated-1": "v",
-}  # fmt: skip
+def _draw(figure: Figure, points: Sequence[Point]) -> None:
+    from fineq_reports.accuracy.encodings_picture import draw
+
+    draw(figure, points)
 
 
-def _draw(figure: Figure, points: list[Point], data: list[str]) -> None:
-    """A panel for each set of weights: perplexity of models, error of rows, against the cycles of each encoding."""
-    figure.set_size_inches(11, 0.8 + 2.8 * -(-len(data) // 3))
-    panels = figure.subplots(-(-len(data) // 3), 3, squeeze=False).flatten()
-    colours = {encoding: f"C{number_}" for number_, encoding in enumerate(ENCODINGS)}
-    for axes, name in zip(panels, data, strict=False):
-        mine = [point for point in points if point.data == name]
-        what = "perplexity" if mine[0].perplexity is not None else "error"
-        for encoding in aware_encodings():
-            for recipe, style in zip(CYCLE_RECIPES, (":", "-"), strict=False):
-                line = [p for p in mine if (p.recipe, p.encoding) == (recipe, encoding)]
-                x, y = [p.cycles[encoding] for p in line], [getattr(p, what) for p in line]
-                axes.plot(x, y, style, marker=".", color=colours[encoding])
-        for encoding, colour in colours.items():
-            for p in (p for p in mine if not p.encoding):
-                axes.plot(p.cycles[encoding], getattr(p, what), MARKERS[p.recipe], color=colour, markersize=6)
-        axes.set(title=name, xlabel="cycles per weight vector", ylabel=what)
-    for axes in panels[len(data) :]:
-        axes.axis("off")
-    _legend(figure, colours)
-
-
-def _legend(figure: Figure, colours: dict[str, str]) -> None:
-    from matplotlib.lines import Line2D
-
-    shown = [Line2D([], [], color=colour, label=encoding) for encoding, colour in colours.items()]
-    shown += [
-        Line2D([], [], color="grey", ls=s, marker=".", label=r) for r, s in zip(CYCLE_RECIPES, ":-", strict=False)
+def read_points(text: str) -> list[Point]:
+    """The points of the CSV file of a report."""
+    return [
+        Point(
+            row["data"],
+            row["recipe"],
+            row["for_encoding"],
+            float(row["cycle_weight"]),
+            float(row["normalised_error"]),
+            {encoding: float(row[f"cycles_{encoding}"]) for encoding in ENCODINGS},
+            float(row["share_of_threes"]),
+            float(row["perplexity"]) if row["perplexity"] else None,
+        )
+        for row in csv.DictReader(io.StringIO(text))
     ]
-    shown += [Line2D([], [], color="grey", ls="", marker=m, label=recipe) for recipe, m in MARKERS.items()]
-    figure.legend(handles=shown, loc="outside lower center", ncols=-(-len(shown) // 2))

@@ -7,16 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
 from fineq.models.directory import check_model_directory
 from fineq_reports.accuracy.cells import Cell, Plan, measure_cells
 from fineq_reports.accuracy.tables import Report, Section, cell_records, number
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 TABLE_METHODS = ("none", "rtn", "uniform", "gptq", "gptq-best", "pb-llm", "owq", "paper", "mse", "calibrated")
 """The paper's seven rows, GPTQ at its best, and FineQ's better recipes."""
@@ -88,6 +86,13 @@ class Results:
         return self.each(lambda cell: cell.method.name)
 
 
+def _pictures() -> ModuleType:
+    """The module that draws, loaded when something is drawn: matplotlib takes a while."""
+    from fineq_reports.accuracy import pictures
+
+    return pictures
+
+
 def protocol_notes(results: Results, plan: Plan) -> list[str]:
     """What decides the values, in words."""
     first = results.cells[0].record
@@ -149,32 +154,8 @@ def table_1(plan: Plan, progress: Progress | None = None) -> Report:
     return Report(
         "accuracy-table-1", "Perplexity by method (the paper's Table I)", sections,
         [*protocol_notes(results, plan), PAPER_NOTE],
-        cell_records(results.cells), lambda figure: _draw_table_1(figure, results),
+        cell_records(results.cells), lambda figure: _pictures().draw_table_1(figure, results),
     )  # fmt: skip
-
-
-def _draw_table_1(figure: Figure, results: Results) -> None:
-    figure.set_size_inches(9, 1.2 + 2.3 * len(results.texts))
-    methods = [method for method in results.methods if method != "none"]
-    titles = [results.find(results.models[0], method, results.texts[0]).method.title for method in methods]
-    for place, (text, axes) in enumerate(zip(results.texts, _column(figure, len(results.texts)), strict=True)):
-        for model in results.models:
-            values = [results.ratio(results.find(model, method, text)) for method in methods]
-            axes.plot(values, range(len(methods)), "o", label=model)
-        figures = paper_figures()["table_1"]
-        known = [(n, method) for n, method in enumerate(methods) if method in figures]
-        column = figures["columns"].index("7B Wiki")
-        axes.plot([figures[m][column] / figures["none"][column] for _, m in known], [n for n, _ in known], "x",
-                  color="black", label="the paper's, LLaMA-2-7B on WikiText-2")  # fmt: skip
-        axes.set(xscale="log", yticks=range(len(methods)), yticklabels=titles, title=text)
-        axes.invert_yaxis()
-        if place == 0:
-            axes.legend()
-    axes.set_xlabel("perplexity / perplexity of the model that is not quantized")
-
-
-def _column(figure: Figure, count: int) -> list[Any]:
-    return list(figure.subplots(count, 1, squeeze=False)[:, 0])
 
 
 def table_2(plan: Plan, progress: Progress | None = None) -> Report:
@@ -201,32 +182,14 @@ def table_2(plan: Plan, progress: Progress | None = None) -> Report:
     return Report(
         "accuracy-table-2", "Perplexity by window length (the paper's Table II)", sections,
         [*protocol_notes(results, plan), PAPER_NOTE], cell_records(cells),
-        lambda figure: _draw_table_2(figure, results),
+        lambda figure: _pictures().draw_table_2(figure, results),
     )  # fmt: skip
-
-
-def _draw_table_2(figure: Figure, results: Results) -> None:
-    figure.set_size_inches(9, 1 + 2.6 * len(results.models))
-    for place, (model, axes) in enumerate(zip(results.models, _column(figure, len(results.models)), strict=True)):
-        for method in results.methods:
-            row = [cell for cell in results.cells if (cell.model, cell.method.name) == (model, method)
-                   and cell.text == results.texts[0]]  # fmt: skip
-            axes.plot([cell.sequence_length for cell in row], [results.ratio(cell) for cell in row], "o-",
-                      label=row[0].method.title)  # fmt: skip
-        axes.set(xscale="log", yscale="log", title=f"{model}, {results.texts[0]}", ylabel="ratio")
-        if place == 0:
-            axes.legend(fontsize=6, ncols=2)
-    axes.set_xlabel("tokens in a window")
 
 
 def figure_1(plan: Plan, progress: Progress | None = None) -> Report:
     """Fig. 1: perplexity by bits on each model, on the first text of the plan."""
     if len(plan.texts) != 1:
         raise FineqError("figure 1 shows one text: give one --text")
-    families: dict[str, list[str]] = {}
-    for family, members in FIGURE_METHODS.items():
-        kept = [name for name in members if name in plan.methods]
-        families |= {family: kept} if kept else {}
     results = Results(measure_cells(plan, progress))
     text = results.texts[0]
     header = ["method", "bits", *(f"{m}{what}" for m in results.models for what in ("", f", {RATIO}", ", true bits"))]
@@ -237,23 +200,11 @@ def figure_1(plan: Plan, progress: Progress | None = None) -> Report:
                   (number(cell.perplexity), number(results.ratio(cell), 3), number(cell.bits, 4))]  # fmt: skip
         rows.append([cells[0].method.title, _nominal(cells[0]), *values])
 
-    def draw(figure: Figure) -> None:
-        figure.set_size_inches(9, 1 + 3 * len(results.models))
-        for model, axes in zip(results.models, _column(figure, len(results.models)), strict=True):
-            for family, members in families.items():
-                cells = [results.find(model, method, text) for method in members]
-                style = "*" if len(members) == 1 else "o-"
-                axes.plot([cell.method.nominal_bits for cell in cells], [cell.perplexity for cell in cells], style,
-                          markersize=9 if style == "*" else 4, label=family)  # fmt: skip
-            axes.axhline(results.find(model, "none", text).perplexity, color="black", lw=0.8, label="not quantized")
-            axes.set(yscale="log", ylabel="perplexity", title=f"{model}, {text}")
-            axes.legend(fontsize=7)
-        axes.set_xlabel("bits per weight, scales and padding not counted")
-
     return Report(
         "accuracy-figure-1", "Perplexity by bits per weight (the paper's Fig. 1)",
         [Section(f"Perplexity by bits, {text}", header, rows)],
-        protocol_notes(results, plan), cell_records(results.cells), draw,
+        protocol_notes(results, plan), cell_records(results.cells),
+        lambda figure: _pictures().draw_figure_1(figure, results),
     )  # fmt: skip
 
 

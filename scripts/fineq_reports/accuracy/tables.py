@@ -79,7 +79,7 @@ def write_report(report: Report, directory: Path) -> list[Path]:
     """Write NAME.md, NAME.csv and NAME.png; each appears whole or not at all. Same report, same bytes."""
     contents: dict[str, bytes] = {"md": report.markdown().encode(), "csv": report.csv().encode()}
     if report.draw:
-        contents["png"] = _picture(report.draw)
+        contents["png"] = drawn(report.draw)
     paths = []
     try:
         for suffix, content in contents.items():
@@ -89,16 +89,16 @@ def write_report(report: Report, directory: Path) -> list[Path]:
     return paths
 
 
-def _picture(draw: Callable[[Figure], None]) -> bytes:
-    import matplotlib
+def drawn(draw: Callable[[Figure], None]) -> bytes:
+    """The picture, in the style of all."""
     from matplotlib.figure import Figure
 
-    from fineq_reports.plotting import png_bytes
+    from fineq_reports.plotting import png_bytes, styled
 
-    with matplotlib.rc_context({"font.size": 8, "axes.grid": True, "grid.alpha": 0.3, "svg.hashsalt": "fineq"}):
-        figure = Figure(dpi=110, layout="constrained")
+    with styled():
+        figure = Figure(layout="constrained")
         draw(figure)
-        return png_bytes(figure, dpi=None)
+        return png_bytes(figure)
 
 
 def show_report(report: Report) -> None:

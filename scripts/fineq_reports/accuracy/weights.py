@@ -98,18 +98,21 @@ def figure_3b(plan: Plan, layer: str | None = None, progress: Progress | None = 
     where += [head for channels in ("rows", "columns") for head in (f"in the top 10% of {channels}", "by chance")]
 
     def draw(figure: Figure) -> None:
-        figure.set_size_inches(10, 0.6 + 2.7 * len(shown))
+        from fineq_reports.plotting import PALETTE, WIDTH, plain_logarithmic
+
+        figure.set_size_inches(WIDTH + 0.7, 0.6 + 2.4 * len(shown))
         grid = figure.subplots(len(shown), 2, squeeze=False)
         for (title, weight), model, (left, right) in zip(shown.items(), results.models, grid, strict=True):
             marked = outliers(weight)
             bins = torch.linspace(weight.min().item(), weight.max().item(), 81).tolist()
-            left.hist(weight[~marked].tolist(), bins, color="tab:blue", label="normal")
-            left.hist(weight[marked].tolist(), bins, color="tab:red", label=f"beyond {OUTLIER_DEVIATIONS:g} sigma")
+            left.hist(weight[~marked].tolist(), bins, color=PALETTE[0], label="others")
+            left.hist(weight[marked].tolist(), bins, color=PALETTE[3], label=f"beyond {OUTLIER_DEVIATIONS:g} sigma")
             left.set(yscale="log", title=title, xlabel="weight", ylabel="count")
             left.legend()
             cells = [results.find(model, method, text) for method in results.methods if method != "none"]
             right.plot([cell.method.nominal_bits for cell in cells], [results.ratio(cell) for cell in cells], "o-")
             right.set(yscale="log", title=f"uniform quantization, {text}", xlabel="bits", ylabel="perplexity ratio")
+            plain_logarithmic(right.yaxis, (1,))
 
     return Report(
         "accuracy-figure-3b", "Weights, outliers and uniform bit width (the paper's Fig. 3(b))",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -21,11 +22,15 @@ from fineq_reports.plotting import save_png
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block stands in the picture, and which stage of the pipeline (paper Section IV-A) it is."""
+    """Where a block stands in the picture, and which stage of the pipeline (paper Section IV-A) it is.
+
+    `side`: under which end of the block the names of its other inputs stand; where no arrow leaves or passes.
+    """
 
     x: float
     y: float
     stage: str = ""
+    side: Literal["left", "right"] = "right"
 
 
 PLACES: Mapping[str, Place] = {
@@ -38,7 +43,7 @@ PLACES: Mapping[str, Place] = {
     "input_buffer": Place(3.0, 2.0, "3 preload"),
     "core": Place(5.0, 2.55, "4 matrix multiplication"),
     "output_buffer": Place(7.0, 2.55),
-    "parameter_buffer": Place(3.0, 0.9),
+    "parameter_buffer": Place(3.0, 0.9, side="left"),
     "vector_unit": Place(5.0, 0.9, "5 vector processing"),
     "write_back": Place(3.0, -0.9),
     "write_dma": Place(1.0, -0.3, "6 write-back"),
@@ -48,7 +53,7 @@ PLACES: Mapping[str, Place] = {
 _WIDTH, _HEIGHT = 1.24, 0.8
 _BLOCK_COLOUR = "#eceff4"
 _STAGE_COLOUR = "#d5e5f5"
-_STREAM_COLOUR, _BUS_COLOUR, _TAG_COLOUR = "#1f4e79", "#8a4b08", "#777777"
+_STREAM_COLOUR, _BUS_COLOUR, _TAG_COLOUR = "#1f4e79", "#8a4b08", "#5b6876"
 _BUSES = {SLAVE_PREFIX: "AXI4-Lite", MASTER_PREFIX: "AXI4"}
 _ANSWER_BITS = 8
 """A bus has at most so many wires back to its sender (ready, response codes): they are drawn with the way there."""
@@ -109,7 +114,7 @@ def draw(converted: Converted, component: Accelerator, top: str, title: str, fil
     if set(structure.instances) != set(PLACES):
         difference = sorted(set(structure.instances) ^ set(PLACES))
         raise ValueError(f"the picture and the machine differ in {', '.join(difference)}: give the block a place")
-    figure = Figure(figsize=(13.2, 9.6))
+    figure = Figure(figsize=(11.6, 8.5))
     axes = figure.subplots()
     for name, place in PLACES.items():
         corner = (place.x - _WIDTH / 2, place.y - _HEIGHT / 2)
@@ -125,7 +130,7 @@ def draw(converted: Converted, component: Accelerator, top: str, title: str, fil
                 place.x, place.y + 0.1, place.stage, fontsize=7.5, style="italic", ha="center", va="center", zorder=5
             )
         text = _wrapped(_contents(converted.manifest, structure.instances[name]))
-        axes.text(place.x, place.y - 0.16, text, fontsize=6.2, ha="center", va="center", color="#444", zorder=5)
+        axes.text(place.x, place.y - 0.16, text, fontsize=7, ha="center", va="center", color="#444", zorder=5)
 
     pairs = _streams(structure)
     for (source, sink), texts in pairs.items():
@@ -138,9 +143,10 @@ def draw(converted: Converted, component: Accelerator, top: str, title: str, fil
         tags = sorted(
             {link.port for link in structure.connections if link.sink == name and not link.stream} - set(_BUSES)
         )
-        corner = (place.x + _WIDTH / 2 - 0.03, place.y - _HEIGHT / 2 - 0.02)
+        inwards = (_WIDTH / 2 - 0.03) * (1 if place.side == "right" else -1)
+        corner = (place.x + inwards, place.y - _HEIGHT / 2 - 0.02)
         axes.text(
-            *corner, _wrapped(", ".join(tags), 34), fontsize=5.4, ha="right", va="top", color=_TAG_COLOUR, zorder=5
+            *corner, _wrapped(", ".join(tags), 30), fontsize=6, ha=place.side, va="top", color=_TAG_COLOUR, zorder=5
         )
     _outside(axes, structure)
     axes.text(3.4, -1.62, _LEGEND, fontsize=7.5, ha="center", color="#444")

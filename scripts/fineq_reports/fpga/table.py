@@ -112,6 +112,6 @@ def picture(target: Target, rows: Sequence[Row]) -> bytes:
     left.set_xlabel(f"LUTs, of {next(row.found for row in rows if row.found).luts_of:,}")
     left.invert_yaxis()
     right.barh(names, [row.macs_per_lut for row in rows], color=colours)
-    right.set_xlabel("million MAC/s a LUT")
+    right.set_xlabel("million MAC/s per LUT")
     figure.suptitle(f"{target.rows} x {target.columns} on {target.text}")
     return png_bytes(figure)

@@ -43,7 +43,7 @@ def draw_layout(layout: RoutedBlock, title: str, categories: dict[str, str], pat
         path: file to write.
     """
     figure, (cells, wires) = plt.subplots(1, 2, figsize=(13, 7.6), dpi=110)
-    figure.subplots_adjust(left=0.04, right=0.99, top=0.91, bottom=0.15, wspace=0.1)
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.91, bottom=0.15, wspace=0.14)
     figure.suptitle(title, fontsize=12)
     keys = (_draw_cells(cells, layout, categories), _draw_wires(wires, layout))
     for axes, key in zip((cells, wires), keys, strict=True):
@@ -53,7 +53,8 @@ def draw_layout(layout: RoutedBlock, title: str, categories: dict[str, str], pat
         axes.set_aspect("equal")
         axes.set_xlim(layout.die[0] - 1, layout.die[2] + 1)
         axes.set_ylim(layout.die[1] - 1, layout.die[3] + 1)
-        axes.set_xlabel("um")
+        axes.set_xlabel("x, µm")
+        axes.set_ylabel("y, µm")
     with replacing(path) as part:
         figure.savefig(part, metadata={"Software": None})
     plt.close(figure)

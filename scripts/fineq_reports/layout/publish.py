@@ -33,8 +33,8 @@ def publish_layout(
     output.mkdir(parents=True, exist_ok=True)
     draw_layout(
         finished.routed,
-        f"{prepared.title}: {result.area_after:.0f} um2 of cells, {sum(result.wire_length.values()) / 1000:.1f} mm "
-        f"of wires, {result.violations} violations",
+        f"{prepared.title.replace('`', '')}: {result.area_after:,.0f} µm² of cells, "
+        f"{sum(result.wire_length.values()) / 1000:.1f} mm of wires, {result.violations} violations",
         categories(prepared.block, finished.routed, library),
         output / f"layout-{prepared.name}.png",
     )

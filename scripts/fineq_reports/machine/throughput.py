@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -172,29 +172,39 @@ def command(layer: MeasuredLayer, latency: int) -> str:
     return text if latency == 1 else f"{text} --latency {latency}"
 
 
-def picture_png(measurements: list[Measurement]) -> bytes:
-    """Bars of every stage: busy, stalled, nothing to do."""
+def picture_png(runs: Sequence[tuple[str, Mapping[str, int]]]) -> bytes:
+    """Bars of every stage: busy, stalled, nothing to do.
+
+    Args:
+        runs: machine and its counters.
+    """
     from matplotlib.figure import Figure
 
-    from fineq_reports.plotting import ACCENT, png_bytes
+    from fineq_reports.plotting import ACCENT, PALETTE, WIDTH, png_bytes, styled
 
-    first = [each for each in measurements if each.output == measurements[0].output]
-    figure = Figure(figsize=(3.4 * len(first), 2.8))
-    for axes, each in zip(np.atleast_1d(figure.subplots(1, len(first), sharey=True)), first, strict=True):
-        cycles = each.cycles
+    with styled():
+        figure = Figure(figsize=(WIDTH, 0.7 + 1.7 * len(runs)), layout="constrained")
         names = [stage.replace("_", " ") for stage in STAGES]
-        busy = [each.counters[f"{stage}_busy"] / cycles for stage in STAGES]
-        stall = [each.counters[f"{stage}_stall"] / cycles for stage in STAGES]
-        axes.barh(names, busy, color=ACCENT, label="busy")
-        axes.barh(names, stall, left=busy, color="#e0a458", label="stalled")
-        axes.set_xlim(0, 1)
-        axes.invert_yaxis() if axes is figure.axes[0] else None
-        axes.set_title(f"{each.machine}\n{cycles:,} cycles", fontsize=9)
-        axes.set_xlabel("share of the cycles", fontsize=8)
-        axes.tick_params(labelsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[-1].legend(fontsize=8, frameon=False, loc="lower right")
-    return png_bytes(figure, bbox_inches="tight")
+        for axes, (machine, counters) in zip(figure.subplots(len(runs), 1, squeeze=False)[:, 0], runs, strict=True):
+            cycles = counters["cycles"]
+            busy = [counters[f"{stage}_busy"] / cycles for stage in STAGES]
+            stall = [counters[f"{stage}_stall"] / cycles for stage in STAGES]
+            axes.barh(names, busy, color=ACCENT, label="busy")
+            axes.barh(names, stall, left=busy, color=PALETTE[1], label="stalled")
+            axes.set_xlim(0, 1)
+            axes.invert_yaxis()
+            axes.grid(axis="y", visible=False)
+            axes.set_title(f"{machine}: {cycles:,} cycles")
+        axes.set_xlabel("share of the cycles")
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2)
+        return png_bytes(figure)
+
+
+def first_runs(document: dict) -> list[tuple[str, Mapping[str, int]]]:
+    """What the picture shows of a JSON report: each machine with the output that was measured first."""
+    measurements = document["measurements"]
+    return [(m["machine"], m["counters"]) for m in measurements if m["output"] == measurements[0]["output"]]
 
 
 def as_dict(layer: MeasuredLayer, measurements: list[Measurement], latency: int) -> dict:
@@ -221,9 +231,10 @@ def write_report(layer: MeasuredLayer, measurements: list[Measurement], latency:
     Raises:
         OSError: the place cannot be written.
     """
+    document = as_dict(layer, measurements, latency)
     contents = {
         "md": as_markdown(layer, measurements, latency, f"{NAME}.png").encode(),
-        "json": (json.dumps(as_dict(layer, measurements, latency), indent=1) + "\n").encode(),
-        "png": picture_png(measurements),
+        "json": (json.dumps(document, indent=1) + "\n").encode(),
+        "png": picture_png(first_runs(document)),
     }
     return [write_bytes(directory / f"{NAME}.{suffix}", content) for suffix, content in contents.items()]

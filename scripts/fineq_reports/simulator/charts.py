@@ -10,12 +10,12 @@ import matplotlib.patches
 from matplotlib.figure import Figure
 
 from fineq_hw.interface.registers import STAGES
-from fineq_reports.plotting import ACCENT, QUIET, png_bytes
+from fineq_reports.plotting import ACCENT, PALETTE, QUIET, png_bytes
 from fineq_sim.energy.model import COMPONENTS
 from fineq_sim.study.outcome import PassOutcome, Study
 from fineq_sim.tracing.watch import STATES, Watched
 
-STALL = "#e08a1e"
+STALL = PALETTE[1]
 SHOWN_CYCLES = 6000
 """Of a layer in the timeline."""
 
@@ -42,11 +42,11 @@ def roofline(study: Study) -> bytes:
         axes.plot([low, knee, right], [low * architecture.port_bytes, roof, roof], color=QUIET, lw=1.2)
     said = " to ".join(f"{number:.2f}" for number in dict.fromkeys((steps[0], steps[-1])))
     top = (right, elements / steps[0] * 1.12)
-    axes.annotate(f"array at {said} steps a vector", top, ha="right", va="bottom", fontsize=8, color="#5b6876")
+    axes.annotate(f"array at {said} cycles/vector", top, ha="right", va="bottom", fontsize=8, color="#5b6876")
     axes.annotate(
         "bus", (low, low * architecture.port_bytes * 1.3), ha="left", va="bottom", fontsize=8, color="#5b6876"
     )
-    colours = matplotlib.colormaps["tab10"]
+    colours = PALETTE
     passes = list(dict.fromkeys(outcome.work.name for *_, outcome in points))
     seen: set[tuple[str, bool]] = set()
     for intensity, rate, layer, outcome in points:
@@ -57,7 +57,7 @@ def roofline(study: Study) -> bytes:
             rate,
             s=34 if on_array else 42,
             marker="o" if on_array else "x",
-            color=colours(passes.index(outcome.work.name) % 10),
+            color=colours[passes.index(outcome.work.name) % len(colours)],
             label=None if key in seen else f"{outcome.work.name}{'' if on_array else ', attention and head'}",
             zorder=3,
         )
@@ -65,8 +65,8 @@ def roofline(study: Study) -> bytes:
     axes.set(
         xscale="log",
         yscale="log",
-        xlabel="multiply-accumulates a byte over the bus",
-        ylabel="multiply-accumulates a cycle",
+        xlabel="MACs per byte over the bus",
+        ylabel="MACs/cycle",
     )
     axes.set_title(f"{study.workload.name} on {architecture.title}", fontsize=10)
     axes.grid(True, which="major", color="#e6eaef", lw=0.7)
@@ -98,8 +98,7 @@ def _by_phase(outcomes: Sequence[PassOutcome]) -> dict[str, list[PassOutcome]]:
 
 
 def _part_colours() -> dict[str, Any]:
-    colours = matplotlib.colormaps["tab10"]
-    return {part: colours(number) for number, part in enumerate((*COMPONENTS, "DRAM"))}
+    return dict(zip((*COMPONENTS, "DRAM"), PALETTE, strict=False))
 
 
 def _energy_bars(axes: Any, outcomes: Sequence[PassOutcome]) -> None:
@@ -123,7 +122,7 @@ def _energy_bars(axes: Any, outcomes: Sequence[PassOutcome]) -> None:
         each.work.name + ("" if each.bound.name == "given" else f"\nsteps {each.bound.name}") for each in outcomes
     ]
     axes.set_xticks(range(len(outcomes)), labels, fontsize=8)
-    axes.set_ylabel("mJ a token" if all(each.work.tokens for each in outcomes) else "mJ")
+    axes.set_ylabel("mJ/token" if all(each.work.tokens for each in outcomes) else "mJ")
     axes.set_ylim(0, highest * 1.17)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -7,21 +7,17 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
-
 from fineq.common import markdown
 from fineq.common.files import write_bytes, write_text
-from fineq_reports.plotting import png_bytes
 from fineq_reports.simulator.evaluation import (
     BARS,
-    PAPER_EFFICIENCY,
     PAPER_SHARES,
     Evaluation,
     Point,
     power_shares,
     table_iii,
 )
+from fineq_reports.simulator.evaluation_pictures import figure_8, figure_9
 from fineq_sim.energy.dram import PUBLISHED
 from fineq_sim.energy.model import NOT_MEASURED
 
@@ -30,12 +26,24 @@ NAME = "paper-evaluation"
 
 def write_evaluation(found: Evaluation, command: str, directory: Path) -> list[Path]:
     """Write page, table and pictures."""
+    plain, full = (power_shares(found.reports, found.size, glitches) for glitches in (False, True))
     return [
         write_text(directory / f"{NAME}.md", page(found, command)),
         write_text(directory / f"{NAME}-figure-9.csv", points_csv(found.points)),
-        write_bytes(directory / f"{NAME}-figure-8.png", figure_8(found)),
-        write_bytes(directory / f"{NAME}-figure-9.png", figure_9(found)),
+        write_bytes(directory / f"{NAME}-figure-8.png", figure_8(plain, full)),
+        write_bytes(directory / f"{NAME}-figure-9.png", figure_9(found.points)),
     ]
+
+
+def read_points(text: str) -> list[Point]:
+    """What `points_csv` has written."""
+    found = []
+    for row in csv.DictReader(io.StringIO(text)):
+        gains = tuple(float(row[bar]) for bar in BARS)
+        seconds = float(row["seconds_ours"]), float(row["seconds_rival"])
+        names = (row["ours"], row["rival"], row["model"], int(row["sequence"]), row["steps"])
+        found.append(Point(*names, gains, seconds, float(row["time_x_area"])))
+    return found
 
 
 def points_csv(points: Sequence[Point]) -> str:
@@ -137,72 +145,3 @@ def _figure_9_table(points: Sequence[Point]) -> str:
 def _ends(values: Sequence[float]) -> str:
     texts = list(dict.fromkeys(f"{value:.2f}" for value in sorted(values)))
     return " to ".join(texts)
-
-
-def figure_8(found: Evaluation) -> bytes:
-    """Shares of the power, the paper's beside ours."""
-    plain, full = (power_shares(found.reports, found.size, glitches) for glitches in (False, True))
-    bars = {"paper": PAPER_SHARES, "ours": plain, "ours, with glitches": full}
-    blocks = sorted(plain, key=lambda block: -plain[block])
-    figure = Figure(figsize=(8.4, 2.6), layout="constrained")
-    axes = figure.subplots()
-    colours = matplotlib.colormaps["tab10"]
-    for number, shares in enumerate(bars.values()):
-        left = 0.0
-        for position, block in enumerate(blocks):
-            share = shares.get(block, 0.0)
-            axes.barh(
-                number, share, left=left, height=0.6, color=colours(position), label=block if number == 1 else None
-            )
-            if share > 0.04:
-                axes.text(left + share / 2, number, f"{share:.1%}", ha="center", va="center", fontsize=8, color="white")
-            left += share
-    axes.set_yticks(range(len(bars)), list(bars), fontsize=9)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("share of the PE array's power", fontsize=9)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(fontsize=8, frameon=False, loc="outside right center")
-    return png_bytes(figure)
-
-
-def figure_9(found: Evaluation) -> bytes:
-    """Four bars a point: a row of charts for each of ours, a chart for each rival, the ends of a range as whiskers."""
-    ours = list(dict.fromkeys(each.ours for each in found.points))
-    rivals = list(dict.fromkeys(each.rival for each in found.points))
-    places = list(dict.fromkeys((each.model, each.sequence) for each in found.points))
-    figure = Figure(figsize=(max(6.5, 0.62 * len(places)) * len(rivals), 3.1 * len(ours)), layout="constrained")
-    grid = figure.subplots(len(ours), len(rivals), squeeze=False, sharey="col")
-    colours = [matplotlib.colormaps["Blues"](shade) for shade in (0.95, 0.75, 0.55, 0.35)]
-    for row, our in enumerate(ours):
-        for column, rival in enumerate(rivals):
-            axes = grid[row][column]
-            for number, place in enumerate(places):
-                ends = [
-                    p for p in found.points if (p.ours, p.rival, p.model, p.sequence) == (our, rival, *place)
-                ]  # fmt: skip
-                for bar, colour in enumerate(colours):
-                    low, high = min(p.gains[bar] for p in ends), max(p.gains[bar] for p in ends)
-                    x = number + (bar - 1.5) * 0.21
-                    axes.bar(x, (low + high) / 2, 0.2, color=colour, label=BARS[bar] if not number else None)
-                    if high > low:
-                        axes.plot([x, x], [low, high], color="#1c2733", lw=0.9)
-            axes.axhline(1, color="#1c2733", lw=0.8)
-            axes.axhline(PAPER_EFFICIENCY, color="#c0392b", lw=0.9, ls="--", label=f"paper, {PAPER_EFFICIENCY}")
-            axes.set_xticks(range(len(places)), [f"{sequence}" for _, sequence in places], fontsize=7)
-            for number, (model, _) in enumerate(places):
-                if not number or places[number - 1][0] != model:
-                    axes.annotate(
-                        model,
-                        (number - 0.4, -0.13),
-                        xycoords=("data", "axes fraction"),
-                        fontsize=8,
-                        annotation_clip=False,
-                    )
-            axes.set_title(f"{our} over {rival}", fontsize=9)
-            axes.spines[["top", "right"]].set_visible(False)
-            if not column:
-                axes.set_ylabel("MACs per energy, ratio", fontsize=8)
-    handles, labels = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=8, frameon=False, loc="outside upper center", ncols=len(labels))
-    return png_bytes(figure)

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from fineq.common import markdown
 from fineq.common.files import write_bytes, write_text
-from fineq_reports.plotting import png_bytes
+from fineq_reports.plotting import PALETTE, png_bytes
 from fineq_sim.energy.model import NOT_MEASURED
 from fineq_sim.energy.synthesis import MissingSynthesis
 from fineq_sim.explore.points import Exploration, array_fit, measure
@@ -223,7 +223,7 @@ def picture(summary: Summary) -> bytes:
     """Time over area and energy over area; the front is outlined, machines that one knows are named."""
     figure = Figure(figsize=(11.0, 5.0), layout="constrained")
     kinds = [kind for kind in KINDS if kind in _kinds(summary.good)] or ["base"]
-    colours = matplotlib.colormaps["tab10"]
+    colours = PALETTE
     front = pareto(summary.good)
     for axes, (goal, label) in zip(
         figure.subplots(1, 2),
@@ -236,7 +236,7 @@ def picture(summary: Summary) -> bytes:
                 [found["mm2"] for found in ours],
                 [found[goal] for found in ours],
                 s=9,
-                color=colours(number % 10),
+                color=colours[number % len(colours)],
                 alpha=0.45,
                 linewidths=0,
                 label=kind,
@@ -260,7 +260,7 @@ def picture(summary: Summary) -> bytes:
                 fontsize=9,
                 zorder=5,
             )
-        axes.set(xscale="log", yscale="log", xlabel="array and SRAM, mm2", ylabel=label)
+        axes.set(xscale="log", yscale="log", xlabel="array and SRAM, mm²", ylabel=label)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_minor_formatter(matplotlib.ticker.FuncFormatter(_few))

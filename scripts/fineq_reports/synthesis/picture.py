@@ -1,4 +1,4 @@
-"""Picture of a synthesis report: area by block, power by kind and energy per MAC of every design, side by side.
+"""Picture of a synthesis report: area by block, power by kind and energy per MAC of every design, below one another.
 
 Everything is read from the JSON report, so a committed report can be drawn again without a new synthesis.
 """
@@ -6,28 +6,33 @@ Everything is read from the JSON report, so a committed report can be drawn agai
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.designs import BLOCKS
+from fineq_reports.plotting import WIDTH, png_bytes, styled
 
 BLOCK_COLOURS = dict(
     zip(
         BLOCKS,
         # decoders .. activation register, skew, buffers, processing elements, accumulators
-        ("#d62728", "#ff9896", "#8c564b", "#9467bd", "#e377c2", "#17becf", "#2ca02c", "#7f7f7f", "#1f77b4", "#ff9f1c"),
+        ("#a02b3c", "#cc79a7", "#000000", "#5b2c83", "#d55e00", "#f0e442", "#009e73", "#8a97a5", "#0072b2", "#e69f00"),
         strict=True,
     )
 )
 """One colour per block, the same in every picture."""
 
-KIND_COLOURS = {"internal": "#4c5b8f", "switching": "#8fb6d9", "leakage": "#c9a227", "glitches": "#e07a5f"}
+KIND_COLOURS = {"internal": "#2b3f6b", "switching": "#56b4e9", "leakage": "#b7d7a8", "glitches": "#c44e52"}
 """Kinds of power; `glitches` is what transitions that do not last add to all of them."""
 
-_BAR_INCHES, _HEAD_INCHES, _LEGEND_INCHES = 0.3, 0.75, 0.75
+_BAR_INCHES, _HEAD_INCHES, _LEGEND_INCHES = 0.24, 0.6, 1.2
 
 
 @dataclass(frozen=True)
@@ -70,9 +75,9 @@ def panels(document: dict[str, Any], designs: Sequence[dict[str, Any]]) -> list[
     energy = {block: [_energy(design, block) for design in designs] for block in BLOCKS}
     clock = 1000 / document["clock_ns"]
     return [
-        Panel("area per processing element, um²", _used(area), BLOCK_COLOURS, 1),
-        Panel(f"power at {clock:g} MHz, mW", power, KIND_COLOURS, 0 if max(glitching) > 1 else 1),
-        Panel("energy per MAC, glitches counted, pJ", _used(energy), BLOCK_COLOURS, 3),
+        Panel("area, µm²/PE", _used(area), BLOCK_COLOURS, 1),
+        Panel(f"power at {clock:g} MHz with glitches, mW", power, KIND_COLOURS, 0 if max(glitching) > 1 else 1),
+        Panel("energy with glitches, pJ/MAC", _used(energy), BLOCK_COLOURS, 3),
     ]
 
 
@@ -87,46 +92,45 @@ def _used(parts: dict[str, list[float]]) -> dict[str, list[float]]:
     return {name: values for name, values in parts.items() if any(values)}
 
 
-def write_picture(document: dict[str, Any], path: Path) -> None:
-    """Draw a report: all designs above, below them the FineQ arrays alone on their own scale.
+def picture(document: dict[str, Any]) -> bytes:
+    """Draw a report: all designs, then the FineQ arrays alone on their own scale; the same report gives the same bytes.
 
     Args:
         document: a JSON report (`report.as_json`).
-        path: PNG file; the same report gives the same bytes.
     """
-    import matplotlib
+    with styled():
+        return png_bytes(_figure(document))
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
+def write_picture(document: dict[str, Any], path: Path) -> None:
+    """Draw a report into a PNG file."""
+    path.write_bytes(picture(document))
+
+
+def _figure(document: dict[str, Any]) -> Figure:
+    """Below one another, to be read on a narrow screen: area, power and energy of each group of designs."""
     groups = {"all designs": document["designs"]}
     arrays = [design for design in document["designs"] if "encoding" in design]
     if arrays and len(arrays) < len(document["designs"]):
         groups["FineQ arrays alone, larger scale"] = arrays
-    heights = [_BAR_INCHES * len(designs) + _HEAD_INCHES for designs in groups.values()]
-    figure = pyplot.figure(figsize=(17, sum(heights) + _LEGEND_INCHES), layout="constrained")
-    ratios = [*heights, _LEGEND_INCHES]
-    *parts, foot = list(figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0])
-    for part, (title, designs) in zip(parts, groups.items(), strict=True):
-        drawn = panels(document, designs)
-        for axis, panel in zip(part.subplots(1, len(drawn), sharey=True), drawn, strict=True):
-            _draw(axis, panel, [_label(design) for design in designs])
-        part.suptitle(f"{document['size']}: {title}", fontsize=12, fontweight="bold", x=0.01, ha="left")
+    drawn = [(title, designs, panel) for title, designs in groups.items() for panel in panels(document, designs)]
+    heights = [_BAR_INCHES * len(designs) + _HEAD_INCHES for _, designs, _ in drawn]
+    figure = Figure(figsize=(WIDTH + 0.7, sum(heights) + _LEGEND_INCHES), layout="constrained")
+    panes = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (title, designs, panel) in zip(panes, drawn, strict=True):
+        _draw(axis, panel, [_label(design) for design in designs])
+        axis.set_title(f"{document['size']}, {title}: {panel.title}", loc="right")
     blocks = dict.fromkeys(name for panel in panels(document, document["designs"])[::2] for name in panel.parts)
-    ordered = [block for block in BLOCKS if block in blocks]
-    for name, colours, place in (
-        ("block, in area and energy", {block: BLOCK_COLOURS[block] for block in ordered}, 0.36),
-        ("kind of power", KIND_COLOURS, 0.84),
-    ):
-        handles = [pyplot.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
-        columns = min(5, (len(colours) + 1) // 2)
-        foot.legend(handles, colours, title=name, loc="center", bbox_to_anchor=(place, 0.5), ncols=columns, fontsize=9)
-    figure.savefig(path, dpi=110, metadata={"Software": None}, format="png")
-    pyplot.close(figure)
+    ordered = {block: BLOCK_COLOURS[block] for block in BLOCKS if block in blocks}
+    handles = [Patch(color=colour) for colour in (*ordered.values(), *KIND_COLOURS.values())]
+    labels = [*ordered, *(f"{kind} (power)" for kind in KIND_COLOURS)]
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    return figure
 
 
 def _label(design: dict[str, Any]) -> str:
-    return design["title"].replace(" weights", "")
+    """Its title; a long one in lines, so that it leaves room for the bars."""
+    return "\n".join(textwrap.wrap(design["title"].replace(" weights", ""), 40))
 
 
 def _draw(axis, panel: Panel, labels: Sequence[str]) -> None:
@@ -140,9 +144,8 @@ def _draw(axis, panel: Panel, labels: Sequence[str]) -> None:
         axis.annotate(f"{total:.{panel.digits}f}", (total, place), (4, 0), textcoords="offset points", va="center")
     axis.set_yticks(places, labels)
     axis.set_ylim(len(labels) - 0.4, -0.6)
-    axis.set_title(panel.title, fontsize=10)
     axis.set_xlim(0, 1.14 * max(panel.totals()))
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(axis="y", visible=False)
     axis.tick_params(axis="y", length=0)
 
 
