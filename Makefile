@@ -18,7 +18,7 @@ PNR_DESIGN ?=
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check figures explore coverage architecture regress versions model-types bench clean
+.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check figures explore coverage architecture regress versions model-types bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,7 @@ regress: setup  ## the longer checks, on both simulators
 	$(MAKE) fuzz MINUTES=
 	$(MAKE) mutants
 	$(MAKE) versions
+	$(MAKE) docs
 
 versions: setup  ## the tests of models on the lowest and the newest transformers that are allowed; needs a package index
 	$(PY) scripts/versions.py $(BUILD)/versions
@@ -118,5 +119,10 @@ model-types: setup  ## every model type of transformers, tiny and random, throug
 bench: setup  ## speed and memory, as ratios against something run beside it
 	$(FINEQ) bench --output $(BUILD)/bench
 
+docs: $(READY)  ## the documentation site with the reference of all packages, into build/docs/index.html
+	rm -rf docs/api $(BUILD)/docs
+	$(PY) -m sphinx -W --keep-going -q -d $(BUILD)/docs-trees docs $(BUILD)/docs
+	$(PY) docs/_ext/site_links.py $(BUILD)/docs
+
 clean:  ## remove build products
-	rm -rf $(BUILD)
+	rm -rf $(BUILD) docs/api

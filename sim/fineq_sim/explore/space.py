@@ -1,14 +1,16 @@
 """Spaces of machines: axes of a YAML file, their grid or a seeded sample of it.
 
-base: accelerator_64x64
-sample: 2000                 # points drawn without repetition; leave it out for the whole grid
-seed: 1
-axes:
-  encoding: [unary, cluster, mac8x3]     # a kind of array in its smallest form
-  rows: [32, 64, 128]
-  columns: [48, 64, 96]
-  channels_per_tile: [256, 512, 1024]    # any setting of an architecture file; dots lead into its parts
-  memory.latency: [20, 40, 100]
+    base: accelerator_64x64
+    sample: 2000                 # points drawn without repetition; leave it out for the whole grid
+    seed: 1
+    axes:
+      encoding: [unary, cluster, mac8x3]     # a kind of array in its smallest form
+      rows: [32, 64, 128]
+      columns: [48, 64, 96]
+      channels_per_tile: [256, 512, 1024]    # any setting of an architecture file
+      memory.latency: [20, 40, 100]
+
+Dots in the name of an axis lead into the parts of an architecture file.
 """
 
 from __future__ import annotations

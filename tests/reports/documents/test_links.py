@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from document_pages import PAGES, ROOT
 
-ROOT = Path(__file__).parents[3]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 ROOMS = ("sw", "hw", "sim", "scripts", "tests", ".ci", ".github")
 SOURCES = [
     *(ROOT / name for name in ("Makefile", "pyproject.toml", ".importlinter", ".pre-commit-config.yaml")),

@@ -1,0 +1,7 @@
+"""The pages that people write or commands publish; not those that `make docs` makes on its way."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MADE = ROOT / "docs/api"
+PAGES = [page for page in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]) if not page.is_relative_to(MADE)]
