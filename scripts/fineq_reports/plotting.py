@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from cycler import cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -22,10 +23,10 @@ ACCENT, QUIET = PALETTE[0], "#9aa5b1"
 WIDTH = 6.5
 """Inches of a picture that is to be read on a phone: wider ones become too small there."""
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {  # matplotlib names each key in the type
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 10,
