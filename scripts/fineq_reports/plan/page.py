@@ -36,8 +36,7 @@ Made by `{command}`. {machine["processor"]}, {machine["cores"]} processors, {
     } busy at the
 start. [How to use several machines](../quantizer/several-machines.md).
 
-The files are {shape.source} in bfloat16, {
-        sizes.parameters / 1e9:.2f} thousand million weights in shards with headers and
+The files are {shape.source} in bfloat16, {sizes.parameters / 1e9:.2f} billion weights in shards with headers and
 holes. Done for real is part {done.part}, {
         done.tensors
     } tensors of random weights, by the code of a worker; everything else
