@@ -12,6 +12,9 @@ import pytest
 MEMORY = 80 * 2**20
 """Of each object store: the least that Ray takes is 75 MB."""
 
+START_SECONDS = 120
+"""That a machine may take to start, beside other tests."""
+
 
 @contextmanager
 def local_cluster(workers: int = 2) -> Iterator[LocalCluster]:
@@ -23,6 +26,7 @@ def local_cluster(workers: int = 2) -> Iterator[LocalCluster]:
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["RAY_worker_niceness"] = "0"  # else 15: on a busy machine the tests would wait for ever
     quick = {"health_check_period_ms": 1000, "health_check_timeout_ms": 2000, "health_check_failure_threshold": 3}
+    os.environ["RAY_raylet_start_wait_time_s"] = str(START_SECONDS)
     head = {"num_cpus": 0, "_system_config": quick, "include_dashboard": False, "object_store_memory": MEMORY}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
@@ -47,7 +51,8 @@ class LocalCluster:
 
     def add(self) -> None:
         """One more machine."""
-        self._workers.append(self._cluster.add_node(num_cpus=1, object_store_memory=MEMORY))
+        self._workers.append(self._cluster.add_node(wait=False, num_cpus=1, object_store_memory=MEMORY))
+        self._cluster.wait_for_nodes(timeout=START_SECONDS)
 
     def kill(self) -> None:
         """A machine and all that works there are gone at once."""
