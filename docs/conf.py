@@ -58,7 +58,7 @@ if API:
 
     command_pages.write(HERE / "api/commands.md")
     extensions += ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "plain_docstrings"]
-    autodoc_default_options = {"ignore-module-all": True, "no-value": True}
+    autodoc_default_options = {"ignore-module-all": True}
     autodoc_member_order = "bysource"
     autodoc_mock_imports = list(ONLY_WITH_EXTRAS)
     autodoc_preserve_defaults = True

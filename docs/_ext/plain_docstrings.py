@@ -14,6 +14,8 @@ from sphinx.application import Sphinx
 
 _PARTS = re.compile(r"`([^`]+)`|^ *\* |[*|\\]|(?<=\w)_(?!\w)", re.MULTILINE)
 """Code; the begin of an item of a list, which stays; characters that would be markup."""
+_ONE_VALUE = {"attribute", "data", "property"}
+"""Of these napoleon takes the first line up to a colon for a type. So an empty comment becomes the first line."""
 _TABLE = re.compile(r"\s*={3,}")
 
 
@@ -67,6 +69,8 @@ def as_restructured(lines: list[str]) -> list[str]:
 
 def _process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     lines[:] = as_restructured(lines)
+    if what in _ONE_VALUE:
+        lines[:0] = ["..", ""]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

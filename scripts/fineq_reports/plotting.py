@@ -20,7 +20,7 @@ PALETTE = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#5
 """Colours of lines and bars, in the order in which they are taken (after Okabe and Ito)."""
 ACCENT, QUIET = PALETTE[0], "#9aa5b1"
 """Colours of ours and of what is compared with it."""
-WIDTH = 6.5
+WIDTH = 5.4
 """Inches of a picture that is to be read on a phone: wider ones become too small there."""
 
 STYLE: Any = {  # matplotlib names each key in the type

@@ -20,13 +20,15 @@ SIZES = {encoding: 10.0 - 1.5 * place for place, encoding in enumerate(ENCODINGS
 """Of the hollow markers: where several encodings take the same cycles, they stand inside one another."""
 LINES = dict(zip(CYCLE_RECIPES, (":", "-"), strict=False))
 _COLUMNS = 2
+WIDE, NARROW = (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.2, 2.6, 3, 3.4, 4, 5, 7)
+"""Ticks of a panel by what it spans."""
 
 
 def draw(figure: Figure, points: Sequence[Point]) -> None:
     """Perplexity of models, normalised squared error of rows, against the cycles of each encoding."""
     data = list(dict.fromkeys(point.data for point in points))
     rows = -(-len(data) // _COLUMNS)
-    figure.set_size_inches(WIDTH + 0.7, 1.4 + 2.5 * rows)
+    figure.set_size_inches(WIDTH, 1.4 + 2.2 * rows)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).flatten()
     for axes, name in zip(panels, data, strict=False):
         mine = [point for point in points if point.data == name]
@@ -45,10 +47,11 @@ def draw(figure: Figure, points: Sequence[Point]) -> None:
         axes.set(title=name, xlabel="cycles/vector", yscale="log")
         axes.set_ylabel("perplexity" if what == "perplexity" else "normalised squared error")
         axes.set_xlim(0.9, 3.1)
-        plain_logarithmic(axes.yaxis, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 7))
+        values = [getattr(point, what) for point in mine]
+        plain_logarithmic(axes.yaxis, WIDE if max(values) > 2 * min(values) else NARROW)
     for axes in panels[len(data) :]:
         axes.axis("off")
-    figure.legend(handles=_legend(), loc="outside lower center", ncols=4)
+    figure.legend(handles=_legend(), loc="outside lower center", ncols=3)
 
 
 def _legend() -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,9 +26,8 @@ def _dots(axes: Any, results: Results, methods: list[str], dots: dict[str, dict[
 
 
 def _short(title: str) -> str:
-    """A title in two lines, cut at a comma, so that it leaves room for the dots on a narrow screen."""
-    head, comma, rest = title.partition(", ")
-    return f"{head}\n{rest}" if len(title) > 16 and comma else title
+    """A title in lines, so that it leaves room for the dots on a narrow screen."""
+    return "\n".join(textwrap.wrap(title, 24))
 
 
 def paper_column(text_sha256: str, size: str = "7B") -> str | None:
@@ -41,7 +41,7 @@ def paper_column(text_sha256: str, size: str = "7B") -> str | None:
 def draw_table_1(figure: Figure, results: Results) -> None:
     """Ratios of all methods, a panel for each text; the paper's where it has measured that text."""
     methods = [method for method in results.methods if method != "none"]
-    figure.set_size_inches(WIDTH, 1.0 + (0.7 + 0.33 * len(methods)) * len(results.texts))
+    figure.set_size_inches(WIDTH, 1.0 + (0.7 + 0.4 * len(methods)) * len(results.texts))
     figures = paper_figures()["table_1"]
     for place, (text, axes) in enumerate(zip(results.texts, _column(figure, len(results.texts)), strict=True)):
         dots = {
@@ -71,7 +71,7 @@ def _column(figure: Figure, count: int) -> list[Any]:
 def draw_table_2(figure: Figure, results: Results) -> None:
     """Ratios of all methods on the first text, a panel for each model, a dot for each length of windows."""
     methods = [method for method in results.methods if method != "none"]
-    figure.set_size_inches(WIDTH, 1.0 + (0.7 + 0.33 * len(methods)) * len(results.models))
+    figure.set_size_inches(WIDTH, 1.0 + (0.7 + 0.4 * len(methods)) * len(results.models))
     text = results.texts[0]
     for model, axes in zip(results.models, _column(figure, len(results.models)), strict=True):
         mine = [cell for cell in results.cells if (cell.model, cell.text) == (model, text)]

@@ -32,14 +32,14 @@ def figure_8(plain: Mapping[str, float], full: Mapping[str, float]) -> bytes:
                 share = shares.get(block, 0.0)
                 label = block if number == 1 else None
                 axes.barh(number, share, left=left, height=0.6, color=colour, edgecolor="white", lw=0.4, label=label)
-                if share > 0.06:
+                if share > 0.08:
                     axes.text(left + share / 2, number, f"{share:.1%}", ha="center", va="center", color="white")
                 left += share
         axes.set_yticks(range(len(bars)), list(bars))
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_xlabel("share of the array's power")
-        figure.legend(loc="outside lower center", ncols=3)
+        figure.legend(loc="outside lower center", ncols=2)
         return png_bytes(figure)
 
 

@@ -32,7 +32,7 @@ BLOCK_COLOURS = dict(
 KIND_COLOURS = {"internal": "#2b3f6b", "switching": "#56b4e9", "leakage": "#b7d7a8", "glitches": "#c44e52"}
 """Kinds of power; `glitches` is what transitions that do not last add to all of them."""
 
-_BAR_INCHES, _HEAD_INCHES, _LEGEND_INCHES = 0.24, 0.6, 1.2
+_BAR_INCHES, _HEAD_INCHES, _LEGEND_INCHES = 0.36, 0.75, 1.4
 
 
 @dataclass(frozen=True)
@@ -112,25 +112,25 @@ def _figure(document: dict[str, Any]) -> Figure:
     groups = {"all designs": document["designs"]}
     arrays = [design for design in document["designs"] if "encoding" in design]
     if arrays and len(arrays) < len(document["designs"]):
-        groups["FineQ arrays alone, larger scale"] = arrays
+        groups["FineQ arrays alone"] = arrays
     drawn = [(title, designs, panel) for title, designs in groups.items() for panel in panels(document, designs)]
     heights = [_BAR_INCHES * len(designs) + _HEAD_INCHES for _, designs, _ in drawn]
-    figure = Figure(figsize=(WIDTH + 0.7, sum(heights) + _LEGEND_INCHES), layout="constrained")
+    figure = Figure(figsize=(WIDTH + 0.4, sum(heights) + _LEGEND_INCHES), layout="constrained")
     panes = figure.subplots(len(drawn), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (title, designs, panel) in zip(panes, drawn, strict=True):
         _draw(axis, panel, [_label(design) for design in designs])
-        axis.set_title(f"{document['size']}, {title}: {panel.title}", loc="right")
+        axis.set_title(f"{document['size']}, {title}\n{panel.title}")
     blocks = dict.fromkeys(name for panel in panels(document, document["designs"])[::2] for name in panel.parts)
     ordered = {block: BLOCK_COLOURS[block] for block in BLOCKS if block in blocks}
     handles = [Patch(color=colour) for colour in (*ordered.values(), *KIND_COLOURS.values())]
     labels = [*ordered, *(f"{kind} (power)" for kind in KIND_COLOURS)]
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 
 def _label(design: dict[str, Any]) -> str:
     """Its title; a long one in lines, so that it leaves room for the bars."""
-    return "\n".join(textwrap.wrap(design["title"].replace(" weights", ""), 40))
+    return "\n".join(textwrap.wrap(design["title"].replace(" weights", ""), 30, break_on_hyphens=False))
 
 
 def _draw(axis, panel: Panel, labels: Sequence[str]) -> None:
