@@ -9,7 +9,7 @@ from pathlib import Path
 from fineq_formal.tools import Provers
 from fineq_mutants.attempts import Attempts
 from fineq_mutants.circuits import Circuit
-from fineq_mutants.equivalence import Miters
+from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.matching import Holder
 from fineq_mutants.proofs import ProofAttempts
 from fineq_mutants.sampling import Mutant
@@ -113,9 +113,10 @@ class Campaign:
                 lambda holder, mutant: own[mutant] == holder.parts == parts and (again or mutant not in tried)
             )
 
+        # Most of what a first run does not notice is equivalent, and a proof costs less than more runs.
         for parts in sorted(set(own.values())):
-            # Most of what a first run does not notice is equivalent, and a proof costs less than more runs.
             yield from on_own(parts, again=False)
+        for parts in sorted(set(own.values())):
             yield from by(self._equivalent, parts)
             yield from on_own(parts, again=True)
         for parts in sorted(set(own.values())):

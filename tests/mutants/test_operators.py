@@ -1,21 +1,17 @@
 """Each kind of fault on a small circuit: asleep it is the circuit, alive it is not; the same ones are chosen again."""
 
-import json
-
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
-from fineq_asic.mapping.yosys import run_yosys
-from fineq_formal.engines import never_high
 from fineq_formal.tools import ToolError, find_provers
 from fineq_hw.export.manifest import Manifest
 from fineq_mutants.circuits import Circuit, to_json, to_verilog
-from fineq_mutants.equivalence import _MITER, Miters, cut
+from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.matching import mutated
 from fineq_mutants.netlist import SELECT_MODULE
-from fineq_mutants.operators import KINDS, plant, sites
+from fineq_mutants.operators import KINDS, sites
 from fineq_mutants.sampling import sample, shares
 
 
@@ -95,17 +91,6 @@ def test_a_fault_that_shows_at_no_module_two_levels_up_is_equivalent(circuit, pr
     miters = Miters(circuits, provers, tmp_path / "work", tmp_path / "kept", 60)
     found = [site for site in sites(circuit.copy()) if site.port == "SRST_VALUE"]
     assert {miters.equivalent("counter", site) for site in found} == {None if shown else "outer"}
-
-
-def test_all_asleep_is_the_circuit(circuit, provers, tmp_path):
-    gate = circuit.copy()
-    for site in sites(circuit.copy()):
-        plant(gate, site, "0")
-    assert len(gate.cells) > len(circuit.copy().cells)
-    document = {"modules": {"gold": cut(circuit.copy(), {}, {}), "gate": cut(gate, {}, {})}}
-    (tmp_path / "miter.json").write_text(json.dumps(document))
-    run_yosys(_MITER, tmp_path)
-    assert never_high(provers, tmp_path, 60) == "proven"
 
 
 def test_verilog_holds_all_mutants_behind_one_select(circuit):

@@ -1,0 +1,1 @@
+"""Proofs that a mutant is its circuit."""
