@@ -6,16 +6,16 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import FineqError
-from fineq.common.files import write_text
 from fineq_mutants.circuits import Circuit
 from fineq_mutants.forking import ENDS, ORDER, RESULTS, Order, order_text
 from fineq_mutants.matching import Holder
 from fineq_mutants.sampling import Mutant
+from fineq_mutants.verdicts import Verdicts
 from fineq_sim.runs import simulators
 from fineq_sim.runs.runner import CaseOutcome, VerilogDesign, read_junit, run, run_directory
 
@@ -50,8 +50,8 @@ class Attempts:
         mutants: all that its design shall have; those in circuits that the run does not hold are left out.
         output: directory for the files of the run.
         cache: directory of built simulations.
-        verdicts: directory of kept verdicts. Their key covers the design as delivered, the fault and the bench, so a
-            fault keeps its verdict when others are chosen.
+        verdicts: those that are known. Their key covers the design as delivered, the circuit, the fault and the bench,
+            so a fault keeps its verdict when others are chosen.
         seed: of the bench.
         only_kept: run nothing.
     """
@@ -64,7 +64,7 @@ class Attempts:
         *,
         output: Path,
         cache: Path,
-        verdicts: Path,
+        verdicts: Verdicts,
         seed: int,
         only_kept: bool = False,
     ) -> None:
@@ -97,32 +97,34 @@ class Attempts:
         """
         missing = []
         for mutant in wanted:
-            file = self._file(mutant)
-            if file.is_file():
-                yield mutant, replace(Attempt(**json.loads(file.read_text(encoding="utf-8"))), kept=True)
-            else:
+            kept = self.verdicts.get(self.name(mutant))
+            if kept is None:
                 missing.append(mutant)
+            else:
+                noticed, seconds = kept
+                yield mutant, Attempt(noticed, seconds, kept=True)
         if self.only_kept:
             yield from ((mutant, None) for mutant in missing)
             return
-        self.verdicts.mkdir(parents=True, exist_ok=True)
         design = self.holder.with_mutants(self.circuits, self.mutants) if missing else self.holder.design
         for start in range(0, len(missing), _TOGETHER):
             for mutant, attempt in self._simulate(design, missing[start : start + _TOGETHER]):
-                write_text(self._file(mutant), json.dumps(asdict(attempt)))
+                self.verdicts.put(self.name(mutant), [attempt.noticed, attempt.seconds])
                 yield mutant, attempt
 
-    def _file(self, mutant: Mutant) -> Path:
-        inputs = [self._code, self.holder.modules[mutant.module], mutant.site]
-        return self.verdicts / f"bench-{cache_key('fineq_mutants.netlist', inputs=inputs)}.json"
+    def name(self, mutant: Mutant) -> str:
+        """Of its verdict."""
+        circuit = dict(self.circuits[mutant.module].netlist)
+        inputs = [self._code, self.holder.modules[mutant.module], circuit, mutant.site]
+        return f"bench-{cache_key('fineq_mutants.netlist', inputs=inputs)}"
 
     def _simulate(self, design: VerilogDesign, mutants: list[Mutant]) -> list[tuple[Mutant, Attempt]]:
         entry = self.holder.run
         directory = run_directory(self.output, f"{entry.name}-mutants")
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        alone = self.verdicts / f"alone-{self._code}.json"
-        alone_s = json.loads(alone.read_text(encoding="utf-8")) if alone.is_file() else None
+        alone = f"alone-{self._code}"
+        alone_s = self.verdicts.get(alone)
         numbers = (*(() if alone_s is not None else (0,)), *(mutant.number for mutant in mutants))
         order = Order(numbers, str(directory), _LIMIT_FACTOR, _LIMIT_EXTRA_S, alone_s)
         # One failing test is enough.
@@ -151,7 +153,7 @@ class Attempts:
         if alone_s is None:
             if ends[0].noticed is not None:
                 raise FineqError(f"{entry.name} fails without any mutant ({ends[0].noticed}): repair that first")
-            write_text(alone, json.dumps(ends[0].seconds))
+            self.verdicts.put(alone, ends[0].seconds)
         return [(mutant, ends[mutant.number]) for mutant in mutants if mutant.number in ends]
 
 

@@ -13,7 +13,7 @@ from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.matching import Holder
 from fineq_mutants.proofs import ProofAttempts
 from fineq_mutants.sampling import Mutant
-from fineq_mutants.verdicts import NotKept
+from fineq_mutants.verdicts import NotKept, Verdicts
 
 BENCH, PROOF, EQUIVALENT, SURVIVES = "bench", "proof", "equivalent", "survives"
 UNDECIDED, OPEN = "undecided", "open"
@@ -28,20 +28,21 @@ class Outcome:
         result: `bench` or `proof`, which noticed it, `equivalent` or `survives`; of a campaign that has not come to its
             end also `undecided`, which a bench has let through, and `open`, which nothing has tried.
         by: the run and its test, the proof, or where it is equivalent.
+        taken_over: whether all verdicts that say so were known before.
     """
 
     mutant: Mutant
     result: str
     by: str = ""
+    taken_over: bool = False
 
 
 @dataclass(frozen=True)
 class Places:
-    """Directories: of runs and models, of built simulations, of kept verdicts."""
+    """Directories: of runs and models, of built simulations."""
 
     work: Path
     cache: Path
-    verdicts: Path
 
 
 class Campaign:
@@ -52,6 +53,7 @@ class Campaign:
         holders: runs of the regression, those with the fewest parts first.
         provers: the programs.
         places: directories.
+        verdicts: those that are known.
         seed: of the benches.
         proof_limit_s: for one proof; as long for a proof of equivalence.
         only_kept: run nothing, say what earlier runs have found out.
@@ -63,16 +65,19 @@ class Campaign:
         holders: Sequence[Holder],
         provers: Provers,
         places: Places,
+        verdicts: Verdicts,
         seed: int,
         proof_limit_s: float,
         only_kept: bool = False,
     ) -> None:
         self.circuits, self.holders, self.places, self.seed = dict(circuits), holders, places, seed
+        self.verdicts = verdicts
         self.only_kept = only_kept
-        self.miters = Miters(circuits, provers, places.work / "miter", places.verdicts, proof_limit_s, only_kept)
-        self.proofs = ProofAttempts(provers, places.work / "proof", places.verdicts, proof_limit_s, only_kept)
+        self.miters = Miters(circuits, provers, places.work / "miter", verdicts, proof_limit_s, only_kept)
+        self.proofs = ProofAttempts(provers, places.work / "proof", verdicts, proof_limit_s, only_kept)
         self._open: set[Mutant] = set()
         self._passed: set[Mutant] = set()
+        self._anew: set[Mutant] = set()
 
     def run(self, mutants: Sequence[Mutant], planted: Sequence[Mutant]) -> Iterator[Outcome]:
         """Yield outcomes as they come, those of the circuits with the fewest parts around them first.
@@ -99,11 +104,15 @@ class Campaign:
 
         def by(way: Callable[[Mutant], Outcome | None], parts: int) -> Iterator[Outcome]:
             for mutant in [mutant for mutant in left if own[mutant] == parts]:
+                made = self.verdicts.made
                 try:
                     outcome = way(mutant)
                 except NotKept:
                     self._open.add(mutant)
                     continue
+                finally:
+                    if self.verdicts.made > made:
+                        self._anew.add(mutant)
                 if outcome:
                     left.remove(mutant)
                     yield outcome
@@ -124,7 +133,10 @@ class Campaign:
         yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
         for mutant in left:
             unfinished = UNDECIDED if mutant in self._passed else OPEN
-            yield Outcome(mutant, unfinished if mutant in self._open else SURVIVES)
+            yield self._outcome(mutant, unfinished if mutant in self._open else SURVIVES)
+
+    def _outcome(self, mutant: Mutant, result: str, by: str = "") -> Outcome:
+        return Outcome(mutant, result, by, mutant not in self._anew)
 
     def _fewest(self, mutant: Mutant) -> int:
         return min((holder.parts for holder in self.holders if mutant.module in holder.modules), default=0)
@@ -139,22 +151,25 @@ class Campaign:
             planted,
             output=self.places.work / "bench",
             cache=self.places.cache,
-            verdicts=self.places.verdicts,
+            verdicts=self.verdicts,
             seed=self.seed,
             only_kept=self.only_kept,
         )
         for mutant, attempt in attempts.run(wanted):
             if attempt is None:
                 self._open.add(mutant)
-            elif attempt.noticed is None:
+                continue
+            if not attempt.kept:
+                self._anew.add(mutant)
+            if attempt.noticed is None:
                 self._passed.add(mutant)
             else:
-                yield Outcome(mutant, BENCH, f"{holder.run.name}: {attempt.noticed}")
+                yield self._outcome(mutant, BENCH, f"{holder.run.name}: {attempt.noticed}")
 
     def _equivalent(self, mutant: Mutant) -> Outcome | None:
         where = self.miters.equivalent(mutant.module, mutant.site)
-        return Outcome(mutant, EQUIVALENT, where) if where else None
+        return self._outcome(mutant, EQUIVALENT, where) if where else None
 
     def _proof(self, mutant: Mutant) -> Outcome | None:
         proof = self.proofs.noticed_by(self.circuits[mutant.module], mutant.site)
-        return Outcome(mutant, PROOF, proof) if proof else None
+        return self._outcome(mutant, PROOF, proof) if proof else None

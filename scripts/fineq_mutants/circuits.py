@@ -138,7 +138,7 @@ def to_json(texts: Mapping[str, str], manifest: Manifest) -> dict[str, dict[str,
     with tempfile.TemporaryDirectory() as directory:
         work, commands = Path(directory), []
         for number, text in enumerate(texts.values()):
-            write_text(work / f"{number}.il", text)
+            write_text(work / f"{number}.il", without_roots(text))
             commands += ["design -reset", f"read_rtlil {number}.il", *TO_WORD_CELLS, f"write_json {number}.json"]
         run_yosys(commands, work)
         documents = [json.loads((work / f"{number}.json").read_text("utf-8")) for number in range(len(texts))]
@@ -153,12 +153,18 @@ def to_json(texts: Mapping[str, str], manifest: Manifest) -> dict[str, dict[str,
     return netlists
 
 
-def short_source(source: str) -> str:
-    """Places in the sources without the directory where the packages, or Python's library, lie."""
+def without_roots(text: str) -> str:
+    """A text with places in the sources without the directory where the packages, or Python's library, lie."""
     ours, amaranths = Path(inspect.getfile(top_components)).parents[2], Path(amaranth.__file__).parents[1]
     library = Path(inspect.getfile(inspect)).parent  # Amaranth takes a `with` for a line of contextlib
     for root in (ours, amaranths, library):
-        source = source.replace(f"{root}/", "")
+        text = text.replace(f"{root}/", "")
+    return text
+
+
+def short_source(source: str) -> str:
+    """Places in the sources, sorted; of one outside all known directories the last part alone."""
+    source = without_roots(source)
     return "|".join(
         sorted({place.rpartition("/")[2] if place.startswith("/") else place for place in source.split("|")})
     )

@@ -29,10 +29,10 @@ from fineq_formal.tools import Provers
 from fineq_hw.export.conversion import collect
 from fineq_hw.export.manifest import Manifest
 from fineq_hw.lib.hierarchy import Placed, collecting
-from fineq_mutants.circuits import Circuit, to_json
+from fineq_mutants.circuits import Circuit, to_json, without_roots
 from fineq_mutants.netlist import Netlist
 from fineq_mutants.operators import Site, plant, sites
-from fineq_mutants.verdicts import NotKept, kept_verdict
+from fineq_mutants.verdicts import NotKept, Verdicts
 
 CODE_PACKAGES = ("pyosys",)
 """What the programs that this starts import (`fineq.common.cache_keys`)."""
@@ -85,6 +85,8 @@ def _take_apart() -> list[ProvenCircuit]:
         texts, manifest = collect(dict(placed.modules), emit_src=True)
         if any(text.startswith("module ") for text in texts.values()):
             continue  # written in Verilog by hand
+        # Where this checkout lies decides nothing.
+        texts = {name: without_roots(text) for name, text in texts.items()}
         found.append(ProvenCircuit(proof, top, setup.rules, texts, manifest, frozenset(placed.modules)))
     return found
 
@@ -116,13 +118,15 @@ class ProofAttempts:
     Args:
         provers: the programs.
         work: directory for models and logs.
-        cache: directory of kept verdicts.
+        verdicts: those that are known.
         limit_s: for one proof.
         only_kept: run nothing; raise `NotKept` where that is not enough.
     """
 
-    def __init__(self, provers: Provers, work: Path, cache: Path, limit_s: float, only_kept: bool = False) -> None:
-        self.provers, self.work, self.cache, self.limit_s = provers, work, cache, limit_s
+    def __init__(
+        self, provers: Provers, work: Path, verdicts: Verdicts, limit_s: float, only_kept: bool = False
+    ) -> None:
+        self.provers, self.work, self.verdicts, self.limit_s = provers, work, verdicts, limit_s
         self.only_kept = only_kept
         self._proofs: list[ProvenCircuit] | None = None
         self._netlists: dict[str, dict[str, dict[str, Any]]] = {}
@@ -179,4 +183,4 @@ class ProofAttempts:
             text = "\n".join([found.top, *others, (self.work / "mutant.il").read_text(encoding="utf-8")])
             return prove(found.proof, found.rules, text, self.provers, self.work, self.limit_s).result
 
-        return kept_verdict(self.cache / f"proof-{cache_key(__name__, inputs=inputs)}.json", self.limit_s, find)
+        return self.verdicts.proven(f"proof-{cache_key(__name__, inputs=inputs)}", self.limit_s, find)

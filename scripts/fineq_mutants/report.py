@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from fineq.common.errors import FineqError
 from fineq.common.markdown import table
@@ -20,6 +22,7 @@ Command: `{command}` (seed {seed}). Versions: {versions}.
 Faults made by rule in the netlists of the named configurations of the smallest size
 ([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
 proven equivalent and {survivors} survive{open}. Score without the equivalent ones: {score}.
+{taken_over} of these outcomes were taken over from earlier runs, with circuit, fault, bench and programs unchanged.
 
 """
 
@@ -86,6 +89,7 @@ def markdown(
         if {UNDECIDED, OPEN} & {*results}
         else "",
         score=f"{100 * score(outcomes):.1f} %",
+        taken_over=sum(outcome.taken_over and outcome.result != OPEN for outcome in outcomes),
     )
     head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "undecided", "open", "score")
     blocks = sorted({outcome.mutant.block for outcome in outcomes})
@@ -113,3 +117,13 @@ def markdown(
 def as_json(outcomes: Sequence[Outcome]) -> list[dict]:
     """Every mutant and what became of it."""
     return [asdict(outcome.mutant) | {"result": outcome.result, "by": outcome.by} for outcome in outcomes]
+
+
+def data(outcomes: Sequence[Outcome], seed: int, verdicts: Mapping[str, Any]) -> str:
+    """The data as JSON: what became of the mutants, and the verdicts behind it, an entry a line."""
+    mutants, known = as_json(outcomes), {name: value for name, value in sorted(verdicts.items())}
+    lines = [
+        ",\n".join(map(json.dumps, mutants)),
+        ",\n".join(f"{json.dumps(n)}: {json.dumps(v)}" for n, v in known.items()),
+    ]
+    return f'{{"seed": {seed},\n"mutants": [\n{lines[0]}\n],\n"verdicts": {{\n{lines[1]}\n}}}}\n'

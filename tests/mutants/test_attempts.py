@@ -13,6 +13,7 @@ from fineq_mutants.circuits import Circuit, identity, to_json
 from fineq_mutants.matching import Holder, tried_circuits
 from fineq_mutants.operators import sites
 from fineq_mutants.sampling import Mutant, sample
+from fineq_mutants.verdicts import Verdicts
 from fineq_sim.runs.catalog import all_runs
 
 pytestmark = pytest.mark.skipif(shutil.which("iverilog") is None, reason="Icarus Verilog is not installed")
@@ -36,20 +37,32 @@ def holder(cache):
     return Holder(run, design, {"decoder": design.top})
 
 
-def _attempts(circuit, holder, mutants, cache, place):
+def _attempts(circuit, holder, mutants, cache, place, earlier=None):
+    verdicts = Verdicts(place / "kept", earlier)
     return Attempts(
-        holder, {"decoder": circuit}, mutants, output=place / "work", cache=cache, verdicts=place / "kept", seed=1
+        holder, {"decoder": circuit}, mutants, output=place / "work", cache=cache, verdicts=verdicts, seed=1
     )
 
 
 def test_the_bench_notices_and_the_verdict_is_kept(circuit, holder, cache, tmp_path):
     mutants = sample([circuit], 6, 1)
-    found = dict(_attempts(circuit, holder, mutants, cache, tmp_path).run(mutants))
+    first = _attempts(circuit, holder, mutants, cache, tmp_path)
+    found = dict(first.run(mutants))
     assert set(found) == set(mutants)
     assert sum(attempt.noticed is not None for attempt in found.values()) >= 4
     again = dict(_attempts(circuit, holder, mutants, cache, tmp_path).run(mutants))
     assert all(attempt.kept for attempt in again.values())
     assert {m: a.noticed for m, a in again.items()} == {m: a.noticed for m, a in found.items()}
+    elsewhere = _attempts(circuit, holder, mutants, cache, tmp_path / "elsewhere", first.verdicts.used)
+    assert all(attempt.kept for _, attempt in elsewhere.run(mutants))
+
+
+def test_a_verdict_does_not_hold_for_another_circuit(circuit, holder, cache, tmp_path):
+    """Cells are known by names that say nothing of what they are."""
+    (mutant,) = sample([circuit], 1, 1)
+    other = replace(circuit, netlist=circuit.netlist | {"attributes": {"other": "1"}})
+    first, second = (_attempts(each, holder, [mutant], cache, tmp_path) for each in (circuit, other))
+    assert first.name(mutant) != second.name(mutant)
 
 
 def test_a_run_that_fails_without_a_mutant_is_an_error(circuit, holder, cache, tmp_path):

@@ -13,6 +13,7 @@ from fineq_mutants.matching import mutated
 from fineq_mutants.netlist import SELECT_MODULE
 from fineq_mutants.operators import KINDS, sites
 from fineq_mutants.sampling import sample, shares
+from fineq_mutants.verdicts import Verdicts
 
 
 class Counter(Component):
@@ -54,7 +55,7 @@ def test_sites_say_where_they_come_from(circuit):
 
 
 def test_every_kind_shows_at_the_ports(circuit, provers, tmp_path):
-    miters = Miters({"counter": circuit}, provers, tmp_path / "work", tmp_path / "kept", 60)
+    miters = Miters({"counter": circuit}, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
     for kind in KINDS:
         first = [site for site in sites(circuit.copy()) if site.kind == kind][:4]
         assert any(miters.equivalent("counter", site) is None for site in first), kind
@@ -62,7 +63,7 @@ def test_every_kind_shows_at_the_ports(circuit, provers, tmp_path):
 
 def test_what_nobody_can_see_is_proven_equivalent(circuit, provers, tmp_path):
     """A few do not show, such as a comparison with nine that becomes nine or more. Every verdict is kept."""
-    miters = Miters({"counter": circuit}, provers, tmp_path / "work", tmp_path / "kept", 60)
+    miters = Miters({"counter": circuit}, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
     same = [site for site in sites(circuit.copy()) if miters.equivalent("counter", site) == "counter"]
     assert any(site.kind == "operator" and site.change == "eq is ge" for site in same)
     assert len(same) < len(sites(circuit.copy())) / 4
@@ -88,7 +89,7 @@ def _holding(name: str, inner: str, shown: bool) -> Circuit:
 def test_a_fault_that_shows_at_no_module_two_levels_up_is_equivalent(circuit, provers, tmp_path, shown):
     around, outer = _holding("around", "counter", True), _holding("outer", "around", shown)
     circuits = {each.module: each for each in (circuit, around, outer)}
-    miters = Miters(circuits, provers, tmp_path / "work", tmp_path / "kept", 60)
+    miters = Miters(circuits, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
     found = [site for site in sites(circuit.copy()) if site.port == "SRST_VALUE"]
     assert {miters.equivalent("counter", site) for site in found} == {None if shown else "outer"}
 

@@ -1,12 +1,15 @@
 """The page says what became of every mutant; equivalent ones leave the score, survivors have a reason or none."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from fineq.common.errors import FineqError
 from fineq_mutants.campaign import BENCH, EQUIVALENT, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
 from fineq_mutants.commands.mutants import _share
 from fineq_mutants.operators import Site
-from fineq_mutants.report import as_json, load_explanations, markdown, score
+from fineq_mutants.report import as_json, data, load_explanations, markdown, score
 from fineq_mutants.sampling import Mutant
 
 
@@ -50,6 +53,14 @@ def test_page(tmp_path):
     assert "| second | fineq_hw/a.py:4 | add.A[3]: stuck at 0 | harmless |" in page
     assert "not explained" in markdown(OUTCOMES, {}, "fineq mutants", 7, ["yosys 1"])
     assert as_json(OUTCOMES)[3]["result"] == SURVIVES
+
+
+def test_data_carry_the_verdicts_behind_the_page():
+    outcomes = [*OUTCOMES[:3], replace(OUTCOMES[3], taken_over=True)]
+    document = json.loads(data(outcomes, 7, {"miter-2": ["proven", 10], "bench-1": [None, 0.5]}))
+    assert document["seed"] == 7 and document["mutants"] == as_json(outcomes)
+    assert document["verdicts"] == {"bench-1": [None, 0.5], "miter-2": ["proven", 10]}
+    assert "\n1 of these outcomes were taken over" in markdown(outcomes, {}, "fineq mutants", 7, ["yosys 1"])
 
 
 def test_a_file_that_is_no_list_of_explanations_is_refused(tmp_path):

@@ -5,12 +5,12 @@
     fineq mutants --results docs/results                # writes mutants.md and mutants.json there
     fineq mutants --kept                                # what is known while another run goes on
 
-What a run finds out is kept, so a run that was stopped goes on where it was.
+What a run finds out is kept, so a run that was stopped goes on where it was. The data of a report carry all verdicts
+behind it: on another machine those hold whose circuit, fault, bench and programs are the same.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +35,10 @@ def mutants(
     goal: Annotated[float, typer.Option(min=0, max=100, help="Score in percent that every block must have.")] = 95,
     explanations: Annotated[Path, typer.Option(help="Why survivors survive.")] = Path("tests/mutants/survivors.toml"),
     results: Annotated[Path | None, typer.Option(help="Directory to write mutants.md and mutants.json to.")] = None,
+    earlier: Annotated[Path, typer.Option(help="Data of the report whose verdicts hold where nothing changed.")] = Path(
+        "docs/results/mutants.json"
+    ),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Take no verdict from that report.")] = False,
     kept: Annotated[bool, typer.Option(help="Run nothing: report what earlier runs found out.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Print the mutants and end.")] = False,
 ) -> None:
@@ -45,13 +49,14 @@ def mutants(
     from fineq_mutants.circuits import all_circuits
     from fineq_mutants.matching import find_holders, tried_circuits
     from fineq_mutants.sampling import sample
+    from fineq_mutants.verdicts import Verdicts, verdicts_of
     from fineq_sim.runs import simulators
     from fineq_sim.runs.runner import default_cache
 
     _share([], part)
-    verdicts = output / "kept"
+    verdicts = Verdicts(output / "kept", {} if fresh else verdicts_of(earlier))
     why = report.load_explanations(explanations) if explanations.is_file() else {}
-    circuits = all_circuits(verdicts)
+    circuits = all_circuits(verdicts.directory)
     holders = find_holders(circuits, default_cache())
     planted = chosen = sample(tried_circuits(circuits, holders), count, seed)
     if only is not None:
@@ -68,8 +73,8 @@ def mutants(
     for simulator in simulators.SIMULATORS:
         simulators.require(simulator)
     by_name = {circuit.module: circuit for circuit in circuits}
-    places = Places(output / f"work-{part.replace('/', '-')}", default_cache(), verdicts)
-    campaign = Campaign(by_name, holders, provers, places, seed, limit, kept)
+    places = Places(output / f"work-{part.replace('/', '-')}", default_cache())
+    campaign = Campaign(by_name, holders, provers, places, verdicts, seed, limit, kept)
     outcomes = []
     started = time.monotonic()
     for outcome in campaign.run(chosen, planted):
@@ -87,7 +92,7 @@ def mutants(
     words = [word for name, value in options.items() if value is not None for word in (name, value)]
     versions = [*provers.versions(), *map(simulators.version, simulators.SIMULATORS)]
     text = report.markdown(outcomes, why, " ".join(["fineq mutants", *["--kept"] * kept, *words]), seed, versions)
-    data = json.dumps({"seed": seed, "mutants": report.as_json(outcomes)}, indent=1) + "\n"
+    data = report.data(outcomes, seed, verdicts.used)
     for directory in {output, results} - {None}:
         assert directory is not None
         write_text(directory / "mutants.json", data)

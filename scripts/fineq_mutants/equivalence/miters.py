@@ -24,7 +24,7 @@ from fineq_mutants.circuits import Circuit
 from fineq_mutants.equivalence.model import Way, holds, model, state_bits
 from fineq_mutants.equivalence.sweeping import ever_differ
 from fineq_mutants.operators import Site
-from fineq_mutants.verdicts import UNKNOWN, NotKept, kept_verdict
+from fineq_mutants.verdicts import UNKNOWN, NotKept, Verdicts
 
 _LEVELS = 2
 """How far upwards: a block shows at the ports of a core or of the machine."""
@@ -43,7 +43,7 @@ class Miters:
         circuits: all there are, by name.
         provers: the programs.
         work: directory for models and logs; created.
-        cache: directory of kept verdicts.
+        verdicts: those that are known.
         limit_s: for the prover.
         only_kept: run nothing; raise `NotKept` where that is not enough.
     """
@@ -53,11 +53,11 @@ class Miters:
         circuits: Mapping[str, Circuit],
         provers: Provers,
         work: Path,
-        cache: Path,
+        verdicts: Verdicts,
         limit_s: float,
         only_kept: bool = False,
     ) -> None:
-        self.circuits, self.provers, self.work, self.cache, self.limit_s = circuits, provers, work, cache, limit_s
+        self.circuits, self.provers, self.work, self.verdicts, self.limit_s = circuits, provers, work, verdicts, limit_s
         self.only_kept = only_kept
         self._bits = {name: state_bits(circuit, self.circuits) for name, circuit in circuits.items()}
 
@@ -135,4 +135,4 @@ class Miters:
 
         inputs = [dict(modules), self.provers.versions()]
         key = cache_key("fineq_mutants.equivalence.sweeping", inputs=inputs)
-        return kept_verdict(self.cache / f"miter-{key}.json", self.limit_s, find)
+        return self.verdicts.proven(f"miter-{key}", self.limit_s, find)

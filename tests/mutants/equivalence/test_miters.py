@@ -1,0 +1,178 @@
+"""Registers that a start loads before anybody looks: equivalent where the start says so, and nowhere else."""
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import Component, In, Out
+
+from fineq_formal.tools import ToolError, find_provers
+from fineq_hw.export.manifest import Manifest
+from fineq_mutants.circuits import Circuit, to_json
+from fineq_mutants.equivalence.miters import Miters
+from fineq_mutants.equivalence.model import holds, state_bits
+from fineq_mutants.operators import sites
+from fineq_mutants.verdicts import Verdicts
+
+
+class Loaded(Component):
+    """A count that a start loads; it leaves while somebody looks, or always."""
+
+    start: In(1)
+    data: In(16)
+    step: In(1)
+    look: In(1)
+    count: Out(16)
+
+    def __init__(self, own: bool, shown: bool = False) -> None:
+        self.own, self.shown = own, shown
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        count, armed = Signal(16), Signal()
+        with m.If(self.start):
+            m.d.sync += [count.eq(self.data), armed.eq(1)]
+        with m.Elif(self.step):
+            m.d.sync += count.eq(count + 3)
+        m.d.comb += self.count.eq(Mux(self.shown | (armed if self.own else self.look), count, 0))
+        return m
+
+
+class Keeper(Component):
+    """Looks from the start on, or always."""
+
+    start: In(1)
+    look: Out(1)
+
+    def __init__(self, always: bool) -> None:
+        self.always = always
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        started = Signal(init=self.always)
+        with m.If(self.start):
+            m.d.sync += started.eq(1)
+        m.d.comb += self.look.eq(started)
+        return m
+
+
+class Store(Component):
+    """A memory of four words."""
+
+    address: In(2)
+    word: In(8)
+    write: In(1)
+    read: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=8, depth=4, init=[])
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [write.addr.eq(self.address), write.data.eq(self.word), write.en.eq(self.write)]
+        m.d.comb += [read.addr.eq(self.address), read.en.eq(1), self.read.eq(read.data)]
+        return m
+
+
+def _circuit(name, component):
+    text = rtlil.convert(component, name=name, emit_src=True)
+    return Circuit(name, name, "", to_json({name: text}, Manifest())[name], {})
+
+
+def _block(name):
+    """`loaded` with `keeper` beside it."""
+    ports = {"clk": [2], "rst": [3], "start": [4], "step": [5], "data": [*range(10, 26)], "count": [*range(30, 46)]}
+    look = {"look": [50]}
+    cells = {
+        "keeper": {port: ports[port] for port in ("clk", "rst", "start")} | look,
+        "loaded": ports | look,
+    }
+    outputs = {("keeper", "look"), ("loaded", "count")}
+    netlist = {
+        "attributes": {},
+        "ports": {
+            port: {"direction": "output" if port == "count" else "input", "bits": b} for port, b in ports.items()
+        },
+        "cells": {
+            cell: {
+                "type": cell,
+                "parameters": {},
+                "attributes": {},
+                "port_directions": {port: "output" if (cell, port) in outputs else "input" for port in connections},
+                "connections": connections,
+            }
+            for cell, connections in cells.items()
+        },
+        "netnames": {},
+    }
+    return Circuit(name, name, "", netlist, {})
+
+
+@pytest.fixture(scope="module")
+def provers():
+    try:
+        return find_provers()
+    except ToolError as error:
+        pytest.skip(str(error))
+
+
+def _equivalent(circuits, provers, place):
+    """Where faults in the resets of words of the first circuit do not show."""
+    known = {circuit.module: circuit for circuit in circuits}
+    miters = Miters(known, provers, place / "work", Verdicts(place / "kept"), 60)
+    first = circuits[0]
+    found = [site for site in sites(first.copy()) if site.kind in ("reset-lost", "reset-value")]
+    words = [site for site in found if len(first.netlist["cells"][site.cell]["connections"]["Q"]) > 1]
+    assert words
+    return {miters.equivalent(first.module, site) for site in words[:4]}
+
+
+@pytest.mark.parametrize("shown", [False, True])
+def test_a_reset_that_a_start_makes_up_for(provers, tmp_path, shown):
+    circuit = _circuit("loaded", Loaded(own=True, shown=shown))
+    assert _equivalent([circuit], provers, tmp_path) == {None if shown else "loaded"}
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_small_module_beside_it_says_when_somebody_looks(provers, tmp_path, always):
+    circuits = [_circuit("loaded", Loaded(own=False)), _circuit("keeper", Keeper(always)), _block("block")]
+    assert _equivalent(circuits, provers, tmp_path) == {None if always else "block"}
+
+
+def test_what_a_memory_is_given_shows(provers, tmp_path):
+    circuit = _circuit("store", Store())
+    miters = Miters({"store": circuit}, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
+    found = [site for site in sites(circuit.copy()) if site.cell_type == "$memwr_v2"]
+    assert {site.port for site in found} >= {"ADDR", "DATA", "EN"}
+    assert {miters.equivalent("store", site) for site in found[::5]} == {None}
+
+
+def test_sizes_and_what_holds_what():
+    loaded, keeper, block, store = (
+        _circuit("loaded", Loaded(own=True)),
+        _circuit("keeper", Keeper(False)),
+        _block("block"),
+        _circuit("store", Store()),
+    )
+    circuits = {each.module: each for each in (loaded, keeper, block)}
+    assert state_bits(loaded, circuits) == 17
+    assert state_bits(block, circuits) == 18
+    assert state_bits(store, circuits) >= 32
+    assert holds(block, "keeper", circuits) and holds(block, "block", circuits)
+    assert not holds(keeper, "loaded", circuits)
+
+
+def test_the_name_of_a_verdict_says_nothing_of_places(provers, tmp_path):
+    circuit = _circuit("loaded", Loaded(own=True))
+    site = next(site for site in sites(circuit.copy()) if site.kind == "reset-lost")
+    names = []
+    for place in ("here", "there"):
+        netlist = circuit.copy().module
+        for entry in (*netlist["netnames"].values(), *netlist["cells"].values()):
+            entry["attributes"]["src"] = f"/{place}/file.py:1"
+        verdicts = Verdicts(tmp_path / place)
+        moved = Circuit("loaded", "loaded", "", netlist, {})
+        Miters({"loaded": moved}, provers, tmp_path / "work", verdicts, 60).equivalent("loaded", site)
+        names.append({*verdicts.used})
+    assert names[0] == names[1] != set()
