@@ -167,7 +167,7 @@ def build(
             sources.insert(0, temporary / "visibility.vlt")
             sources[0].write_text(_visibility(design.top))
         log = temporary / "build.log"
-        with simulators.environment(simulator, cache, _COMPILATION[optimized]):
+        with simulators.build_environment(simulator, cache, _COMPILATION[optimized]):
             runner = get_runner(simulator)
             runner.log.setLevel("WARNING")
             try:

@@ -113,24 +113,34 @@ def _flags(make_variables: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def environment(
-    simulator: str, cache: Path | None = None, make_variables: Mapping[str, str] | None = None, **extra: str
-) -> Iterator[None]:
+def environment(simulator: str, cache: Path | None = None, **extra: str) -> Iterator[None]:
     """Set the process environment that a simulator needs, and put the old one back afterwards.
 
     Args:
         simulator: one of `SIMULATORS`.
         cache: of built simulations, for a build: objects of Verilator's library are kept there.
-        make_variables: of Verilator's makefile.
         extra: further variables.
 
     The simulation runner of cocotb copies `os.environ`, so the settings have to stand there. Variables by which
     an outer pytest or make would reach into the simulation are taken away.
     """
+    with _set(_environment(simulator, {}), simulator, cache, extra):
+        yield
+
+
+@contextmanager
+def build_environment(simulator: str, cache: Path, make_variables: Mapping[str, str]) -> Iterator[None]:
+    """`environment` for a build, with variables of Verilator's makefile."""
+    with _set(_environment(simulator, make_variables), simulator, cache, {}):
+        yield
+
+
+@contextmanager
+def _set(needed: Mapping[str, str], simulator: str, cache: Path | None, extra: Mapping[str, str]) -> Iterator[None]:
     saved = dict(os.environ)
     for name in ("PYTEST_CURRENT_TEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "WAVES", "GUI"):
         os.environ.pop(name, None)
-    os.environ.update(_environment(simulator, make_variables or {}))
+    os.environ.update(needed)
     if simulator == "verilator" and cache is not None:
         os.environ["FINEQ_OBJECT_CACHE"] = str(object_directory(cache))
     os.environ.update(extra)
