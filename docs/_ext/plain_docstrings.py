@@ -15,7 +15,10 @@ from sphinx.application import Sphinx
 _PARTS = re.compile(r"`([^`]+)`|^ *\* |[*|\\]|(?<=\w)_(?!\w)", re.MULTILINE)
 """Code; the begin of an item of a list, which stays; characters that would be markup."""
 _ONE_VALUE = {"attribute", "data", "property"}
-"""Of these napoleon takes the first line up to a colon for a type. So an empty comment becomes the first line."""
+_RESULTS = {"Returns:", "Yields:"}
+_COMMENT = ".."
+"""Of one value, and of results, napoleon takes the first line up to a colon for a type; types stand in the code here.
+So an empty comment becomes that line."""
 _TABLE = re.compile(r"\s*={3,}")
 
 
@@ -61,6 +64,9 @@ def as_restructured(lines: list[str]) -> list[str]:
         if code is None:
             before = _indent(line)
             paragraph.append(line)
+            if line.strip() in _RESULTS:
+                end_paragraph()
+                found.extend([" " * (_indent(line) + 4) + _COMMENT, ""])
         else:
             found.append(line)
     end_paragraph()
@@ -70,7 +76,7 @@ def as_restructured(lines: list[str]) -> list[str]:
 def _process(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     lines[:] = as_restructured(lines)
     if what in _ONE_VALUE:
-        lines[:0] = ["..", ""]
+        lines[:0] = [_COMMENT, ""]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

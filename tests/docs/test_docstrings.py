@@ -58,5 +58,10 @@ def test_markup_is_text_and_code_is_code():
     assert complaints("\n".join(lines)) == ""
 
 
+def test_what_a_result_says_before_a_colon_is_no_type():
+    lines = GoogleDocstring(as_restructured(["Count.", "", "Returns:", "    Cycles: at least 1."]), SECTIONS).lines()
+    assert [line.strip() for line in lines if line.strip()] == ["Count.", ":returns: ..", "Cycles: at least 1."]
+
+
 def test_a_fault_is_noticed():
     assert "unexpected unindent" in complaints("Text\n\n* one\n    * two\nthree")
