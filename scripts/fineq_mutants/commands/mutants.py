@@ -25,13 +25,13 @@ def mutants(
     output: Annotated[Path, typer.Option(help="Directory for the report, models and kept verdicts.")] = Path(
         "build/mutants"
     ),
-    count: Annotated[int, typer.Option(min=1, help="Mutants over all blocks.")] = 600,
+    count: Annotated[int, typer.Option(min=1, help="Mutants over all blocks.")] = 500,
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Chooses the mutants; also the seed of the benches.")
     ] = 1,
     only: Annotated[str | None, typer.Option(help="Only mutants of the block of this name.")] = None,
     part: Annotated[str, typer.Option(help="I/N: the I-th of N shares of the blocks, to run side by side.")] = "1/1",
-    limit: Annotated[float, typer.Option(min=1, help="Seconds after which a proof is given up.")] = 30,
+    limit: Annotated[float, typer.Option(min=1, help="Seconds after which a proof is given up.")] = 10,
     goal: Annotated[float, typer.Option(min=0, max=100, help="Score in percent that every block must have.")] = 95,
     explanations: Annotated[Path, typer.Option(help="Why survivors survive.")] = Path("tests/mutants/survivors.toml"),
     results: Annotated[Path | None, typer.Option(help="Directory to write mutants.md and mutants.json to.")] = None,
