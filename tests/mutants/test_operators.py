@@ -1,17 +1,22 @@
 """Each kind of fault on a small circuit: asleep it is the circuit, alive it is not; the same ones are chosen again."""
 
+import json
+from contextlib import nullcontext
+
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
 
+from fineq_asic.errors import SynthesisError
+from fineq_asic.mapping.yosys import run_yosys
 from fineq_formal.tools import ToolError, find_provers
 from fineq_hw.export.manifest import Manifest
 from fineq_mutants.circuits import Circuit, to_json, to_verilog
 from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.matching import mutated
 from fineq_mutants.netlist import SELECT_MODULE
-from fineq_mutants.operators import KINDS, sites
+from fineq_mutants.operators import KINDS, plant, sites
 from fineq_mutants.sampling import sample, shares
 from fineq_mutants.verdicts import Verdicts
 
@@ -92,6 +97,20 @@ def test_a_fault_that_shows_at_no_module_two_levels_up_is_equivalent(circuit, pr
     miters = Miters(circuits, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
     found = [site for site in sites(circuit.copy()) if site.port == "SRST_VALUE"]
     assert {miters.equivalent("counter", site) for site in found} == {None if shown else "outer"}
+
+
+@pytest.mark.parametrize("awake", [False, True])
+def test_all_asleep_is_the_circuit(circuit, tmp_path, awake):
+    gate = circuit.copy()
+    for site in sites(circuit.copy()):
+        plant(gate, site, "0")
+    assert len(gate.cells) > len(circuit.copy().cells)
+    if awake:
+        plant(gate, next(site for site in sites(circuit.copy()) if site.kind == "inverted"), "1")
+    (tmp_path / "both.json").write_text(json.dumps({"modules": {"gold": circuit.copy().module, "gate": gate.module}}))
+    same = ["equiv_make gold gate equal", "hierarchy -top equal", "opt_clean", "equiv_simple", "equiv_induct"]
+    with pytest.raises(SynthesisError) if awake else nullcontext():
+        run_yosys(["read_json both.json", *same, "equiv_status -assert"], tmp_path)
 
 
 def test_verilog_holds_all_mutants_behind_one_select(circuit):
