@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,12 +109,12 @@ def soc_design(settings: SocSettings, accelerator_module: str, build: Path) -> S
             ),
         ),
     ]
-    with _quiet():
+    build.mkdir(parents=True, exist_ok=True)
+    with _quiet(), chdir(build):  # contents of memories go into the working directory
         soc = _make_soc(settings, SimPlatform("SIM", io), accelerator_module)
         soc.finalize()
         output = soc.platform.get_verilog(soc, name=TOP, regular_comb=False)
-    build.mkdir(parents=True, exist_ok=True)
-    output.write(str(build / f"{TOP}.v"))
+        output.write(f"{TOP}.v")
     text = (build / f"{TOP}.v").read_text(encoding="utf-8")
     processor = soc.cpu.variant and _processor_file(soc, Path(data_location))
     constants = _constants(soc, settings)

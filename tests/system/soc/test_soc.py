@@ -104,6 +104,18 @@ def run_firmware(built, directory, headers):
     return lines
 
 
+@needs_litex
+def test_nothing_is_left_in_the_working_directory(tmp_path, monkeypatch):
+    from fineq_system.soc.design import SocSettings, soc_design
+
+    here, build = tmp_path / "here", tmp_path / "build"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    design = soc_design(SocSettings(ACCELERATORS["accelerator_5x7"]), "fineq_accelerator", build)
+    assert design.sources and not list(here.iterdir())
+    assert {path.name for path in build.iterdir()} >= {*design.data}
+
+
 @runs
 def test_a_layer_and_a_chain_come_out_right(built, tmp_path):
     lines = run_firmware(
