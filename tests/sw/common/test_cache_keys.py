@@ -34,6 +34,7 @@ def calls() -> dict[str, list[ast.Call]]:
 
 
 SEVERAL = {
+    "fineq.distributed.cluster": ["fineq.distributed.spread", "fineq.distributed.blocks", "fineq_sim.explore.cluster"],
     "fineq_asic.equivalence.whole": ["fineq_asic.equivalence.modules", "fineq_asic.equivalence.multipliers"],
     "fineq_mutants.attempts": ["fineq_sim.benches.control.tile_walk_bench", "fineq_sim.benches.machine.driver_bench"],
     "fineq_reports.accuracy.cells": ["fineq.evaluation.evaluate", "fineq.baselines.gptq", "fineq.calibrated.model"],
