@@ -45,3 +45,14 @@ def map_small(library, tmp_path_factory):
         return found[top]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def provers():
+    """The programs that prove, or a skip that says which is missing."""
+    from fineq_formal.tools import ToolError, find_provers
+
+    try:
+        return find_provers()
+    except ToolError as error:
+        pytest.skip(str(error))

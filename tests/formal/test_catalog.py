@@ -16,14 +16,6 @@ REPOSITORY = Path(__file__).parents[2]
 FAULTS = proof_faults(REPOSITORY / "tests/faults")
 
 
-@pytest.fixture(scope="module")
-def provers():
-    try:
-        return find_provers()
-    except ToolError as error:
-        pytest.skip(str(error))
-
-
 def test_names_are_of_rooms_and_blocks():
     assert len({proof.name for proof in PROOFS}) == len(PROOFS)
     for proof in PROOFS:

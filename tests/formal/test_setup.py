@@ -11,15 +11,6 @@ from fineq_formal.engines import prove
 from fineq_formal.proof import PDR, Engine, Proof
 from fineq_formal.runner import run_proofs
 from fineq_formal.setup import Setup, implies
-from fineq_formal.tools import ToolError, find_provers
-
-
-@pytest.fixture(scope="module")
-def provers():
-    try:
-        return find_provers()
-    except ToolError as error:
-        pytest.skip(str(error))
 
 
 class Counter(Component):

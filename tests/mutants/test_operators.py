@@ -10,7 +10,6 @@ from amaranth.lib.wiring import Component, In, Out
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.yosys import run_yosys
-from fineq_formal.tools import ToolError, find_provers
 from fineq_hw.export.manifest import Manifest
 from fineq_mutants.circuits import Circuit, to_json, to_verilog
 from fineq_mutants.equivalence.miters import Miters
@@ -42,14 +41,6 @@ class Counter(Component):
 def circuit():
     netlist = to_json({"counter": rtlil.convert(Counter(), name="counter", emit_src=True)}, Manifest())["counter"]
     return Circuit("counter", "counter", "", netlist, {})
-
-
-@pytest.fixture(scope="module")
-def provers():
-    try:
-        return find_provers()
-    except ToolError as error:
-        pytest.skip(str(error))
 
 
 def test_sites_say_where_they_come_from(circuit):

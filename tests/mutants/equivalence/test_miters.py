@@ -6,7 +6,6 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
 
-from fineq_formal.tools import ToolError, find_provers
 from fineq_hw.export.manifest import Manifest
 from fineq_mutants.circuits import Circuit, to_json
 from fineq_mutants.equivalence.miters import Miters
@@ -107,14 +106,6 @@ def _block(name):
         "netnames": {},
     }
     return Circuit(name, name, "", netlist, {})
-
-
-@pytest.fixture(scope="module")
-def provers():
-    try:
-        return find_provers()
-    except ToolError as error:
-        pytest.skip(str(error))
 
 
 def _equivalent(circuits, provers, place):

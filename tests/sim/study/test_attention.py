@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fineq.format import bytes_per_row
+from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, bytes_per_row
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_sim.driver.memory_timing import MemoryTiming
@@ -110,6 +110,12 @@ def test_a_study_counts_it_on_the_array(mode, phase):
     assert written.macs == 0 and written.streams["cache"] > 0
     (note,) = [note for note in found.notes if note.startswith("Keys and values")]
     assert ("accuracy not shown" in note) == (mode == KV_FINEQ)
+
+
+def test_the_page_has_the_numbers_of_the_code():
+    page = (RESULTS.parent / "simulator" / "studies.md").read_text(encoding="utf-8")
+    assert f"one for every {VALUE_BLOCK} keys" in page
+    assert f"{DIGIT_PLANES} planes are {DIGIT_PLANES * 8 * BLOCK_BYTES / BLOCK_WEIGHTS:.1f} bits an element" in page
 
 
 def test_digits_need_an_array_of_steps():
