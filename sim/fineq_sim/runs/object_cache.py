@@ -45,7 +45,7 @@ def main() -> int:
         if result:
             return result
         kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_suffix(f".{os.getpid()}")
+        temporary = kept.with_suffix(f".{os.urandom(8).hex()}")
         shutil.copyfile(output, temporary)
         os.replace(temporary, kept)
         return 0

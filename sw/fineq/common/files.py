@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -37,21 +39,29 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 def replacing_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A new directory beside `path` to fill, which takes its place at the end; after an error nothing has changed.
 
-    Directories above are made. Of a link, what it leads to is replaced.
+    Several processes or threads may do this for the same path at once; the last to end wins. Directories above are
+    made. Of a link, what it leads to is replaced.
 
     Raises:
         OSError: the place cannot be written.
     """
     path = _followed(Path(path).absolute())
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh, stale = (path.with_name(f".{path.name}.{os.getpid()}.{age}") for age in ("new", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)
+    own = secrets.token_hex(8)  # others may fill theirs for the same place, in this process too
+    fresh, stale = (path.with_name(f".{path.name}.{own}.{age}") for age in ("new", "old"))
     fresh.mkdir()
     try:
         yield fresh
-        if path.exists():
-            os.replace(path, stale)
-        os.replace(fresh, path)
+        while True:
+            with suppress(FileNotFoundError):
+                os.replace(path, stale)
+            try:
+                os.replace(fresh, path)
+                break
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:  # else another has just put its own there: it is older now
+                    raise
+                shutil.rmtree(stale, ignore_errors=True)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         if stale.exists():

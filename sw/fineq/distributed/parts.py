@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -92,7 +92,7 @@ def join_job(output: Path, record: dict[str, Any]) -> Path:
     """
     directory = parts_directory(output)
     if not directory.exists():
-        aside = directory.with_name(f"{directory.name}.{socket.gethostname()}.{os.getpid()}")
+        aside = directory.with_name(f"{directory.name}.{secrets.token_hex(8)}")  # not another worker's, thread or not
         try:
             aside.mkdir(parents=True)
             (aside / JOB_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

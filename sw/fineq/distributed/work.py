@@ -61,6 +61,9 @@ def quantize_part(
         if place.exists():  # another worker has just finished it
             return None
         raise
+    if place.exists():  # finished after the first look and before this worker had the name that it works under
+        shutil.rmtree(work)
+        return None
     return _write_part(source, work, place, options, plan, part, progress)
 
 

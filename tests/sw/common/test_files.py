@@ -44,6 +44,31 @@ def test_a_directory_appears_whole_or_not_at_all(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_two_at_once_fill_their_own_directory_and_the_last_wins(tmp_path, monkeypatch):
+    path = tmp_path / "set"
+    with replacing_directory(path) as last:
+        (last / "last").touch()
+        with replacing_directory(path) as first:
+            (first / "first").touch()
+        assert [file.name for file in path.iterdir()] == ["first"]
+    assert [file.name for file in path.iterdir()] == ["last"] and list(tmp_path.iterdir()) == [path]
+
+    replace = os.replace
+
+    def late(source, target):
+        """Between taking the old one away and putting the new one there, another puts its own there."""
+        replace(source, target)
+        monkeypatch.undo()
+        with replacing_directory(path) as between:
+            (between / "between").touch()
+
+    with replacing_directory(path) as own:
+        (own / "own").touch()
+        monkeypatch.setattr(os, "replace", late)
+    assert os.replace is replace, "the other one ran"
+    assert [file.name for file in path.iterdir()] == ["own"] and list(tmp_path.iterdir()) == [path]
+
+
 def test_links_stay_and_what_they_lead_to_is_replaced(tmp_path):
     (tmp_path / "real").mkdir()
     write_text(tmp_path / "real" / "report.md", "old")

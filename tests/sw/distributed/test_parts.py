@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from command_line import run_fineq
@@ -14,10 +15,11 @@ from full_disk import room
 from tiny_models import files, make_model
 
 from fineq.checkpoint.planning import Options, make_plan
+from fineq.checkpoint.quantize import check_output
 from fineq.checkpoint.source import open_source
 from fineq.common.errors import FineqError
 from fineq.distributed.merge import merge_parts
-from fineq.distributed.parts import Part, parse_part, part_plan
+from fineq.distributed.parts import Part, job_record, join_job, parse_part, part_plan
 from fineq.distributed.work import quantize_part
 from fineq.quantizer.recipes import find_recipe
 
@@ -92,10 +94,41 @@ def test_workers_at_the_same_time(model, whole, tmp_path):
 
     with ThreadPoolExecutor(8) as pool:
         said = [text for text in pool.map(work, [1, 2, 3, 4, 4, 3, 2, 1]) if text]
-    assert all("unfinished" in text for text in said)
+    assert [text for text in said if "unfinished" not in text] == []
     merge(model, output)
     assert files(output) == files(whole)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["q"]
+
+
+def test_a_worker_that_begins_the_directory_while_another_does(model, tmp_path, monkeypatch):
+    """In one process too: what each fills aside is its own."""
+    source, output = open_source(model), tmp_path / "q"
+    record = job_record(source, Options("paper"), COUNT)
+    mkdir = Path.mkdir
+
+    def late(self, **options):
+        mkdir(self, **options)
+        monkeypatch.undo()
+        assert join_job(output, record) == output.with_name("q.parts")
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    assert join_job(output, record) == output.with_name("q.parts")
+    assert Path.mkdir is mkdir, "the other one ran"
+    assert [path.name for path in tmp_path.iterdir()] == ["q.parts"]
+
+
+def test_a_part_that_another_worker_finishes_while_this_one_begins(model, tmp_path, monkeypatch):
+    output = tmp_path / "q"
+
+    def late(*arguments):
+        work = check_output(*arguments)
+        monkeypatch.undo()
+        assert make(model, output, 2) is not None
+        return work
+
+    monkeypatch.setattr("fineq.checkpoint.quantize.check_output", late)
+    assert make(model, output, 2) is None
+    assert sorted(path.name for path in (tmp_path / "q.parts").iterdir()) == ["job.json", "part-2-of-4"]
 
 
 def test_the_commands(model, tmp_path):
