@@ -7,7 +7,7 @@ from fineq_formal.proof import Proof
 from fineq_formal.proofs import flush, streams
 from fineq_formal.proofs.array import cores, encoders
 from fineq_formal.proofs.buffers import gearboxes, halves
-from fineq_formal.proofs.control import addresses, counts, descriptors, jobs, walks, watchdogs
+from fineq_formal.proofs.control import addresses, counters, counts, descriptors, jobs, walks, watchdogs
 from fineq_formal.proofs.decode import decoders
 from fineq_formal.proofs.dma import reading, splitter, writing
 from fineq_formal.proofs.lib import queues
@@ -24,6 +24,7 @@ PROOFS: tuple[Proof, ...] = (
     *writing.PROOFS,
     *walks.PROOFS,
     *watchdogs.PROOFS,
+    *counters.PROOFS,
     *addresses.PROOFS,
     *jobs.PROOFS,
     *counts.PROOFS,

@@ -1,4 +1,7 @@
-"""The whole of it: a bench of the circuit itself, equivalence, its other benches, proofs, benches of what holds it."""
+"""The whole of it: a bench of the circuit itself, equivalence, its other benches, proofs, benches of what holds it.
+
+Last of all, for what is left, proofs that are not found any more.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from fineq_mutants.proofs import ProofAttempts
 from fineq_mutants.sampling import Mutant
 from fineq_mutants.verdicts import NotKept, Verdicts
 
-BENCH, PROOF, EQUIVALENT, SURVIVES = "bench", "proof", "equivalent", "survives"
+BENCH, PROOF, LOST, EQUIVALENT, SURVIVES = "bench", "proof", "lost proof", "equivalent", "survives"
 UNDECIDED, OPEN = "undecided", "open"
 
 
@@ -25,8 +28,8 @@ class Outcome:
 
     Attributes:
         mutant: which.
-        result: `bench` or `proof`, which noticed it, `equivalent` or `survives`; of a campaign that has not come to its
-            end also `undecided`, which a bench has let through, and `open`, which nothing has tried.
+        result: `bench` or `proof`, which noticed it, or `lost proof`, which is not found any more and not refuted,
+            `equivalent` or `survives`; of a campaign that has not come to its end also `undecided`, which a bench has let through, and `open`, which nothing has tried.
         by: the run and its test, the proof, or where it is equivalent.
         taken_over: whether all verdicts that say so were known before.
     """
@@ -131,6 +134,8 @@ class Campaign:
         for parts in sorted(set(own.values())):
             yield from by(self._proof, parts)
         yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
+        for parts in sorted(set(own.values())):
+            yield from by(self._lost, parts)
         for mutant in left:
             unfinished = UNDECIDED if mutant in self._passed else OPEN
             yield self._outcome(mutant, unfinished if mutant in self._open else SURVIVES)
@@ -173,3 +178,7 @@ class Campaign:
     def _proof(self, mutant: Mutant) -> Outcome | None:
         proof = self.proofs.noticed_by(self.circuits[mutant.module], mutant.site)
         return self._outcome(mutant, PROOF, proof) if proof else None
+
+    def _lost(self, mutant: Mutant) -> Outcome | None:
+        proof = self.proofs.lost_by(self.circuits[mutant.module], mutant.site)
+        return self._outcome(mutant, LOST, proof) if proof else None

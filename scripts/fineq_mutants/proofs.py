@@ -32,10 +32,14 @@ from fineq_hw.lib.hierarchy import Placed, collecting
 from fineq_mutants.circuits import Circuit, to_json, without_roots
 from fineq_mutants.netlist import Netlist
 from fineq_mutants.operators import Site, plant, sites
-from fineq_mutants.verdicts import NotKept, Verdicts
+from fineq_mutants.verdicts import UNKNOWN, NotKept, Verdicts
 
 CODE_PACKAGES = ("pyosys",)
 """What the programs that this starts import (`fineq.common.cache_keys`)."""
+
+
+_PATIENCE = 6
+"""Times the limit of a proof after which one that is found within the limit without a fault counts as lost."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,22 @@ class ProofAttempts:
                 return found.proof.name
         return None
 
+    def lost_by(self, circuit: Circuit, site: Site) -> str | None:
+        """The first unbounded proof that is found without the fault and not with it, though nothing refutes it.
+
+        Some faults show after more cycles than any engine looks ahead, such as a lost high bit of a counter. Then
+        no invariant holds, and `fineq formal` fails, since it asks for a proof.
+
+        Raises:
+            SynthesisError, ToolError: a program broke down.
+        """
+        for found, module, there in self._matching(circuit, site):
+            if found.proof.engine.kind == "bounded" or self._result(found, module, None) != "proven":
+                continue
+            if self._result(found, module, there, _PATIENCE * self.limit_s) == UNKNOWN:
+                return found.proof.name
+        return None
+
     def _matching(self, circuit: Circuit, site: Site) -> Iterator[tuple[ProvenCircuit, str, Site]]:
         """Proofs of the block itself; where there is none, those of the smallest blocks that hold it."""
         source = circuit.copy()
@@ -166,7 +186,8 @@ class ProofAttempts:
             kept |= to_json({module: found.texts[module]}, found.manifest)
         return json.loads(json.dumps(kept[module]))
 
-    def _result(self, found: ProvenCircuit, module: str, site: Site | None) -> str:
+    def _result(self, found: ProvenCircuit, module: str, site: Site | None, limit_s: float | None = None) -> str:
+        limit_s = self.limit_s if limit_s is None else limit_s
         entry = self._module(found, module)
         inputs = [found.top, dict(found.texts), module, entry, site, found.proof.engine, self.provers.versions()]
 
@@ -181,6 +202,6 @@ class ProofAttempts:
             run_yosys(["read_json mutant.json", "write_rtlil mutant.il"], self.work)
             others = [text for name, text in found.texts.items() if name != module]
             text = "\n".join([found.top, *others, (self.work / "mutant.il").read_text(encoding="utf-8")])
-            return prove(found.proof, found.rules, text, self.provers, self.work, self.limit_s).result
+            return prove(found.proof, found.rules, text, self.provers, self.work, limit_s).result
 
-        return self.verdicts.proven(f"proof-{cache_key(__name__, inputs=inputs)}", self.limit_s, find)
+        return self.verdicts.proven(f"proof-{cache_key(__name__, inputs=inputs)}", limit_s, find)

@@ -11,7 +11,7 @@ from typing import Any
 
 from fineq.common.errors import FineqError
 from fineq.common.markdown import table
-from fineq_mutants.campaign import BENCH, EQUIVALENT, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
+from fineq_mutants.campaign import BENCH, EQUIVALENT, LOST, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
 from fineq_mutants.operators import KINDS
 
 _INTRODUCTION = """\
@@ -22,7 +22,8 @@ Command: `{command}` (seed {seed}). Versions: {versions}.
 Faults made by rule in the netlists of the named configurations of the smallest size
 ([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
 proven equivalent and {survivors} survive{open}. Score without the equivalent ones: {score}.
-{taken_over} of these outcomes were taken over from earlier runs, with circuit, fault, bench and programs unchanged.
+A lost proof is one that is found in seconds without the fault, and neither found nor refuted with it: `fineq formal`
+then fails. {taken_over} of these outcomes were taken over from earlier runs, with circuit, fault, bench and programs unchanged.
 
 """
 
@@ -31,13 +32,14 @@ _UNFINISHED = (
     "and {} have not been tried, which does not count"
 )
 
-_COLUMNS = (BENCH, PROOF, EQUIVALENT, SURVIVES, UNDECIDED, OPEN)
+_NOTICED = (BENCH, PROOF, LOST)
+_COLUMNS = (*_NOTICED, EQUIVALENT, SURVIVES, UNDECIDED, OPEN)
 
 
 def score(outcomes: Sequence[Outcome]) -> float:
     """Share of the mutants that are noticed, of those that are neither equivalent nor open; 1 if there are none."""
     real = [outcome for outcome in outcomes if outcome.result not in (EQUIVALENT, OPEN)]
-    return sum(outcome.result in (BENCH, PROOF) for outcome in real) / len(real) if real else 1.0
+    return sum(outcome.result in _NOTICED for outcome in real) / len(real) if real else 1.0
 
 
 def _counts(name: str, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def markdown(
         seed=seed,
         versions=", ".join(versions),
         count=len(outcomes),
-        noticed=results.count(BENCH) + results.count(PROOF),
+        noticed=sum(map(results.count, _NOTICED)),
         equivalent=results.count(EQUIVALENT),
         survivors=results.count(SURVIVES),
         open=_UNFINISHED.format(results.count(UNDECIDED), results.count(OPEN))
@@ -91,16 +93,16 @@ def markdown(
         score=f"{100 * score(outcomes):.1f} %",
         taken_over=sum(outcome.taken_over and outcome.result != OPEN for outcome in outcomes),
     )
-    head = ("mutants", "by a bench", "by a proof", "equivalent", "survive", "undecided", "open", "score")
+    head = ("mutants", "by a bench", "by a proof", "by a lost proof", "equivalent", "survive", "undecided", "open", "score")
     blocks = sorted({outcome.mutant.block for outcome in outcomes})
     rows = [_counts(block, [o for o in outcomes if o.mutant.block == block]) for block in blocks]
-    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrrrr")
+    text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrrrrr")
     text += "\n## By kind of fault\n\n"
     rows = [
         (*_counts(kind, [o for o in outcomes if o.mutant.site.kind == kind]), rule.meaning)
         for kind, rule in KINDS.items()
     ]
-    text += table(("kind", *head, "what it is"), rows, "lrrrrrrrrl")
+    text += table(("kind", *head, "what it is"), rows, "lrrrrrrrrrl")
     left = [outcome for outcome in outcomes if outcome.result in (SURVIVES, UNDECIDED)]
     if left:
         text += "\n## Survivors and undecided ones\n\n"

@@ -142,6 +142,11 @@ def component_run(
     return BenchRun(name, bench or _BENCHES[kind], make, parameters, large=_is_large(config), **options)
 
 
+def part_run(kind: str, config: str, bench: str, **options) -> BenchRun:
+    """A run on what a component holds, such as `write_dma.lengths`."""
+    return component_run(kind, config, bench, parameters={"part": kind.partition(".")[2]}, **options)
+
+
 def core_run(kind: str, config: str | ArrayConfig | MacConfig, vectors: int = 40, **options) -> BenchRun:
     return component_run(kind, config, "array.core_bench", parameters={"vectors": vectors}, **options)
 

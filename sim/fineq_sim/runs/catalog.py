@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from fineq.common.errors import FineqError
 from fineq.format.temporal import ENCODINGS
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig, name_part
+from fineq_hw.interface.registers import COUNTERS
 from fineq_sim.runs.bench_run import (
     VERILATOR_ALONE,
     BenchRun,
@@ -18,6 +19,7 @@ from fineq_sim.runs.bench_run import (
     core_run,
     layer_run,
     machine_run,
+    part_run,
     shared_port_run,
     tree_runs,
 )
@@ -192,6 +194,19 @@ def _blocks() -> list[BenchRun]:
             component_run("write_back", name),
         ]
     runs.append(component_run("gearbox", "accelerator_64x64", quick=True))
+    return [*runs, *_parts_of_blocks()]
+
+
+def _parts_of_blocks() -> list[BenchRun]:
+    """What is tried by itself since the block around it would hide much of it: queues, counters, bursts."""
+    runs = []
+    for name in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
+        for kind in ("read_dma.tickets", "write_dma.lengths", "write_dma.unanswered", "write_dma.queue"):
+            runs.append(part_run(kind, name, "lib.queue_bench"))
+        runs.append(part_run("write_dma.splitter", name, "dma.burst_splitter_bench"))
+    by_width = {counter.event_bits(_SMALLEST): counter.name for counter in reversed(COUNTERS)}
+    for counter in by_width.values():
+        runs.append(part_run(f"csr.count_{counter}", "accelerator_5x7", "control.event_counter_bench"))
     return runs
 
 

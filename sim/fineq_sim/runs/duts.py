@@ -17,6 +17,8 @@ from fineq_sim.runs.runner import VerilogDesign, default_cache
 if TYPE_CHECKING:
     from amaranth.lib.wiring import Component
 
+    from fineq_hw.lib.hierarchy import VerilogComponent
+
 
 def _kept(
     top: str, key: str, make: Callable[[], Component], cache: Path | None, initial_values: bool, check: bool = False
@@ -58,6 +60,18 @@ def _convert(top: str, component: Component, initial_values: bool, check: bool) 
     return VerilogDesign(top, sources, manifest, output_rules(component))
 
 
+def _placed(component: VerilogComponent, instance: str) -> VerilogComponent:
+    """What a component holds under a name."""
+    from fineq_hw.lib.hierarchy import Placed, collecting
+
+    with collecting(Placed()) as placed:
+        component.elaborate(None)
+    if instance not in placed.instances:
+        holds = ", ".join(placed.instances) or "nothing"
+        raise ValueError(f"{component.KIND} holds no {instance!r}: it holds {holds}")
+    return placed.modules[placed.instances[instance]]
+
+
 def component_design(
     kind: str,
     config: ArrayConfig | MacConfig | AcceleratorConfig,
@@ -69,13 +83,14 @@ def component_design(
 
     Args:
         kind: temporal, packed, mac (the cores), or the name of a smaller module such as `control_unit`; encoders
-            and processing elements are those of the first group of columns.
+            and processing elements are those of the first group of columns. `write_dma.lengths` is what the module
+            write_dma holds as `lengths`.
         config: its configuration.
         cache: directory of kept designs, `default_cache()` when omitted.
         initial_values: of registers and memories (`fineq_hw.export.conversion.convert`).
 
     Raises:
-        ValueError: unknown kind.
+        ValueError: unknown kind, or none that the module holds.
     """
 
     def make() -> Component:
@@ -102,7 +117,7 @@ def component_design(
         from fineq_hw.dma.write_dma import WriteDma
         from fineq_hw.vector.vector_unit import VectorUnit
 
-        components: dict[str, Callable[[Any], Component]] = {
+        components: dict[str, Callable[[Any], VerilogComponent]] = {
             "line_decoder": LineDecoder,
             "temporal_encoder": lambda config: groups(config)[0].make_encoder(),
             "processing_element": lambda config: ProcessingElement(groups(config)[0]),
@@ -127,11 +142,13 @@ def component_design(
             "write_back": WriteBack,
             "watchdog": lambda config: Watchdog(),
         }
-        if kind not in components:
-            raise ValueError(f"unknown component {kind!r}: choose one of {', '.join(components)}")
-        return components[kind](config)
+        whole, _, part = kind.partition(".")
+        if whole not in components:
+            raise ValueError(f"unknown component {whole!r}: choose one of {', '.join(components)}")
+        component = components[whole](config)
+        return _placed(component, part) if part else component
 
-    return _kept(f"dut_{kind}", repr(config), make, cache, initial_values)
+    return _kept(f"dut_{kind.replace('.', '_')}", repr(config), make, cache, initial_values)
 
 
 def accelerator_design(
