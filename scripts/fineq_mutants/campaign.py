@@ -29,7 +29,8 @@ class Outcome:
     Attributes:
         mutant: which.
         result: `bench` or `proof`, which noticed it, or `lost proof`, which is not found any more and not refuted,
-            `equivalent` or `survives`; of a campaign that has not come to its end also `undecided`, which a bench has let through, and `open`, which nothing has tried.
+            `equivalent` or `survives`; of a campaign that has not come to its end also `undecided`, which a bench has
+            let through, and `open`, which nothing has tried.
         by: the run and its test, the proof, or where it is equivalent.
         taken_over: whether all verdicts that say so were known before.
     """

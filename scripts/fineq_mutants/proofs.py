@@ -38,8 +38,9 @@ CODE_PACKAGES = ("pyosys",)
 """What the programs that this starts import (`fineq.common.cache_keys`)."""
 
 
-_PATIENCE = 6
-"""Times the limit of a proof after which one that is found within the limit without a fault counts as lost."""
+_SEARCH, _PATIENCE = 6, 18
+"""How often the limit of a proof: one that is found within the first without a fault, and not within the second with
+it, is lost."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,9 @@ class ProofAttempts:
             SynthesisError, ToolError: a program broke down.
         """
         for found, module, there in self._matching(circuit, site):
-            if found.proof.engine.kind == "bounded" or self._result(found, module, None) != "proven":
+            if found.proof.engine.kind == "bounded":
+                continue
+            if self._result(found, module, None, _SEARCH * self.limit_s) != "proven":
                 continue
             if self._result(found, module, there, _PATIENCE * self.limit_s) == UNKNOWN:
                 return found.proof.name

@@ -23,7 +23,8 @@ Faults made by rule in the netlists of the named configurations of the smallest 
 ([how](../flows/verification.md#mutants-that-nobody-chose)): {count}, of which {noticed} are noticed, {equivalent} are
 proven equivalent and {survivors} survive{open}. Score without the equivalent ones: {score}.
 A lost proof is one that is found in seconds without the fault, and neither found nor refuted with it: `fineq formal`
-then fails. {taken_over} of these outcomes were taken over from earlier runs, with circuit, fault, bench and programs unchanged.
+then fails. {taken_over} of these outcomes were taken over from earlier runs, with circuit, fault, bench and programs
+unchanged.
 
 """
 
@@ -93,7 +94,17 @@ def markdown(
         score=f"{100 * score(outcomes):.1f} %",
         taken_over=sum(outcome.taken_over and outcome.result != OPEN for outcome in outcomes),
     )
-    head = ("mutants", "by a bench", "by a proof", "by a lost proof", "equivalent", "survive", "undecided", "open", "score")
+    head = (
+        "mutants",
+        "by a bench",
+        "by a proof",
+        "by a lost proof",
+        "equivalent",
+        "survive",
+        "undecided",
+        "open",
+        "score",
+    )
     blocks = sorted({outcome.mutant.block for outcome in outcomes})
     rows = [_counts(block, [o for o in outcomes if o.mutant.block == block]) for block in blocks]
     text += table(("block", *head), [*rows, _counts("all", outcomes)], "lrrrrrrrrr")

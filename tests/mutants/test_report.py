@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from fineq.common.errors import FineqError
-from fineq_mutants.campaign import BENCH, EQUIVALENT, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
+from fineq_mutants.campaign import BENCH, EQUIVALENT, LOST, OPEN, PROOF, SURVIVES, UNDECIDED, Outcome
 from fineq_mutants.commands.mutants import _share
 from fineq_mutants.operators import Site
 from fineq_mutants.report import as_json, data, load_explanations, markdown, score
@@ -36,9 +36,17 @@ def test_undecided_ones_count_as_not_noticed_and_open_ones_not_at_all():
     unfinished = [*OUTCOMES[:2], _outcome(5, "first", UNDECIDED), _outcome(6, "first", OPEN)]
     assert score(unfinished) == pytest.approx(2 / 3)
     page = markdown(unfinished, {}, "fineq mutants --kept", 7, ["yosys 1"])
-    assert "| first | 4 | 1 | 1 | 0 | 0 | 1 | 1 | 66.7 % |" in page
+    assert "| first | 4 | 1 | 1 | 0 | 0 | 0 | 1 | 1 | 66.7 % |" in page
     assert "1 were let through by a bench and are undecided" in page and "1 have not been tried" in page
     assert "the campaign is not at its end" not in markdown(OUTCOMES, {}, "fineq mutants", 7, ["yosys 1"])
+
+
+def test_a_lost_proof_notices_and_has_a_column_of_its_own():
+    outcomes = [*OUTCOMES[:2], _outcome(5, "first", LOST)]
+    assert score(outcomes) == 1
+    assert "| first | 3 | 1 | 1 | 1 | 0 | 0 | 0 | 0 | 100.0 % |" in markdown(
+        outcomes, {}, "fineq mutants", 7, ["yosys 1"]
+    )
 
 
 def test_page(tmp_path):
@@ -48,8 +56,8 @@ def test_page(tmp_path):
         'change = "add.A[3]: stuck at 0"\nwhy = "harmless"\n'
     )
     page = markdown(OUTCOMES, load_explanations(file), "fineq mutants", 7, ["yosys 1"])
-    assert "| first | 3 | 1 | 1 | 1 | 0 | 0 | 0 | 100.0 % |" in page
-    assert "| second | 1 | 0 | 0 | 0 | 1 | 0 | 0 | 0.0 % |" in page
+    assert "| first | 3 | 1 | 1 | 0 | 1 | 0 | 0 | 0 | 100.0 % |" in page
+    assert "| second | 1 | 0 | 0 | 0 | 0 | 1 | 0 | 0 | 0.0 % |" in page
     assert "| second | fineq_hw/a.py:4 | add.A[3]: stuck at 0 | harmless |" in page
     assert "not explained" in markdown(OUTCOMES, {}, "fineq mutants", 7, ["yosys 1"])
     assert as_json(OUTCOMES)[3]["result"] == SURVIVES
@@ -60,7 +68,7 @@ def test_data_carry_the_verdicts_behind_the_page():
     document = json.loads(data(outcomes, 7, {"miter-2": ["proven", 10], "bench-1": [None, 0.5]}))
     assert document["seed"] == 7 and document["mutants"] == as_json(outcomes)
     assert document["verdicts"] == {"bench-1": [None, 0.5], "miter-2": ["proven", 10]}
-    assert "\n1 of these outcomes were taken over" in markdown(outcomes, {}, "fineq mutants", 7, ["yosys 1"])
+    assert "1 of these outcomes were taken over" in markdown(outcomes, {}, "fineq mutants", 7, ["yosys 1"])
 
 
 def test_a_file_that_is_no_list_of_explanations_is_refused(tmp_path):
