@@ -69,6 +69,10 @@ class FetchingBlockBench(BlockBench):
         super().__init__(dut, stall)
         self.reader = ReadEngine(self)
 
+    def anything(self, size: int) -> np.ndarray:
+        """Random bytes, uint8 [size]."""
+        return self.rng.integers(0, 256, size, dtype=np.uint8)
+
     def anywhere(self, size: int) -> int:
         """An address that begins a region of so many bytes; all of its bits may be set."""
         room = (1 << self.config.address_bits) - size

@@ -10,7 +10,8 @@ from fineq_hw.config import AcceleratorConfig
 def random_codes(config: AcceleratorConfig, rng: np.random.Generator, channels: int, inner: int) -> np.ndarray:
     """Integers [N, K] that the accelerator's weight format can hold."""
     if config.array.signed_weights:
-        return rng.integers(-128, 128, (channels, inner), dtype=np.int8)
+        low, high = config.array.weight_limits
+        return rng.integers(low, high + 1, (channels, inner), dtype=np.int8)
     codes = rng.integers(-3, 4, (channels, inner), dtype=np.int8)
     small = rng.random((channels, 1)) < 0.5
     codes = np.where(small, np.sign(codes), codes)

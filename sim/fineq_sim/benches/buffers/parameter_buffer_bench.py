@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import cocotb
+import numpy as np
 
+from fineq_hw.config import ALIGNMENT
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_hw.lib.machine_streams import scaled_group_layout, sums_group_layout
 from fineq_sim.bench.block_bench import FetchingBlockBench
@@ -24,10 +26,12 @@ class ParameterBufferBench(FetchingBlockBench):
         of_channels = [rng.integers(0, 1 << 16, channels), rng.integers(0, 64, channels)]
         of_channels.append(rng.integers(-1 << 31, 1 << 31, channels))
         of_tokens = [rng.integers(0, 1 << 16, tokens), rng.integers(0, 64, tokens)]
-        images = {
+        records = {
             "channel_parameters": channel_image(*of_channels),
             "token_parameters": token_image(config, *of_tokens),
         }
+        # Words of the bus are read whole, so what lies behind the last record up to the alignment is read too.
+        images = {name: np.append(image, self.anything(-len(image) % ALIGNMENT)) for name, image in records.items()}
         addresses = {name: self.anywhere(len(image)) for name, image in images.items()}
         self.reader.memory = {addresses[name]: image for name, image in images.items()}
         self.reader.transfers.clear()
