@@ -53,7 +53,7 @@ class BenchRun:
         large: coverage leaves it out unless asked for: a module has the same lines at every size of the array, and
             the behavioural trees are for simulation only.
         random_start: registers and memories have no initial values.
-        optimized: simulates so long that compiling for speed pays: whole machines.
+        optimized: simulates so long that compiling for speed pays: whole machines, but for short checks on the largest.
     """
 
     name: str
@@ -215,7 +215,8 @@ def shared_port_run(name: str) -> BenchRun:
         simulators=VERILATOR_ALONE if _is_large(config) else SIMULATORS,
         tests=r"check=(chain|bus_errors)/" if elements > _LARGE_ELEMENTS else None,
         large=_is_large(config),
-        optimized=True,
+        # Two short checks do not pay for what the compiler spends on the largest arrays: a quarter of an hour.
+        optimized=elements <= _LARGE_ELEMENTS,
     )
 
 
