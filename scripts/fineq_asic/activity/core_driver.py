@@ -119,19 +119,26 @@ class CoreDriver:
         self.next_partial = np.zeros(LANES, dtype=np.int64)
         self.next_result = np.zeros(LANES, dtype=np.int64)
 
-    def stream_inputs(self, simulator: GateLevelSimulator) -> None:
-        """Offer every lane its next weight vector and its next partial sums; lanes start over at the end."""
+    def stream_inputs(self, simulator: GateLevelSimulator, *, last: bool = False) -> None:
+        """Offer every lane its next weight vector and its next partial sums; lanes start over at the end.
+
+        Args:
+            simulator: of the netlist.
+            last: the vector on offer is the last one of its tile: the core takes no further one.
+        """
         lanes = np.arange(LANES)
         payload = self.payload[lanes, self.next_vector % self.vectors]
+        if last:
+            payload[:, -1] = 1
         simulator.set_port(f"{self.weights_port}__payload", pack_lanes(payload))
         simulator.set_port("partials__payload", pack_lanes(self.partials[lanes, self.next_partial % self.vectors]))
 
     def handshakes(self, simulator: GateLevelSimulator) -> int:
         """Advance lanes whose beats were taken, check results; returns how many vectors were accepted."""
-        accepted = read_flag(simulator, f"{self.weights_port}__ready")
+        accepted = _handshake(simulator, self.weights_port)
         self.next_vector += accepted
-        self.next_partial += read_flag(simulator, "partials__ready")
-        valid = np.flatnonzero(read_flag(simulator, "results__valid"))
+        self.next_partial += _handshake(simulator, "partials")
+        valid = np.flatnonzero(_handshake(simulator, "results"))
         if len(valid):
             bits = self.config.accumulator_bits
             unknown = unpack_lanes(simulator.unknown_bits("results__payload"))[valid, :-1]
@@ -153,6 +160,15 @@ class CoreDriver:
                 )
             self.next_result[valid] += 1
         return int(accepted.sum())
+
+
+def _handshake(simulator: GateLevelSimulator, stream: str) -> np.ndarray:
+    """Lanes in which a beat of a stream moves, int64 [64].
+
+    Raises:
+        SynthesisError: it is not known whether one does.
+    """
+    return read_flag(simulator, f"{stream}__valid") & read_flag(simulator, f"{stream}__ready")
 
 
 def read_flag(simulator: GateLevelSimulator, port: str) -> np.ndarray:

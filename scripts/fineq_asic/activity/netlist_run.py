@@ -7,6 +7,7 @@ a pause, as they do for a layer with many output channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -109,8 +110,8 @@ def run_core(flat: FlatNetlist, work: CoreWork, options: RunOptions) -> CoreRun:
     """
     simulator = GateLevelSimulator(flat, seed=options.seed, ternary=options.ternary)
     driver = CoreDriver(work)
-    _reset(simulator)
-    _preload(simulator, driver)
+    reset(simulator)
+    preload(simulator, driver)
     accepted, values = _stream(simulator, driver, options)
     if accepted == 0 or not (driver.next_result > 0).all():
         raise SynthesisError("the mapped netlist accepts no weight vectors or delivers no results")
@@ -122,41 +123,60 @@ def run_core(flat: FlatNetlist, work: CoreWork, options: RunOptions) -> CoreRun:
     )
 
 
-def _constant(value: int, width: int = 1) -> np.ndarray:
+def constant(value: int, width: int = 1) -> np.ndarray:
+    """The same bit in all lanes of every wire of a port, uint64 [width]."""
     return np.full(width, ~np.uint64(0) if value else np.uint64(0), dtype=np.uint64)
 
 
-def _reset(simulator: GateLevelSimulator) -> None:
+def reset(simulator: GateLevelSimulator) -> None:
     """All inputs at their resting values, reset for some cycles."""
     for name, (direction, nets) in simulator.flat.ports.items():
         if direction == "input":
-            simulator.set_port(name, _constant(0, len(nets)))
-    simulator.set_port("results__ready", _constant(1))
+            simulator.set_port(name, constant(0, len(nets)))
+    simulator.set_port("results__ready", constant(1))
     if "early_termination" in simulator.flat.ports:
-        simulator.set_port("early_termination", _constant(1))
+        simulator.set_port("early_termination", constant(1))
     for _ in range(_RESET_CYCLES):
-        simulator.set_port("rst", _constant(1))
+        simulator.set_port("rst", constant(1))
         simulator.settle()
         simulator.clock_edge()
-    simulator.set_port("rst", _constant(0))
+    simulator.set_port("rst", constant(0))
 
 
-def _preload(simulator: GateLevelSimulator, driver: CoreDriver) -> None:
-    """Activations row by row, one a cycle."""
-    simulator.set_port("activations__valid", _constant(1))
-    for row in range(driver.config.rows):
-        simulator.set_port("activations__payload", pack_lanes(driver.activations[:, row]))
+def preload(
+    simulator: GateLevelSimulator,
+    driver: CoreDriver,
+    rows: int | None = None,
+    clock: Callable[[], None] | None = None,
+) -> None:
+    """Activations row by row, one a cycle.
+
+    Args:
+        simulator: of a netlist that waits for activations.
+        driver: has them.
+        rows: so many only; None: all of the array. The others keep what they hold.
+        clock: what ends each cycle once it has settled; None: a clock edge that nobody records.
+
+    Raises:
+        SynthesisError: a row is not taken.
+    """
+    count = driver.config.rows if rows is None else rows
+    simulator.set_port("activations__valid", constant(1))
+    for row in range(count):
+        beat = driver.activations[:, row].copy()
+        beat[:, -1] = row + 1 == count
+        simulator.set_port("activations__payload", pack_lanes(beat))
         simulator.settle()
         if not read_flag(simulator, "activations__ready").all():
             raise SynthesisError(f"the mapped netlist does not take activation row {row}")
-        simulator.clock_edge()
-    simulator.set_port("activations__valid", _constant(0))
+        (clock or simulator.clock_edge)()
+    simulator.set_port("activations__valid", constant(0))
 
 
 def _stream(simulator: GateLevelSimulator, driver: CoreDriver, options: RunOptions) -> tuple[int, list[np.ndarray]]:
     """Stream and record; returns the accepted weight vectors and, with a trace, all net values by cycle."""
-    simulator.set_port(f"{driver.weights_port}__valid", _constant(1))
-    simulator.set_port("partials__valid", _constant(1))
+    simulator.set_port(f"{driver.weights_port}__valid", constant(1))
+    simulator.set_port("partials__valid", constant(1))
     accepted = 0
     values: list[np.ndarray] = []
     for cycle in range(options.warm_up + options.cycles + 1):  # the first recorded cycle only sets the reference
