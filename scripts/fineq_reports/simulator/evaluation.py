@@ -14,7 +14,7 @@ from typing import Any
 
 from fineq_hw.config import ACCELERATORS, ARRAYS, MACS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_hw.interface.jobs import OutputFormat
-from fineq_sim.energy.model import ARRAY, ARRAY_LEAKAGE, Energy
+from fineq_sim.energy.model import OF_ARRAY, Energy, not_measured
 from fineq_sim.energy.synthesis import MissingSynthesis, SynthesisReports, read_reports, top_of
 from fineq_sim.study.architecture import Architecture
 from fineq_sim.study.outcome import PassOutcome, Study
@@ -85,6 +85,7 @@ class Evaluation:
         checks: what the engines found, a sentence each machine.
         source: of the steps, in words.
         paper_line: the sentence that explains the paper's figure.
+        not_measured: what the energies leave out.
     """
 
     size: str
@@ -94,6 +95,7 @@ class Evaluation:
     checks: tuple[str, ...]
     source: str
     paper_line: str
+    not_measured: tuple[str, ...]
 
 
 def evaluate(
@@ -136,10 +138,12 @@ def evaluate(
     studies: dict[str, dict[str, Study]] = {}
     checks = []
     areas: dict[str, float] = {}
+    arrays = []
     source = ""
     for name in [*ours, *rivals]:
         architecture = machine(name, ACCELERATORS[base])
         model, _ = energy_model(architecture, reports)
+        arrays.append(model.array)
         areas[name] = model.array.area_um2 * 1e-6 + model.sram_area_mm2
         steps = find_steps(None, architecture.config, results, packed=False)
         source = source or steps.said
@@ -166,7 +170,9 @@ def evaluate(
         for each in models
         for point in _points(our, rival, each, studies[our][each], studies[rival][each], areas[our] / areas[rival])
     ]
-    return Evaluation(size, reports, tuple(missing), tuple(points), tuple(checks), source, paper_line(reports, results))
+    line = paper_line(reports, results)
+    left_out = not_measured(arrays)
+    return Evaluation(size, reports, tuple(missing), tuple(points), tuple(checks), source, line, left_out)
 
 
 def machine(array: str, base: AcceleratorConfig) -> Architecture:
@@ -205,7 +211,7 @@ def _points(ours: str, rival: str, model: str, our_study: Study, rival_study: St
 def levels(outcome: PassOutcome) -> tuple[float, ...]:
     """Energy with ever more of the system: `BARS`."""
     energy = outcome.energy or Energy()
-    array = energy.chip[ARRAY] + energy.chip[ARRAY_LEAKAGE]
+    array = sum(energy.chip[each] for each in OF_ARRAY)
     return array, energy.on_chip, *energy.total_range
 
 

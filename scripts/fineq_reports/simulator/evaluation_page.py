@@ -19,7 +19,6 @@ from fineq_reports.simulator.evaluation import (
 )
 from fineq_reports.simulator.evaluation_pictures import figure_8, figure_9
 from fineq_sim.energy.dram import PUBLISHED
-from fineq_sim.energy.model import NOT_MEASURED
 
 NAME = "paper-evaluation"
 
@@ -91,13 +90,12 @@ def page(found: Evaluation, command: str) -> str:
         "",
         "Multiply-accumulates per energy, FineQ over the MAC array of the same size in the same machine, on the same "
         "bus: equal array and equal bandwidth. Linear layers of a prefill, as the paper counts. "
-        f"{found.source[0].upper()}{found.source[1:]}; both ends are shown. DRAM: {dram}. MAC arrays are clocked for "
-        "free while they wait for the bus, and have latches where `fineq_64x64` has flip-flops, as the paper's: both "
-        "favour them. `time`: FineQ's over the MAC machine's. `time x area`: the same at equal area of array and SRAM, "
-        "below 1 where FineQ is ahead.",
+        f"{found.source[0].upper()}{found.source[1:]}; both ends are shown. DRAM: {dram}. MAC arrays have "
+        "latches where `fineq_64x64` has flip-flops, as the paper's, which favours them. `time`: FineQ's over the MAC "
+        "machine's. `time x area`: the same at equal area of array and SRAM, below 1 where FineQ is ahead.",
         "",
         _figure_9_table(found.points),
-        f"Not measured, so in none of these: {'; '.join(NOT_MEASURED)}.",
+        f"Not measured, so in none of these: {'; '.join(found.not_measured)}.",
         "",
         "## How far the cycles are checked",
         "",

@@ -17,12 +17,13 @@ from matplotlib.figure import Figure
 
 from fineq.common import markdown
 from fineq.common.files import write_bytes, write_text
+from fineq_hw.config import ArrayConfig, MacConfig
 from fineq_reports.plotting import PALETTE, png_bytes
-from fineq_sim.energy.model import NOT_MEASURED
-from fineq_sim.energy.synthesis import MissingSynthesis
+from fineq_sim.energy.model import not_measured
+from fineq_sim.energy.synthesis import MissingSynthesis, SynthesisedArray
 from fineq_sim.explore.points import Exploration, array_fit, measure
 from fineq_sim.explore.search import Found, best_by_product, pareto, product
-from fineq_sim.explore.space import KINDS
+from fineq_sim.explore.space import KINDS, architecture
 from fineq_sim.explore.store import Store
 
 NAME = "exploration"
@@ -138,7 +139,7 @@ def page(summary: Summary) -> str:
         "middle of the range of measured models; for columns other than 64 their steps are worked out as if columns "
         f"were independent. {array_fit(exploration.results).sentence()}.",
         "",
-        f"Not measured, so not in the energy: {'; '.join(NOT_MEASURED)}.",
+        f"Not measured, so not in the energy: {'; '.join(_left_out(summary))}.",
         "",
         f"![area, energy and time]({NAME}.png)",
         "",
@@ -193,6 +194,16 @@ def _shown(front: list[Found]) -> list[Found]:
 
 def _kinds(found: Sequence[Found]) -> Counter[str]:
     return Counter(str(point.get("encoding", "base")) for point, _ in found)
+
+
+def _left_out(summary: Summary) -> tuple[str, ...]:
+    """What the energies of the machines leave out."""
+    exploration = summary.exploration
+    kinds: dict[ArrayConfig | MacConfig, SynthesisedArray] = {}
+    for point, _ in summary.good:
+        array = architecture(exploration.space, point).config.array
+        kinds.setdefault(array, array_fit(exploration.results).array(array)[0])
+    return not_measured(kinds.values())
 
 
 def _table(headers: Sequence[str], rows: Sequence[tuple[list[Any], dict[str, Any]]]) -> str:

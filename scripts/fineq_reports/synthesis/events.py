@@ -78,7 +78,7 @@ def markdown(run: ArrayEnergyRun) -> str:
             "docs/flows/synthesis.md says how. Activity: "
             f"{run.activity}. Every result of the gate-level runs equals the integer reference.\n",
             "pJ of the whole core in one cycle, glitches counted, leakage left out. `one row`: how far a single row "
-            "with a token lies from the line between all rows zero and all rows with a token, as a share of a full step.\n",
+            "with a token lies from the line between none and all of them, as a share of a full step.\n",
             table(["design", *_COLUMNS.values(), "one row"], rows, align="lr"),
             "The same as a share of a full step.\n",
             table(["design", *(name for event, name in _COLUMNS.items() if event != Event.STEP)], shares, align="lr"),

@@ -35,7 +35,7 @@ class ArrayFit:
     def __init__(self, reports: SynthesisReports) -> None:
         self._families: dict[str, list[SynthesisedArray]] = {}
         for design in reports.designs.values():
-            self._families.setdefault(_family(design), []).append(design)
+            self._families.setdefault(design.kind, []).append(design)
         for family in self._families.values():
             family.sort(key=lambda design: design.rows * design.columns)
 
@@ -115,11 +115,6 @@ def _powers(families: Sequence[Sequence[SynthesisedArray]]) -> dict[tuple[str, s
 def _blocks(design: SynthesisedArray) -> bool:
     """Designs with decoders are of one sort, those without of the other."""
     return "decoders" in design.area
-
-
-def _family(design: SynthesisedArray) -> str:
-    """What designs of the same kind and different sizes have in common."""
-    return design.top.replace(f"{design.rows}x{design.columns}", "*", 1)
 
 
 def _grown(

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from fineq_hw.config import AcceleratorConfig
 from fineq_sim.energy.dram import PUBLISHED
+from fineq_sim.energy.events import EMPTY_ROWS
 from fineq_sim.energy.memories import accesses, memories_of
 from fineq_sim.energy.sram import CELLS, SLICE_BITS, WIDTHS, sram_figures
 from fineq_sim.energy.synthesis import SynthesisedArray
 
 NOT_MEASURED: tuple[str, ...] = (
+    "the logic around the array: engines, descriptors, vector unit, selection around the buffers",
+)
+"""What the energy of every run leaves out, because no report of the repository has it."""
+
+NO_EVENTS: tuple[str, ...] = (
     "the array's clock and registers in cycles without a step (waiting, loading rows)",
     "rows of the array that hold no token: counted as if they held one",
     "loading an activation row into the array",
-    "the logic around the array: engines, descriptors, vector unit, selection around the buffers",
 )
-"""What the energy of a run leaves out, because no report of the repository has it."""
+"""What it leaves out beside that for a kind of array without a report of `fineq array-energy`."""
 
-ARRAY, ARRAY_LEAKAGE, SRAM, SRAM_LEAKAGE, OTHER = (
+ARRAY, ARRAY_LOADING, ARRAY_WAITING, ARRAY_LEAKAGE, SRAM, SRAM_LEAKAGE, OTHER = (
     "array, steps",
+    "array, loading",
+    "array, waiting",
     "array, leakage",
     "SRAM, accesses",
     "SRAM, leakage",
     "attention and head unit",
 )
-COMPONENTS = (ARRAY, ARRAY_LEAKAGE, SRAM, SRAM_LEAKAGE, OTHER)
+OF_ARRAY = (ARRAY, ARRAY_LOADING, ARRAY_WAITING, ARRAY_LEAKAGE)
+COMPONENTS = (*OF_ARRAY, SRAM, SRAM_LEAKAGE, OTHER)
 """On the chip; DRAM stands beside, once for each published figure."""
 
 _KINDS = tuple((cell, widest) for widest in (SLICE_BITS, WIDTHS[-1]) for cell in CELLS)
@@ -77,6 +85,12 @@ class Energy:
         )
 
 
+def not_measured(arrays: Iterable[SynthesisedArray]) -> tuple[str, ...]:
+    """What the energies of machines with these arrays leave out, and for which of them."""
+    without = list(dict.fromkeys(each.title for each in arrays if each.events is None))
+    return (*(f"{each} ({', '.join(without)})" for each in NO_EVENTS if without), *NOT_MEASURED)
+
+
 class EnergyModel:
     """Energies of one machine.
 
@@ -86,6 +100,7 @@ class EnergyModel:
         clock_mhz: of the machine.
         unit_pj_per_mac: of the unit for attention and head; None: not known.
         dram: pJ a bit by name; None: the published figures.
+        empty_rows: what rows without a token hold, one of `EMPTY_ROWS`.
     """
 
     def __init__(
@@ -95,8 +110,10 @@ class EnergyModel:
         clock_mhz: float,
         unit_pj_per_mac: float | None = None,
         dram: Mapping[str, float] | None = None,
+        empty_rows: str = EMPTY_ROWS[0],
     ) -> None:
         self.config, self.array, self.unit_pj_per_mac = config, array, unit_pj_per_mac
+        self.empty_rows = empty_rows
         self.cycle_s = 1e-6 / clock_mhz
         self.dram = dict(dram) if dram else {each.name: each.picojoules_per_bit for each in PUBLISHED}
         self._memories = memories_of(config)
@@ -137,7 +154,7 @@ class EnergyModel:
         together = [sram[kind] + leakage[kind] for kind in _KINDS]
         return Energy(
             {
-                ARRAY: counters["multiply_busy"] * self.array.step_pj * 1e-12,
+                **self._array_cycles(shape[0], cycles, counters["multiply_busy"], counters["preload_busy"]),
                 ARRAY_LEAKAGE: self.array.leakage_w * seconds,
                 SRAM: sram[_KINDS[0]],
                 SRAM_LEAKAGE: leakage[_KINDS[0]],
@@ -148,7 +165,7 @@ class EnergyModel:
         )
 
     def other(self, macs: int, cycles: float, moved_bytes: float) -> Energy:
-        """Of the unit for attention and head, while the array leaks.
+        """Of the unit for attention and head, while the array waits and leaks.
 
         Args:
             macs: multiply-accumulates.
@@ -159,7 +176,7 @@ class EnergyModel:
         idle = {kind: self._leakage[kind] * seconds for kind in _KINDS}
         return Energy(
             {
-                ARRAY: 0.0,
+                **self._array_cycles(0, cycles, 0, 0),
                 ARRAY_LEAKAGE: self.array.leakage_w * seconds,
                 SRAM: 0.0,
                 SRAM_LEAKAGE: idle[_KINDS[0]],
@@ -169,6 +186,20 @@ class EnergyModel:
             (min(idle.values()), max(idle.values())),
             self.unit_pj_per_mac is not None or not macs,
         )
+
+    def _array_cycles(self, tokens: int, cycles: float, steps: int, loads: int) -> dict[str, float]:
+        """Dynamic energy of the array in J: every cycle is a step, loads a row, or waits."""
+        picojoules, events = self.array.step_pj * 1e-12, self.array.events
+        if events is None:
+            return {ARRAY: steps * picojoules, ARRAY_LOADING: 0.0, ARRAY_WAITING: 0.0}
+        rows = self.config.array.rows
+        filled = tokens / (-(-tokens // rows) * rows) if tokens else 1.0
+        return {
+            ARRAY: steps * picojoules * events.step(filled, self.empty_rows),
+            ARRAY_LOADING: loads * picojoules * events.preload,
+            # Whether weights or results are waited for, no counter says.
+            ARRAY_WAITING: max(cycles - steps - loads, 0) * picojoules * events.idle,
+        }
 
     def _dram(self, moved_bytes: float) -> dict[str, float]:
         return {name: 8e-12 * moved_bytes * value for name, value in self.dram.items()}

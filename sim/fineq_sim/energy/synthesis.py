@@ -10,6 +10,7 @@ from typing import Any
 
 from fineq.common.errors import FineqError
 from fineq_hw.config import ARRAYS, MACS, ArrayConfig, MacConfig
+from fineq_sim.energy.events import EventShares, kind_of, read_event_shares, shares_of
 
 
 class MissingSynthesis(FineqError):
@@ -29,6 +30,7 @@ class SynthesisedArray:
         leakage: W by block.
         area: um2 by block.
         cycles_per_vector: of the activity.
+        events: what other cycles than full steps take; None: not measured for this kind of array.
     """
 
     top: str
@@ -41,6 +43,12 @@ class SynthesisedArray:
     leakage: Mapping[str, float]
     area: Mapping[str, float]
     cycles_per_vector: float
+    events: EventShares | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with its other sizes."""
+        return kind_of(self.top, self.rows, self.columns)
 
     @property
     def step_pj(self) -> float:
@@ -136,6 +144,9 @@ def read_reports(directory: Path) -> SynthesisReports:
             documents[path.stem] = document
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MissingSynthesis(f"cannot read {path} as a report of `fineq synth`: {error!r}") from error
+    shares = read_event_shares(directory)
+    for top, array in designs.items():
+        designs[top] = replace(array, events=shares_of(shares, top, array.kind))
     if not designs:
         raise MissingSynthesis(f"{directory} has no synth-*.json: make it with `make synth`")
     return SynthesisReports(directory, designs, documents)

@@ -72,7 +72,14 @@ def measure(exploration: Exploration, point: Mapping[str, Any], engine: str = "t
     except ArchitectureError as error:
         return {"refused": str(error)}
     array, measured = array_fit(exploration.results).array(machine.config.array)
-    model = EnergyModel(machine.config, array, machine.clock_mhz, None, machine.energy.dram_pj_per_bit)
+    model = EnergyModel(
+        machine.config,
+        array,
+        machine.clock_mhz,
+        None,
+        machine.energy.dram_pj_per_bit,
+        empty_rows=machine.energy.empty_rows,
+    )
     exact = machine.memory.dram is not None
     study = run_study(
         exploration.workload,

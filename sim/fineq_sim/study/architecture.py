@@ -6,7 +6,7 @@ outstanding_reads: 16
 clock_mhz: 400
 memory: {kind: fixed, latency: 40, words_per_cycle: 1}      # or {kind: dram, part: HBM2 pseudo channel, latency: 10}
 attention: {macs_per_cycle: 4096, pj_per_mac: 2.2, cache_bytes: 2}
-energy: {design: mac8x3_64x64_broadcast_latch, dram_pj_per_bit: {own: 6}}
+energy: {design: mac8x3_64x64_broadcast_latch, dram_pj_per_bit: {own: 6}, empty_rows: zeroed}
 extrapolate: true                 # allow a bus that the RTL cannot be built with; every table says so
 """
 
@@ -23,6 +23,7 @@ import yaml
 from fineq.common.errors import FineqError
 from fineq_hw.config import ACCELERATORS, BUS_BITS, AcceleratorConfig, ArrayConfig, MacConfig
 from fineq_sim.driver.memory_timing import DRAM_PARTS, MemoryTiming
+from fineq_sim.energy.events import EMPTY_ROWS
 
 LATENCY = 40
 """Cycles to the first word of the memory where nothing is said: 100 ns at 400 MHz."""
@@ -79,12 +80,16 @@ class EnergyChoice:
     Attributes:
         design: synthesised design that stands for the array; None: the array itself.
         dram_pj_per_bit: by name; empty: the published figures of `fineq_sim.energy.dram`.
+        empty_rows: what rows of the array without a token hold: one of `fineq_sim.energy.events.EMPTY_ROWS`.
     """
 
     design: str | None = None
     dram_pj_per_bit: Mapping[str, float] = field(default_factory=dict)
+    empty_rows: str = EMPTY_ROWS[0]
 
     def __post_init__(self) -> None:
+        if self.empty_rows not in EMPTY_ROWS:
+            raise ArchitectureError(f"energy: empty_rows is {self.empty_rows!r}: choose one of {', '.join(EMPTY_ROWS)}")
         if not isinstance(self.dram_pj_per_bit, Mapping):
             raise ArchitectureError("energy: dram_pj_per_bit must name its figures, such as {own: 6}")
         for name, value in self.dram_pj_per_bit.items():

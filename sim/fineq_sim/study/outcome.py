@@ -178,6 +178,7 @@ class Study:
         unit_source: what attention and head unit takes, in words.
         notes: what the reader must know, a sentence each.
         seconds: that the study took.
+        not_measured: what the energy leaves out.
     """
 
     workload: Workload
@@ -191,6 +192,7 @@ class Study:
     unit_source: str
     notes: tuple[str, ...]
     seconds: float
+    not_measured: tuple[str, ...] = ()
 
 
 def _large(number: float) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from fineq.common.cache_keys import DISTRIBUTION
 from fineq_hw.interface.registers import COUNTERS
 from fineq_sim.energy.dram import PUBLISHED
-from fineq_sim.energy.model import COMPONENTS, NOT_MEASURED, Energy
+from fineq_sim.energy.model import COMPONENTS, Energy
 from fineq_sim.study.outcome import STREAMS, LayerOutcome, PassOutcome, Study
 
 SCHEMA_VERSION = 1
@@ -121,7 +121,7 @@ def result(study: Study, command: str) -> dict[str, Any]:
         "energy": {
             "array": study.energy_source,
             "dram": [asdict(each) for each in PUBLISHED],
-            "not_measured": list(NOT_MEASURED),
+            "not_measured": list(study.not_measured),
         }
         if study.energy_source
         else None,

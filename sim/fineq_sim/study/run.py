@@ -11,7 +11,8 @@ from fineq_hw.interface.descriptors import line_groups
 from fineq_hw.interface.jobs import OutputFormat
 from fineq_sim.driver.functional.counters import read_counters
 from fineq_sim.driver.split import parts_of
-from fineq_sim.energy.model import NOT_MEASURED, EnergyModel
+from fineq_sim.energy.events import EMPTY_ROWS
+from fineq_sim.energy.model import EnergyModel, not_measured
 from fineq_sim.energy.synthesis import MissingSynthesis, SynthesisReports, read_reports
 from fineq_sim.reference.tile_walk import counted_tiles
 from fineq_sim.study.architecture import Architecture
@@ -99,6 +100,7 @@ def run_study(
         unit_source,
         tuple(_notes(workload, architecture, attention, outcomes, model)),
         time.monotonic() - began,
+        () if model is None else not_measured([model.array]),
     )
 
 
@@ -118,7 +120,9 @@ def energy_model(architecture: Architecture, reports: SynthesisReports) -> tuple
         else:
             source = f"not measured: there is no synthesis of {top}"
     said = f"{source}" if picojoules is None else f"{picojoules:.3g} pJ a MAC, {source}"
-    model = EnergyModel(config, array, architecture.clock_mhz, picojoules, choice.dram_pj_per_bit)
+    model = EnergyModel(
+        config, array, architecture.clock_mhz, picojoules, choice.dram_pj_per_bit, empty_rows=choice.empty_rows
+    )
     return model, said
 
 
@@ -299,12 +303,20 @@ def _notes(
             f"Cut into several jobs, as the driver does, because they are beyond one descriptor: {', '.join(cut)}."
         )
     if model is not None:
-        notes.append(f"Not measured, so not in the energy: {'; '.join(NOT_MEASURED)}.")
+        notes.append(f"Not measured, so not in the energy: {'; '.join(not_measured([model.array]))}.")
+        if (events := model.array.events) is not None:
+            notes.append(
+                f"Loading, waiting and rows without a token: shares of a full step, measured on {events.source}. Rows "
+                f"without a token hold {_HELD[model.empty_rows]}."
+            )
         if not all(each.energy.unit_known for each in outcomes if each.energy):
             notes.append(
                 "The attention unit's energy is not measured for this size, so it is not in the energy either."
             )
     return notes
+
+
+_HELD = dict(zip(EMPTY_ROWS, ("what they held before, as the machine leaves them", "zeros"), strict=True))
 
 
 def _cached_note(mode: str) -> str:
