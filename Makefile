@@ -67,8 +67,9 @@ figures: setup  ## the paper's Table III, Fig. 8 and Fig. 9 beside ours, from th
 explore: setup  ## thousands of machines on LLaMA-2 7B by area, energy and time; goes on where a stopped run was
 	$(FINEQ) explore docs/results/exploration-space.yaml llama-2-7b --seq 2048 --output docs/results
 
-synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity; SYNTH_SIZE=16x16 for a quick one
-	$(FINEQ) synth --size $(SYNTH_SIZE) --output $(BUILD)/synth-$(SYNTH_SIZE)
+synth: setup  ## map to FreePDK45, check timing at 400 MHz, power from real activity, energy by event; SYNTH_SIZE=16x16 for a quick one
+	$(FINEQ) synth --size $(SYNTH_SIZE) --cache $(BUILD)/netlists --output $(BUILD)/synth-$(SYNTH_SIZE)
+	$(FINEQ) array-energy --size 16x16 --cache $(BUILD)/netlists --output $(BUILD)/array-energy-16x16
 
 accelerator-blocks: setup  ## area and slack of the accelerator's logic around the array, block by block
 	$(FINEQ) accelerator-blocks --output $(BUILD)/accelerator-blocks

@@ -96,7 +96,8 @@ def test_bad_arguments(name, arguments, message, tmp_path):
 
 
 WRITTEN = {
-    "synth": "synth-5x7.md", "power-check": "power-check.md", "equivalence": "equivalence.md",
+    "synth": "synth-5x7.md", "array-energy": "array-energy-5x7.md", "power-check": "power-check.md",
+    "equivalence": "equivalence.md",
     "throughput": "throughput.md", "architecture": "architecture-blocks.png",
     "accelerator-blocks": "accelerator-blocks.md", "encodings": "encodings.md",
 }  # fmt: skip
