@@ -85,7 +85,7 @@ def markdown(run: ArrayEnergyRun) -> str:
             "* step: weight vectors follow each other without a pause, every row holds a token.\n"
             "* old: a tile of one token was loaded after a full one, so all rows but the first keep what they held, as "
             "the machine leaves them. zero: rows were loaded with zeros once, and their sums are zeros.\n"
-            "* Full steps, preloads and the other steps have vectors and tokens of three different places of the model: "
+            "* Full steps, preloads and other steps have vectors and tokens of three different places of the model: "
             "differences of a few percent between full and old rows are those of the data.\n"
             "* preload beat: one row of activations enters, each cycle another one, in place of another tile's.\n"
             "* idle: activations are loaded, nothing is on offer. stalled: results wait, vectors and sums are on "
