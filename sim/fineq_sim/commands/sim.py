@@ -23,6 +23,10 @@ def sim(
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
     cache: Annotated[Path | None, typer.Option(help="Directory of built simulations.")] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run again what passed before with the same code.")] = False,
+    results_in: Annotated[
+        Path | None,
+        typer.Option("--results", help="Directory to write simulation-<simulator>.md to, if all runs pass."),
+    ] = None,
     show: Annotated[bool, typer.Option("--list", help="List the testbenches and stop.")] = False,
 ) -> None:
     """Run the cocotb regression.
@@ -71,6 +75,14 @@ def sim(
     empty = empty_bins(counts)
     if empty and not options and simulator == "verilator":  # Icarus leaves out what takes minutes
         raise CheckFailed(f"{len(empty)} bins of functional coverage stayed empty: {output / FUNCTIONAL_REPORT}")
+    if results_in is not None:
+        page = regression_report.page(
+            results,
+            f"fineq sim --simulator {simulator}{options} --seed {seed}",
+            simulators.version(simulator),
+            (output / FUNCTIONAL_REPORT).read_text(encoding="utf-8"),
+        )
+        print(f"wrote {write_text(results_in / f'simulation-{simulator}.md', page)}")
     tests = sum(len(result.tests) for result in results)
     seconds = time.monotonic() - started
     print(f"functional coverage: {summary(counts)}: {output / FUNCTIONAL_REPORT}")

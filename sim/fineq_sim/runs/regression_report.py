@@ -56,6 +56,20 @@ def markdown(results: Sequence[RunResult]) -> str:
     return head + table(("testbench/configuration", "tests", "result"), rows, "lrl")
 
 
+def page(results: Sequence[RunResult], command: str, version: str, coverage: str) -> str:
+    """The published page: the table of runs, then the page of functional coverage a level lower.
+
+    Args:
+        results: of all runs.
+        command: that made it.
+        version: of the simulator.
+        coverage: page of the functional coverage.
+    """
+    title, _, runs = markdown(results).partition("\n\n")
+    lower = coverage.replace("\n## ", "\n### ").replace("# ", "## ", 1)
+    return f"{title}\n\nCommand: `{command}`. Version: {version}.\n\n{runs}\n{lower}"
+
+
 def print_table(results: Sequence[RunResult], console: Console) -> None:
     shown = Table(title=f"Simulation on {results[0].simulator}")
     shown.add_column("testbench/configuration", justify="left")

@@ -10,7 +10,7 @@ from fineq_sim.bench.settings import INPUT_PORTS
 from fineq_sim.runs import bench_run, simulators
 from fineq_sim.runs.bench_run import GoldenShape
 from fineq_sim.runs.catalog import all_runs, select
-from fineq_sim.runs.regression_report import failures, junit, markdown
+from fineq_sim.runs.regression_report import failures, junit, markdown, page
 from fineq_sim.runs.runner import CaseOutcome, RunResult, VerilogDesign, build, build_key, run
 
 FAST = "icarus" if shutil.which("iverilog") else "verilator"
@@ -137,6 +137,11 @@ def test_reports_name_failures():
     assert [case.find("failure") is not None for case in root.iter("testcase")] == [False, True, False]
     assert root.find("testsuite[3]/testcase/error").get("message") == "the simulation broke down"
     assert "1 of 3 testbench runs pass; 2 tests in all." in markdown([good, bad, broken])
+    published = page([good], "fineq sim", "icarus 11", "# Functional coverage\n\n## Empty bins\n\nnone\n")
+    assert "\n\nCommand: `fineq sim`. Version: icarus 11.\n\n1 of 1 testbench runs pass; 1 tests in all." in published
+    assert published.startswith("# Simulation on ") and published.endswith(
+        "\n\n## Functional coverage\n\n### Empty bins\n\nnone\n"
+    )
     assert failures(bad, "cmd") == ["FAILED c/d", "  y: sum 3, expected 4", "  reproduce with: cmd"]
 
 
