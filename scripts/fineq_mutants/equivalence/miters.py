@@ -1,9 +1,10 @@
 """Whether a mutant can be told from its circuit at the ports: a sequential miter, proven by ABC.
 
 Both start from the initial values that the RTL gives; all inputs are free, the reset among them. A payload of a stream
-counts while it is valid. First memories and all but the small modules inside are cut out; where that says too little
-they stay in, as far as the whole is not too large. A proof holds for the whole either way; without a proof nothing is
-said.
+counts while it is valid. A fault may show in no state at all, so registers are cut out at first, and what is left is
+looked at in any state. Then they stay in; memories and all but the small modules inside are cut out, and where that
+says too little they stay in as well, as far as the whole is not too large. A proof holds for the whole either way;
+without a proof nothing is said.
 
 Where the ports alone can be told apart, such as by outputs that nobody looks at while the block is idle, the modules
 that hold the circuit are tried in the same way: all of them, each with the circuit inside, and where that is not enough
@@ -34,6 +35,10 @@ _BESIDE = 3
 
 _SMALL, _LARGER, _MOST = 256, 2048, 2048
 """Bits of registers and memories: of a module that stays in at once, of one that does later, of all of it then."""
+
+
+_STAYING = 0, 4
+"""Bits of the widest registers that stay in beside the one with the fault, in the first attempts."""
 
 
 class Miters:
@@ -68,11 +73,24 @@ class Miters:
             SynthesisError, ToolError: a program broke down.
         """
         circuit = self.circuits[module]
+        if self._where_it_is(circuit, site):
+            return module
         beside = self._beside(circuit, site)
         if beside and self._verdict((circuit,), site, beside) == "proven":
             return module
         found = self._at_all((circuit,), site)
         return None if found is None else ", ".join(sorted(set(found)))
+
+    def _where_it_is(self, circuit: Circuit, site: Site) -> bool:
+        """Whether the circuit without most of its registers is proven: any state is looked at, in no time.
+
+        Without all but the one with the fault this shows wires that are constant or do not decide, and with the small
+        ones, which say what counts, much of what is loaded before anybody looks at it.
+        """
+        return any(
+            self._of_model(model((circuit,), site, self.circuits, (), memories=False, registers=bits)) == "proven"
+            for bits in _STAYING
+        )
 
     def _beside(self, circuit: Circuit, site: Site) -> tuple[str, ...]:
         """Modules at both ends of a wire between instances: one end may not look at it, or never drive it."""

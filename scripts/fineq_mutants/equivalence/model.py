@@ -62,7 +62,12 @@ def holds(circuit: Circuit, module: str, circuits: Mapping[str, Circuit]) -> boo
 
 
 def model(
-    way: Way, site: Site, circuits: Mapping[str, Circuit], inside: Collection[str], memories: bool
+    way: Way,
+    site: Site,
+    circuits: Mapping[str, Circuit],
+    inside: Collection[str],
+    memories: bool,
+    registers: int | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Modules of the model, as in Yosys' JSON; the top is `TOP`.
 
@@ -72,9 +77,10 @@ def model(
         circuits: all there are, by name.
         inside: modules that are not cut out; none of them may hold the circuit with the fault.
         memories: whether these stay in.
+        registers: bits of the widest that stay in, beside the one with the fault; None: all stay.
     """
-    gold, gate = (_Side(name, circuits, inside, memories) for name in ("gold", "gate"))
-    gold_top, gate_top = gold.way(way, None), gate.way(way, site)
+    gold, gate = (_Side(name, circuits, inside, memories, registers) for name in ("gold", "gate"))
+    gold_top, gate_top = gold.way(way, site, False), gate.way(way, site, True)
     return gold.modules | gate.modules | {TOP: _top(gold.modules[gold_top], gold_top, gate_top, gold.shown[gold_top])}
 
 
@@ -86,22 +92,25 @@ class _Side:
         shown: of each the outputs that show registers.
     """
 
-    def __init__(self, name: str, circuits: Mapping[str, Circuit], inside: Collection[str], memories: bool) -> None:
+    def __init__(
+        self, name: str, circuits: Mapping[str, Circuit], inside: Collection[str], memories: bool, registers: int | None
+    ) -> None:
         self.name, self.circuits, self.inside, self.memories = name, circuits, inside, memories
+        self.registers = registers
         self.modules: dict[str, dict[str, Any]] = {}
         self.shown: dict[str, list[str]] = {}
         self._streams = {name: other.streams for name, other in circuits.items()}
         self._whole: dict[str, str] = {}
 
-    def way(self, way: Way, site: Site | None) -> str:
+    def way(self, way: Way, site: Site, planted: bool) -> str:
         """The module that is compared."""
         part = ""
         for level, circuit in enumerate(way):
             netlist = circuit.copy()
-            if site is not None and not level:
+            if planted and not level:
                 plant(netlist, site, "1")
             below = {way[level - 1].module: part} if level else {}
-            part = self._part(circuit, netlist, below, top=level == len(way) - 1)
+            part = self._part(circuit, netlist, below, top=level == len(way) - 1, fault="" if level else site.cell)
         return part
 
     def _without_fault(self, module: str) -> str:
@@ -110,16 +119,21 @@ class _Side:
             self._whole[module] = self._part(circuit, circuit.copy(), {}, top=False)
         return self._whole[module]
 
-    def _part(self, circuit: Circuit, netlist: Netlist, below: Mapping[str, str], top: bool) -> str:
-        """A module whose instances are others of this side, or have become ports."""
+    def _part(self, circuit: Circuit, netlist: Netlist, below: Mapping[str, str], top: bool, fault: str = "") -> str:
+        """A module whose instances are others of this side, or have become ports; `fault`: the cell with the fault."""
         others = sorted(circuit.instances & {*self.inside} - {*below})
         parts = {**below, **{module: self._without_fault(module) for module in others}}
         part = f"{self.name}_{len(self.modules)}"
-        shown = show_registers(netlist)
+        apart = {
+            name
+            for name, bits in _registers(netlist.cells)
+            if self.registers is not None and len(bits) > self.registers and name != fault
+        }
+        shown = show_registers(netlist, apart)
         for module, held in parts.items():
             shown += self._hold(netlist, module, held)
         own = circuit.streams if top else {}
-        self.modules[part] = _bare(cut(netlist, own, self._streams, parts.values(), self.memories))
+        self.modules[part] = _bare(cut(netlist, own, self._streams, parts.values(), self.memories, apart))
         self.shown[part] = shown
         return part
 
@@ -149,9 +163,9 @@ def _bare(module: Mapping[str, Any]) -> dict[str, Any]:
     return {"attributes": {}, "ports": module["ports"], **parts}
 
 
-def show_registers(netlist: Netlist) -> list[str]:
-    """Let every register be an output as well; returns their names."""
-    shown = {f"register_{name}": bits for name, bits in _registers(netlist.cells)}
+def show_registers(netlist: Netlist, apart: Collection[str] = ()) -> list[str]:
+    """Let every register but some be an output as well; returns their names."""
+    shown = {f"register_{name}": bits for name, bits in _registers(netlist.cells) if name not in apart}
     for port, bits in shown.items():
         netlist.module["ports"][port] = {"direction": "output", "bits": [*bits]}
     return [*shown]
@@ -163,6 +177,7 @@ def cut(
     streams: Mapping[str, Mapping[str, str]],
     kept: Collection[str] = (),
     memories: bool = True,
+    registers: Collection[str] = (),
 ) -> dict[str, Any]:
     """A module whose instances have become ports.
 
@@ -172,6 +187,7 @@ def cut(
         streams: of the modules of its instances, by their names.
         kept: modules whose instances stay.
         memories: whether memories stay; if not, their ports have become ports of the module.
+        registers: those that become ports as well.
 
     Returns:
         An entry of Yosys' JSON.
@@ -194,6 +210,8 @@ def cut(
         for name in sorted(name for name, cell in netlist.cells.items() if cell["type"] in _MEMORY):
             _cut_memory(netlist, name)
         netlist.module.pop("memories", None)
+    for name in sorted(registers):
+        _cut_register(netlist, name)
     return netlist.module
 
 
@@ -218,6 +236,19 @@ def _cut_memory(netlist: Netlist, name: str) -> None:
         connections["ADDR"] = _while_high(netlist, connections["ADDR"], [_any_of(netlist, enables)])
     elif int(cell["parameters"]["CLK_ENABLE"], 2):
         connections["ADDR"] = _while_high(netlist, connections["ADDR"], enables)
+    _to_ports(netlist, name, cell, connections)
+
+
+def _cut_register(netlist: Netlist, name: str) -> None:
+    """A register: what it would take counts where it takes anything."""
+    cell = netlist.cells.pop(name)
+    connections = dict(cell["connections"])
+    for port, polarity in (("EN", "EN_POLARITY"), ("SRST", "SRST_POLARITY")):
+        if port in connections:
+            zero, word = constant(0, len(connections["D"])), connections["D"]
+            when_high = (int(cell["parameters"][polarity], 2) == 1) == (port == "EN")
+            low, high = (zero, word) if when_high else (word, zero)
+            connections["D"] = netlist.mux(low, high, connections[port][0])
     _to_ports(netlist, name, cell, connections)
 
 

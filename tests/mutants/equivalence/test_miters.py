@@ -1,5 +1,7 @@
 """Registers that a start loads before anybody looks: equivalent where the start says so, and nowhere else."""
 
+import json
+
 import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Mux, Signal
@@ -9,7 +11,8 @@ from amaranth.lib.wiring import Component, In, Out
 from fineq_hw.export.manifest import Manifest
 from fineq_mutants.circuits import Circuit, to_json
 from fineq_mutants.equivalence.miters import Miters
-from fineq_mutants.equivalence.model import holds, state_bits
+from fineq_mutants.equivalence.model import holds, model, state_bits
+from fineq_mutants.equivalence.sweeping import ever_differ
 from fineq_mutants.operators import sites
 from fineq_mutants.verdicts import Verdicts
 
@@ -74,6 +77,27 @@ class Store(Component):
         return m
 
 
+class Offered(Component):
+    """A wide word that is loaded and offered while it counts, a word with a bit that is always 0, and a count."""
+
+    load: In(1)
+    data: In(16)
+    word: Out(16)
+    flags: Out(3)
+    count: Out(16)
+
+    def elaborate(self, platform):
+        m = Module()
+        held, valid, count = Signal(16), Signal(), Signal(16)
+        m.d.sync += [valid.eq(self.load), count.eq(count + self.load)]
+        with m.If(self.load):
+            m.d.sync += held.eq(self.data)
+        padded, moved = Signal(3), Signal(3)
+        m.d.comb += [padded.eq(valid), moved.eq(self.load << 1)]
+        m.d.comb += [self.word.eq(Mux(valid, held, 0)), self.flags.eq(padded | moved), self.count.eq(count)]
+        return m
+
+
 def _circuit(name, component):
     text = rtlil.convert(component, name=name, emit_src=True)
     return Circuit(name, name, "", to_json({name: text}, Manifest())[name], {})
@@ -129,6 +153,24 @@ def test_a_reset_that_a_start_makes_up_for(provers, tmp_path, shown):
 def test_a_small_module_beside_it_says_when_somebody_looks(provers, tmp_path, always):
     circuits = [_circuit("loaded", Loaded(own=False)), _circuit("keeper", Keeper(always)), _block("block")]
     assert _equivalent(circuits, provers, tmp_path) == {None if always else "block"}
+
+
+def test_without_most_registers_nothing_is_proven_that_is_not_so(provers, tmp_path):
+    """Faults that show in no state, words that are loaded before they count; never what the whole can tell apart."""
+    circuit = _circuit("offered", Offered())
+    known = {"offered": circuit}
+    verdicts = {}
+    for site in sites(circuit.copy()):
+        if site.kind not in ("stuck-0", "stuck-1", "reset-lost", "reset-value", "enable") or site.bit > 2:
+            continue
+        for bits in (None, 4, 0):
+            made = model((circuit,), site, known, (), memories=False, registers=bits)
+            (tmp_path / "model.json").write_text(json.dumps({"modules": made}))
+            verdicts.setdefault(bits, {})[site] = ever_differ(provers, tmp_path, 60)
+    proven = {bits: {site for site in found if found[site] == "proven"} for bits, found in verdicts.items()}
+    assert proven[0] < proven[4] <= proven[None] < {*verdicts[None]}
+    assert {site.kind for site in proven[0]} == {"stuck-0"}, "of a bit that is 0"
+    assert {site.kind for site in proven[4] - proven[0]} >= {"reset-lost", "reset-value"}
 
 
 def test_what_a_memory_is_given_shows(provers, tmp_path):
