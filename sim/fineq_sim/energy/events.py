@@ -46,6 +46,14 @@ class EventShares:
     idle: float
     stalled: float
 
+    @property
+    def waiting(self) -> float:
+        """A cycle without a step or a load, whatever is waited for: the smaller one of `idle` and `stalled`.
+
+        No counter says which of them it is, and an array that gates its clock in one can do so in the other.
+        """
+        return min(self.idle, self.stalled)
+
     def step(self, filled: float, empty_rows: str) -> float:
         """A step with tokens in a share of the rows: on the line between what was measured.
 

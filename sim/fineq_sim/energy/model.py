@@ -197,8 +197,7 @@ class EnergyModel:
         return {
             ARRAY: steps * picojoules * events.step(filled, self.empty_rows),
             ARRAY_LOADING: loads * picojoules * events.preload,
-            # Whether weights or results are waited for, no counter says.
-            ARRAY_WAITING: max(cycles - steps - loads, 0) * picojoules * events.idle,
+            ARRAY_WAITING: max(cycles - steps - loads, 0) * picojoules * events.waiting,
         }
 
     def _dram(self, moved_bytes: float) -> dict[str, float]:
