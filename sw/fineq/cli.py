@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any, cast
 
 import typer
@@ -18,6 +19,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from fineq.common.errors import UserError
+from fineq.common.provenance import command_line, recording
 
 GROUP = "fineq.commands"
 
@@ -34,13 +36,25 @@ def load(entry: metadata.EntryPoint) -> TyperCommand:
     """The command behind an entry point."""
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     single.command(entry.name, cls=_Command)(entry.load())
-    command = cast(TyperCommand, typer.main.get_command(single))  # a group only if there were several
+    command = cast(_Command, typer.main.get_command(single))  # a group only if there were several
+    command.module = entry.module
     command.help = escape(command.help or "")  # rich would take [brackets] for markup and drop them
     return command
 
 
 class _Command(TyperCommand):
-    """A sub-command whose help may list names that are known only when it is printed."""
+    """A sub-command whose help may list names that are known only when it is printed.
+
+    What it writes to a directory of published results is entered in the record there.
+    """
+
+    module = ""
+
+    def invoke(self, ctx: Any) -> Any:
+        values = [each for value in ctx.params.values() for each in (value if isinstance(value, list) else [value])]
+        paths = [value for value in values if isinstance(value, Path)]
+        with recording(paths, command=command_line(sys.argv[1:]), code=[self.module]):
+            return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from fineq.commands.choices import filled
