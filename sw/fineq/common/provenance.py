@@ -204,7 +204,7 @@ def marked(place: Path) -> dict[str, str]:
     texts = {}
     for name, (state, entry) in states(place).items():
         if name.endswith(".md") and entry is not None:
-            text = _unmarked(_text(place / name))
+            text = unmarked(_text(place / name))
             title, end, rest = text.partition("\n")
             texts[name] = text if state is State.CURRENT else f"{title}\n\n{_line(state, entry)}{end}{rest}"
     return texts
@@ -216,7 +216,8 @@ def _line(state: State, entry: Entry) -> str:
     return begin + commit + (f": run `{entry.command}` to make it again." if entry.command else ".")
 
 
-def _unmarked(text: str) -> str:
+def unmarked(text: str) -> str:
+    """A page without the line that `mark` puts there: as its command wrote it."""
     lines = text.split("\n")
     if len(lines) > 2 and not lines[1] and lines[2].startswith((SINCE, EDITED)):
         del lines[1:3]
@@ -239,7 +240,7 @@ def _written(place: Path) -> dict[str, tuple[int, int]]:
 def _digest(file: Path) -> str:
     content = file.read_bytes()
     if file.suffix == ".md":
-        content = _unmarked(content.decode()).encode()
+        content = unmarked(content.decode()).encode()
     return hashlib.sha256(content).hexdigest()
 
 
@@ -258,7 +259,7 @@ def _own_command(file: Path) -> str | None:
     page = file.with_suffix(".md")
     if not page.is_file():
         return None
-    paragraphs = _unmarked(_text(page)).split("\n\n")
+    paragraphs = unmarked(_text(page)).split("\n\n")
     found = re.search(r"`((?:[A-Z_]+=(?:<[^>]*>|\S*) )?(?:fineq|make) [^`]+)`", "".join(paragraphs[1:2]))
     return " ".join(found[1].split()) if found else None
 
