@@ -59,7 +59,10 @@ def test_older_files_have_the_command_of_their_page_and_their_commit(place):
     assert faults(place) == ["page.md is not marked as it should be: run `fineq results --mark`"]
     assert provenance.mark(place) == [place / "page.md"]
     assert faults(place) == [] and provenance.mark(place) == []
-    line = f"> Made with another version of the code (commit {head[:7]}): run `fineq bench` to make it again."
+    line = (
+        f"> Made before the version of the code was recorded (committed in {head[:7]}): "
+        "run `fineq bench` to make it again."
+    )
     assert (place / "page.md").read_text().splitlines()[:5] == ["# Title", "", line, "", "Made by `fineq bench`: fast."]
 
 

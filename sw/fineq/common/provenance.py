@@ -181,7 +181,12 @@ def _state(file: Path, entry: Entry | None) -> State:
 
 # -- the line of a page ----------------------------------------------------------------------------------------
 
-SINCE, EDITED = "> Made with another version of the code", "> Edited by hand since it was made"
+SINCE, BEFORE, EDITED = (
+    "> Made with another version of the code",
+    "> Made before the version of the code was recorded",
+    "> Edited by hand since it was made",
+)
+"""How that line begins."""
 
 
 def mark(place: Path) -> list[Path]:
@@ -211,15 +216,16 @@ def marked(place: Path) -> dict[str, str]:
 
 
 def _line(state: State, entry: Entry) -> str:
-    begin = EDITED if state is State.EDITED else SINCE
-    commit = f" (commit {entry.commit[:7]})" if entry.commit else ""
+    begin = {State.EDITED: EDITED, State.BEFORE: BEFORE}.get(state, SINCE)
+    how = "committed in" if entry.made_before else "commit"
+    commit = f" ({how} {entry.commit[:7]})" if entry.commit else ""
     return begin + commit + (f": run `{entry.command}` to make it again." if entry.command else ".")
 
 
 def unmarked(text: str) -> str:
     """A page without the line that `mark` puts there: as its command wrote it."""
     lines = text.split("\n")
-    if len(lines) > 2 and not lines[1] and lines[2].startswith((SINCE, EDITED)):
+    if len(lines) > 2 and not lines[1] and lines[2].startswith((SINCE, BEFORE, EDITED)):
         del lines[1:3]
     return "\n".join(lines)
 
