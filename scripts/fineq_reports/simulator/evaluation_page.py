@@ -90,8 +90,9 @@ def page(found: Evaluation, command: str) -> str:
         "",
         "Multiply-accumulates per energy, FineQ over the MAC array of the same size in the same machine, on the same "
         "bus: equal array and equal bandwidth. Linear layers of a prefill, as the paper counts. "
-        f"{found.source[0].upper()}{found.source[1:]}; both ends are shown. DRAM: {dram}. MAC arrays have "
-        "latches where `fineq_64x64` has flip-flops, as the paper's, which favours them. `time`: FineQ's over the MAC "
+        f"{found.source[0].upper()}{found.source[1:]}; both ends are shown. DRAM: {dram}. MAC arrays wait as if "
+        "results were in the way, when their pipeline stands still, and not as if weights were missing, and have "
+        "latches where `fineq_64x64` has flip-flops, as the paper's: both favour them. `time`: FineQ's over the MAC "
         "machine's. `time x area`: the same at equal area of array and SRAM, below 1 where FineQ is ahead.",
         "",
         _figure_9_table(found.points),
