@@ -17,6 +17,7 @@ def stub(monkeypatch, function):
 
     class Entry:
         name = "stub"
+        module = __name__
 
         @staticmethod
         def load():
