@@ -23,6 +23,7 @@ from fineq.common.files import write_text
 from fineq_formal.tools import Provers
 from fineq_mutants.circuits import Circuit
 from fineq_mutants.equivalence.model import Way, holds, model, state_bits
+from fineq_mutants.equivalence.storage import in_cycles, latches
 from fineq_mutants.equivalence.sweeping import ever_differ
 from fineq_mutants.operators import Site
 from fineq_mutants.verdicts import UNKNOWN, NotKept, Verdicts
@@ -62,9 +63,11 @@ class Miters:
         limit_s: float,
         only_kept: bool = False,
     ) -> None:
-        self.circuits, self.provers, self.work, self.verdicts, self.limit_s = circuits, provers, work, verdicts, limit_s
+        self.circuits = in_cycles(circuits)
+        self.provers, self.work, self.verdicts, self.limit_s = provers, work, verdicts, limit_s
         self.only_kept = only_kept
-        self._bits = {name: state_bits(circuit, self.circuits) for name, circuit in circuits.items()}
+        self._bits = {name: state_bits(circuit, self.circuits) for name, circuit in self.circuits.items()}
+        self._with_latches = self.circuits | latches()
 
     def equivalent(self, module: str, site: Site) -> str | None:
         """Where the mutant is proven to be the circuit: its own name, those of all that hold it, or None.
@@ -88,7 +91,7 @@ class Miters:
         ones, which say what counts, much of what is loaded before anybody looks at it.
         """
         return any(
-            self._of_model(model((circuit,), site, self.circuits, (), memories=False, registers=bits)) == "proven"
+            self._of_model(model((circuit,), site, self._with_latches, (), memories=False, registers=bits)) == "proven"
             for bits in _STAYING
         )
 
@@ -137,10 +140,10 @@ class Miters:
             if not holds(circuit, way[0].module, self.circuits)
         }
         small = {name for name, bits in others.items() if bits <= _SMALL or name in beside}
-        verdict = self._of_model(model(way, site, self.circuits, small, memories=False))
+        verdict = self._of_model(model(way, site, self._with_latches, small, memories=False))
         if verdict == "fails" and self._bits[way[-1].module] <= _MOST:
             larger = {name for name, bits in others.items() if bits <= _LARGER or name in beside}
-            verdict = self._of_model(model(way, site, self.circuits, larger, memories=True))
+            verdict = self._of_model(model(way, site, self._with_latches, larger, memories=True))
         return verdict
 
     def _of_model(self, modules: Mapping[str, object]) -> str:
