@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import cocotb
 
-from fineq_hw.config import ALIGNMENT
+from fineq_hw.config import ALIGNMENT, TRANSFER_ROW_BITS
 from fineq_hw.interface.bus import PAGE_BYTES, Response
+from fineq_hw.interface.jobs import SIZE_BITS, STRIDE_BITS
 from fineq_hw.lib.machine_streams import read_word_layout
 from fineq_sim.bench.axi_memory import Memory, Transfer, read_memory
 from fineq_sim.bench.dma_bench import DmaBench
@@ -275,6 +276,56 @@ async def reset_in_the_middle(dut, stall, moment, resets):
     await works_after_reset(tb, faults=tb.memory.faults)
     await tb.wait_for("pending", 0)
     tb.assert_bursts_complete()
+
+
+@cocotb.test()
+@cocotb.parametrize(stall=[0.0, 0.4])
+async def after_a_reset_in_a_burst_an_error_has_its_address(dut, stall):
+    """A beat is told by its place in its own burst, whatever was left of the burst before the reset."""
+    tb = await ReadDmaBench.begun(dut, stall)
+    beats = min(tb.config.max_burst_beats, PAGE_BYTES // tb.config.bus_bytes)
+    row = beats * tb.config.bus_bytes
+    for _ in range(5):
+        tb.send(tb.source.randrange(CHANNELS), Transfer(0x2000, row, 4, row))
+        seen = len(tb.beats.beats) + tb.source.randrange(1, beats + 1)
+        while len(tb.beats.beats) < seen:
+            await tb.clock()
+        await tb.restart()
+        failing = 0x5000 + tb.config.bus_bytes * tb.source.randrange(beats)
+        tb.memory.faults = {failing}
+        tb.send(tb.source.randrange(CHANNELS), Transfer(0x5000, row, 1, 0))
+        assert (await tb.wait_error()).address == failing
+        await tb.restart()
+
+
+@cocotb.test()
+async def every_bit_of_a_command(dut):
+    """On every channel rows as long, as many and as far apart as a command can say: they begin, a stop ends them."""
+    tb = await ReadDmaBench.begun(dut)
+    width = tb.config.bus_bytes
+    step = max(width, ALIGNMENT)
+    commands = [Transfer(0, 1 << bit, 1, 0) for bit in range(step.bit_length(), TRANSFER_ROW_BITS)]
+    commands += [Transfer(PAGE_BYTES, 1, 1 << bit, step) for bit in range(SIZE_BITS)]
+    commands += [Transfer(0, 1, 2, 1 << bit) for bit in range(step.bit_length() - 1, STRIDE_BITS)]
+    for channel in range(CHANNELS):
+        for command in commands:
+            few = Transfer(
+                command.address, min(command.row_bytes, 3 * PAGE_BYTES), min(command.rows, 12), command.stride
+            )
+            whole = few == command
+            expected = few.bursts(tb.config)[: None if whole else -1]
+            before = len(tb.addresses.beats)
+            tb.send(channel, command)
+            while len(tb.addresses.beats) < before + len(expected):
+                await tb.clock()
+            assert tb.addresses.bursts()[before:][: len(expected)] == expected, f"{command} on channel {channel}"
+            if not whole:
+                assert not tb.read("idle"), f"{command} on channel {channel} ends too early"
+                await tb.pulse(stop=1)
+            await tb.wait_for("idle", within=3000)
+            if whole and not tb.error().valid:
+                assert len(tb.addresses.beats) == before + len(expected), f"{command} on channel {channel} goes on"
+            await tb.restart()
 
 
 async def works_after_reset(tb: ReadDmaBench, faults: frozenset[int] | set[int] = frozenset()) -> None:
