@@ -222,7 +222,12 @@ def _machines() -> list[BenchRun]:
     for name in ("accelerator_5x7", "mac8x8_accelerator_5x7"):
         runs += [machine_run("silent_memory", name), machine_run("stop_and_stall", name)]
         runs.append(machine_run("situations", name, simulators=VERILATOR_ALONE))
-    runs.append(machine_run("driver", "accelerator_5x7_cluster", simulators=VERILATOR_ALONE))
+    for kind in ("accelerator", "driver", "silent_memory"):
+        runs.append(machine_run(kind, "accelerator_5x7_cluster", simulators=VERILATOR_ALONE))
+    runs += [
+        machine_run("chain_pointer", name)
+        for name in ("accelerator_5x7", "accelerator_5x7_cluster", "mac8x8_accelerator_5x7")
+    ]
     runs += [
         around_run(name, config, quick=name == _LEAN_MACHINE)
         for name, config in small_machines().items()

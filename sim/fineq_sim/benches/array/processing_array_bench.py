@@ -33,6 +33,15 @@ class ProcessingArrayBench(Bench[ArrayConfig]):
         super().__init__(dut)
         self.half = self.config.max_activation_magnitude
         self.rows = [[0] * self.config.columns for _ in range(self.config.rows)]
+        self.longest_pause = 0
+        """Cycles without a step before each, at most."""
+
+    async def pause(self) -> None:
+        """Nothing happens, whatever weights and partial sums are offered."""
+        for _ in range(self.source.randint(0, self.longest_pause)):
+            for port in ("weights", "partials", "activations", "single_step", "hold", "take_partial"):
+                self.drive(**{port: self.source.getrandbits(len(getattr(self.dut, port)))})
+            await self.clock()
 
     async def load_row(self, row: int, values: list[int]) -> None:
         self.rows[row] = values
@@ -54,9 +63,10 @@ class ProcessingArrayBench(Bench[ArrayConfig]):
 
     async def step(self, number: int, steps: int, partials: list[int] | None = None) -> list[int]:
         """Step `number` of `steps`."""
+        await self.pause()
         taking = number == partial_step(self.config.encoding, steps)
         bits, rows = self.config.accumulator_bits, self.config.rows
-        self.drive(hold=int(number > 0), take_partial=int(taking and partials is not None))
+        self.drive(single_step=int(steps == 1), hold=int(number > 0), take_partial=int(taking and partials is not None))
         self.drive(partials=pack(partials or [0] * rows, bits))
         await self.pulse(enable=1)
         return unpack(await self.read_settled("sums"), bits, rows, signed=True)
@@ -80,8 +90,11 @@ class ProcessingArrayBench(Bench[ArrayConfig]):
 
 
 @cocotb.test()
-async def random_vectors(dut):
+@cocotb.parametrize(longest_pause=[0, 3])
+async def random_vectors(dut, longest_pause):
+    """Steps one behind the other, and with pauses before any of them, in which nothing may be lost or taken."""
     tb = await ProcessingArrayBench.begun(dut)
+    tb.longest_pause = longest_pause
     source = random_source("array")
     for number in range(60):
         for row in range(tb.config.rows):
