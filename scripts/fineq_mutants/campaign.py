@@ -1,6 +1,7 @@
 """The whole of it: a bench of the circuit itself, equivalence, its other benches, proofs, benches of what holds it.
 
-Last of all, for what is left, proofs that are not found any more.
+Before the last of these the counters of machines beside the cycle-level simulator's; last of all, for what is left,
+proofs that are not found any more.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from pathlib import Path
 
 from fineq_formal.tools import Provers
 from fineq_mutants.attempts import Attempts
-from fineq_mutants.circuits import Circuit
+from fineq_mutants.circuits import Circuit, smallest_tops
+from fineq_mutants.counting import Counting, machines
 from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.matching import Holder
 from fineq_mutants.proofs import ProofAttempts
@@ -80,6 +82,7 @@ class Campaign:
         self.miters = Miters(circuits, provers, places.work / "miter", verdicts, proof_limit_s, only_kept)
         self.proofs = ProofAttempts(provers, places.work / "proof", verdicts, proof_limit_s, only_kept)
         self._open: set[Mutant] = set()
+        self._counting: list[Counting] = []
         self._passed: set[Mutant] = set()
         self._anew: set[Mutant] = set()
 
@@ -94,6 +97,11 @@ class Campaign:
             FineqError: a run of the regression fails without any mutant.
             ToolError, SynthesisError, SimulatorError: a program is missing or broke down.
         """
+        places = self.places
+        self._counting = [
+            Counting(name, config, self.circuits, planted, places.work / "counting", places.cache, self.verdicts)
+            for name, config in machines(smallest_tops()).items()
+        ]
         own = {mutant: self._fewest(mutant) for mutant in mutants}
         left = list(mutants)
         tried: set[Mutant] = set()
@@ -134,6 +142,8 @@ class Campaign:
             yield from on_own(parts, again=True)
         for parts in sorted(set(own.values())):
             yield from by(self._proof, parts)
+        for parts in sorted(set(own.values())):
+            yield from by(self._counted, parts)
         yield from on_benches(lambda holder, mutant: own[mutant] < holder.parts)
         for parts in sorted(set(own.values())):
             yield from by(self._lost, parts)
@@ -179,6 +189,16 @@ class Campaign:
     def _proof(self, mutant: Mutant) -> Outcome | None:
         proof = self.proofs.noticed_by(self.circuits[mutant.module], mutant.site)
         return self._outcome(mutant, PROOF, proof) if proof else None
+
+    def _counted(self, mutant: Mutant) -> Outcome | None:
+        for counting in self._counting:
+            if mutant.module in counting.modules:
+                noticed = counting.noticed(mutant, self.only_kept)
+                if noticed is None:
+                    self._passed.add(mutant)
+                else:
+                    return self._outcome(mutant, BENCH, noticed)
+        return None
 
     def _lost(self, mutant: Mutant) -> Outcome | None:
         proof = self.proofs.lost_by(self.circuits[mutant.module], mutant.site)

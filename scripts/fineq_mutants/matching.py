@@ -50,17 +50,7 @@ class Holder:
 
     def with_mutants(self, circuits: Mapping[str, Circuit], mutants: Sequence[Mutant]) -> VerilogDesign:
         """The design with all these faults, asleep."""
-        by_module: dict[str, dict] = defaultdict(dict)
-        for mutant in mutants:
-            if mutant.module in self.modules:
-                by_module[mutant.module][mutant.number] = mutant.site
-        netlists = {self.modules[module]: mutated(circuits[module], found) for module, found in by_module.items()}
-        if self.run.random_start:
-            for netlist in netlists.values():
-                leave_out_initial_values(netlist)
-        texts = {f"{name}.v": text for name, text in to_verilog(netlists).items()}
-        extra = {f"{SELECT_MODULE}.v": SELECT_VERILOG} if texts else {}
-        return replace(self.design, sources={**self.design.sources, **texts, **extra})
+        return with_mutants(self.design, self.modules, circuits, mutants, self.run.random_start)
 
     def entry(self, design: VerilogDesign) -> BenchRun:
         """The run on another design."""
@@ -69,6 +59,27 @@ class Holder:
 
 def _given(design: VerilogDesign, cache: Path | None = None) -> VerilogDesign:
     return design
+
+
+def with_mutants(
+    design: VerilogDesign,
+    modules: Mapping[str, str],
+    circuits: Mapping[str, Circuit],
+    mutants: Sequence[Mutant],
+    random_start: bool = False,
+) -> VerilogDesign:
+    """A design with faults, asleep; `modules`: name in the design by name of the circuit."""
+    by_module: dict[str, dict] = defaultdict(dict)
+    for mutant in mutants:
+        if mutant.module in modules:
+            by_module[mutant.module][mutant.number] = mutant.site
+    netlists = {modules[module]: mutated(circuits[module], found) for module, found in by_module.items()}
+    if random_start:
+        for netlist in netlists.values():
+            leave_out_initial_values(netlist)
+    texts = {f"{name}.v": text for name, text in to_verilog(netlists).items()}
+    extra = {f"{SELECT_MODULE}.v": SELECT_VERILOG} if texts else {}
+    return replace(design, sources={**design.sources, **texts, **extra})
 
 
 def mutated(circuit: Circuit, mutants: Mapping[int, Site]) -> Netlist:
@@ -90,7 +101,7 @@ def find_holders(circuits: Sequence[Circuit], cache: Path) -> list[Holder]:
         config = run.parameters.get("config")
         if config is None or config in configs:
             design = run.design(cache=cache)
-            modules = dict(_held(design, known))
+            modules = dict(held_circuits(design, known))
             if run.random_start:
                 design = run.design(cache=cache, initial_values=False)
             if modules:
@@ -98,7 +109,8 @@ def find_holders(circuits: Sequence[Circuit], cache: Path) -> list[Holder]:
     return sorted(holders, key=lambda holder: (holder.parts, holder.run.name))
 
 
-def _held(design: VerilogDesign, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def held_circuits(design: VerilogDesign, known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Names of circuits, known by their text, and of the modules of a design that they are."""
     for module in design.manifest.below(design.top):
         circuit = known.get(identity(module, design.sources[f"{module}.v"]))
         if circuit is not None:
