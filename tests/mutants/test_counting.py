@@ -1,7 +1,5 @@
 """A fault in what a performance counter counts: nothing at the ports but the counter shows it."""
 
-import shutil
-
 import pytest
 
 from fineq_hw.accelerator import make_accelerator
@@ -23,7 +21,6 @@ def test_machines_are_found_among_other_configurations():
 
 
 @pytest.mark.regress
-@pytest.mark.skipif(shutil.which("verilator") is None, reason="Verilator is not installed")
 def test_a_counter_that_counts_something_else_is_noticed(tmp_path):
     config = ACCELERATORS[NAME]
     texts, manifest = collect({NAME: make_accelerator(config)}, emit_src=True)
