@@ -61,6 +61,14 @@ class ReadDmaBench(DmaBench):
     def send(self, channel: int, *transfers: Transfer) -> None:
         self.commands[channel].send(transfer.payload(self.config) for transfer in transfers)
 
+    async def addresses_taken(self, count: int, within: int = 3000) -> None:
+        """Clock until the memory has taken so many addresses in all."""
+        for _ in range(within):
+            if len(self.addresses.beats) >= count:
+                return
+            await self.clock()
+        raise AssertionError(f"{len(self.addresses.beats)} of {count} addresses within {within} cycles")
+
     def region(self, channel: int, address: int) -> bool:
         """Whether an address lies in the part of the memory where a channel reads."""
         size = MEMORY_BYTES // CHANNELS
@@ -287,9 +295,7 @@ async def after_a_reset_in_a_burst_an_error_has_its_address(dut, stall):
     row = beats * tb.config.bus_bytes
     for _ in range(5):
         tb.send(tb.source.randrange(CHANNELS), Transfer(0x2000, row, 4, row))
-        seen = len(tb.beats.beats) + tb.source.randrange(1, beats + 1)
-        while len(tb.beats.beats) < seen:
-            await tb.clock()
+        await tb.clock(10 + tb.source.randrange(1, beats + 1))
         await tb.restart()
         failing = 0x5000 + tb.config.bus_bytes * tb.source.randrange(beats)
         tb.memory.faults = {failing}
@@ -304,20 +310,18 @@ async def every_bit_of_a_command(dut):
     tb = await ReadDmaBench.begun(dut)
     width = tb.config.bus_bytes
     step = max(width, ALIGNMENT)
+    seen = 3 * min(tb.config.max_burst_beats * width, PAGE_BYTES)
     commands = [Transfer(0, 1 << bit, 1, 0) for bit in range(step.bit_length(), TRANSFER_ROW_BITS)]
     commands += [Transfer(PAGE_BYTES, 1, 1 << bit, step) for bit in range(SIZE_BITS)]
     commands += [Transfer(0, 1, 2, 1 << bit) for bit in range(step.bit_length() - 1, STRIDE_BITS)]
     for channel in range(CHANNELS):
         for command in commands:
-            few = Transfer(
-                command.address, min(command.row_bytes, 3 * PAGE_BYTES), min(command.rows, 12), command.stride
-            )
+            few = Transfer(command.address, min(command.row_bytes, seen), min(command.rows, 3), command.stride)
             whole = few == command
             expected = few.bursts(tb.config)[: None if whole else -1]
             before = len(tb.addresses.beats)
             tb.send(channel, command)
-            while len(tb.addresses.beats) < before + len(expected):
-                await tb.clock()
+            await tb.addresses_taken(before + len(expected))
             assert tb.addresses.bursts()[before:][: len(expected)] == expected, f"{command} on channel {channel}"
             if not whole:
                 assert not tb.read("idle"), f"{command} on channel {channel} ends too early"
