@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+
 from amaranth.hdl import Signal
 
 from fineq.format.temporal import MAX_CYCLES
@@ -71,8 +75,9 @@ def _core(config: AcceleratorConfig) -> dict[str, int]:
     return {"mac": 0, "mac_latency": 0, "full_steps": steps, "partial_in_last_step": int(partial_in_last_step)}
 
 
-def quotients_needed(config: AcceleratorConfig) -> dict[str, int]:
+@cache
+def quotients_needed(config: AcceleratorConfig) -> Mapping[str, int]:
     """Quotients that the descriptor unit waits for before it works out each region."""
     fields = {name: Signal(field.width) for name, field in FIELDS.items()}
     extents = region_extents(fields, Signal(SIZE_BITS + 2), TileCounts(config), config)
-    return {name: extent.quotients for name, extent in extents.items()}
+    return MappingProxyType({name: extent.quotients for name, extent in extents.items()})

@@ -37,12 +37,13 @@ class ReadPort:
         self._waiting: deque[list[float]] = deque()  # when asked for, cycles
         self._records: deque[tuple[float, int, int]] = deque()
         self._filled: list[float] = []
+        self._line_pace = max(self._pace(self._longest), self._line_word)
+        self._shapes: dict[tuple[int, int], tuple[float, float]] = {}
 
     def ask_weights(self, time: float) -> None:
         """Ask for the lines that come next, if there are any."""
         if self._asked < len(self._chunks):
-            pace = max(self._pace(self._longest), self._line_word)
-            self._waiting.append([time, self._chunks[self._asked] * pace])
+            self._waiting.append([time, self._chunks[self._asked] * self._line_pace])
             self._asked += 1
 
     def activations(self, time: float, rows: int, hungry: int | None = None) -> float:
@@ -53,12 +54,13 @@ class ReadPort:
             rows: of the array.
             hungry: transfer of lines that the array plays: they come first.
         """
-        if hungry is not None and hungry >= len(self._filled):
+        filled, records = self._filled, self._records
+        if hungry is not None and hungry >= len(filled):
             self._serve(time)
-            if hungry >= len(self._filled):
+            if hungry >= len(filled):
                 time = max(time, self.filled(hungry))
-        while self._records and self._records[0][0] <= time:
-            self._move(*self._records.popleft())
+        while records and records[0][0] <= time:
+            self._move(*records.popleft())
         return self._move(time, rows * self._beats, self._beats)
 
     def records(self, time: float, words: int) -> float:
@@ -81,30 +83,43 @@ class ReadPort:
         """Cycles a word in bursts of so many: short ones wait for the memory, since few are under way at a time."""
         return max(self._word, (self._latency + 1 + beats * self._word) / (self._outstanding * beats))
 
+    def _shape(self, words: int, beats: int) -> tuple[float, float]:
+        """Cycles that words in bursts take beside others, and from the first of them to the last at least."""
+        known = self._shapes.get((words, beats))
+        if known is None:
+            pace = self._pace(beats)
+            turns, left = divmod(-(-words // beats) - 1, self._outstanding)
+            late = max(words * self._word, turns * self._outstanding * beats * pace + (left + 1) * beats * self._word)
+            known = self._shapes[words, beats] = words * pace, late
+        return known
+
     def _move(self, time: float, words: int, beats: int) -> float:
         """Words in bursts that come before weights, asked for at a time: when they have come."""
         arrival = time + self._turn
-        self._serve(arrival)
-        if self._free >= arrival and self._waiting:
-            # The weights that are under way come first.
-            self._serve(self._free + max(0.0, self._ahead - self._turn))
-        pace = self._pace(beats)
-        turns, left = divmod(-(-words // beats) - 1, self._outstanding)
-        late = max(words * self._word, turns * self._outstanding * beats * pace + (left + 1) * beats * self._word)
-        self._free = max(self._free + words * pace, arrival + late)
+        if self._waiting:
+            self._serve(arrival)
+            if self._free >= arrival and self._waiting:
+                # The weights that are under way come first.
+                self._serve(self._free + max(0.0, self._ahead - self._turn))
+        beside, late = self._shape(words, beats)
+        one, other = self._free + beside, arrival + late
+        self._free = one if one > other else other
         return self._free
 
     def _serve(self, until: float, number: int | None = None) -> None:
         """Move weights that come before a time; or up to a transfer."""
-        while self._waiting and (number is None or len(self._filled) <= number):
-            ask, cycles = self._waiting[0]
-            begin = max(self._free, ask + self._turn)
+        waiting, filled = self._waiting, self._filled
+        while waiting and (number is None or len(filled) <= number):
+            ask, cycles = first = waiting[0]
+            begin = ask + self._turn
+            if begin < self._free:
+                begin = self._free
             if begin + cycles <= until:
                 self._free = begin + cycles
-                self._filled.append(self._free)
-                self._waiting.popleft()
+                filled.append(self._free)
+                waiting.popleft()
                 continue
             if begin < until:
-                self._waiting[0][1] = cycles - (until - begin)
+                first[1] = cycles - (until - begin)
                 self._free = until
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 
@@ -56,8 +57,7 @@ class Estimate:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True)
-class _Filling:
+class _Filling(NamedTuple):
     """One filling of the array: its rows, and all vectors that meet it.
 
     Attributes:
@@ -154,25 +154,32 @@ class _Job:
         for ahead in range(2):
             self._ask_parameters(port, begin, tiles, ahead)
             port.ask_weights(begin + ahead)
+        latency, count = self.latency, len(fillings)
+        activations, filled = port.activations, port.filled
         for number, filling in enumerate(fillings):
-            loaded = max(array_end, came[number % 2]) + filling.rows
-            if number == 0 and len(fillings) > 1:  # while the first lines come, one filling at a time is asked for
-                came[1] = port.activations(loaded - 1, fillings[1].rows)
-            if number + 2 < len(fillings):
-                came[number % 2] = port.activations(loaded - 1, fillings[number + 2].rows, hungry=filling.lines)
-            vectors = loaded + PULSE_LATENCY
-            if filling.first:  # results need a half of the output buffer
-                vectors = max(vectors, drained[filling.tile % 2] - self.latency)
-            played = max(vectors + filling.steps, port.filled(filling.lines) + 4)
-            array_end = played + self.latency
-            if number + 1 == len(fillings) or fillings[number + 1].lines != filling.lines:
+            rows, steps, lines, of_tile, first, last = filling
+            half = number & 1
+            arrived = came[half]
+            loaded = (array_end if array_end > arrived else arrived) + rows
+            if number == 0 and count > 1:  # while the first lines come, one filling at a time is asked for
+                came[1] = activations(loaded - 1, fillings[1].rows)
+            if number + 2 < count:
+                came[half] = activations(loaded - 1, fillings[number + 2].rows, lines)
+            played = loaded + PULSE_LATENCY
+            if first:  # results need a half of the output buffer
+                played = max(played, drained[of_tile % 2] - latency)
+            played += steps
+            decoded = filled(lines) + 4
+            if decoded > played:
+                played = decoded
+            array_end = played + latency
+            if number + 1 == count or fillings[number + 1].lines != lines:
                 # The last two vectors have left the buffer, one to the array, one to the register before it.
-                port.ask_weights(played - 2 * filling.steps / tiles[filling.tile].channels)
-            if filling.last:
-                tile = tiles[filling.tile]
+                port.ask_weights(played - 2 * steps / tiles[of_tile].channels)
+            if last:
                 ends.append(array_end)
-                drained[filling.tile % 2], written = self._drain(tile, array_end, max(drained), written)
-                self._ask_parameters(port, drained[filling.tile % 2], tiles, filling.tile + 2)
+                drained[of_tile % 2], written = self._drain(tiles[of_tile], array_end, max(drained), written)
+                self._ask_parameters(port, drained[of_tile % 2], tiles, of_tile + 2)
         return ends, written + self.memory.latency + 1
 
     def _ask_parameters(self, port: ReadPort, time: float, tiles: list[NestTile], number: int) -> None:

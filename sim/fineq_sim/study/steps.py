@@ -7,8 +7,8 @@ result is a range; the pace of Gaussian weights is only taken if it is asked for
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +75,16 @@ class StepSource:
         return spread(bound.shares, tiles, linear.channels)
 
 
-def spread(shares: Iterable[float], tiles: int, channels: int) -> np.ndarray:
-    """Vectors of 1, 2, ... steps in these shares, in a seeded random order, uint8 [tiles, channels]."""
-    ends = np.round(np.cumsum(tuple(shares)) * tiles * channels).astype(np.int64)
+@lru_cache(maxsize=64)
+def spread(shares: tuple[float, ...], tiles: int, channels: int) -> np.ndarray:
+    """Vectors of 1, 2, ... steps in these shares, in a seeded random order, uint8 [tiles, channels], not to be written.
+
+    The last ones are kept, since the machines of an exploration ask for the same ones again.
+    """
+    ends = np.round(np.cumsum(shares) * tiles * channels).astype(np.int64)
     table = 1 + np.searchsorted(ends, np.arange(tiles * channels), side="right").astype(np.uint8)
     np.random.default_rng(tiles * 65537 + channels).shuffle(table)
+    table.setflags(write=False)
     return table.reshape(tiles, channels)
 
 
