@@ -23,7 +23,7 @@ GOAL_MEGABYTES = 1000.0
 
 
 def simulator(model: str, sequence: int, rounds: int) -> tuple[list[BenchTable], list[Peak], list[str]]:
-    """Times of both engines on the layers of a model, one of each shape, and of a point of an exploration.
+    """Times of both engines on the layers of a model, one of each shape, and of points of an exploration.
 
     Args:
         model, sequence: a known model, and the length of its prefill.
@@ -41,18 +41,25 @@ def simulator(model: str, sequence: int, rounds: int) -> tuple[list[BenchTable],
     steps = find_steps("storyteller/paper", architecture.config, results, packed=False)
     whole = find_workload(model, sequences=[sequence])
     work = Workload(whole.name, whole.source, tuple(linear_only(each) for each in whole.passes))
-    space = Space("bench", "accelerator_64x64", {"outstanding_reads": (16,)}, None, 0)
+    axes = {"encoding": ("unary", "cluster"), "columns": (48, 64, 96), "outstanding_reads": (8, 16)}
+    space = Space("bench", "accelerator_64x64", axes, None, 0)
+    points = list(space.points())
     exploration = explored(space, work, results, "storyteller/paper")
 
     def study(engine: str, energy: Path | None) -> Callable[[], object]:
         return lambda: run_study(work, architecture, steps, results=energy, attention="host", engine=engine)
+
+    def explore() -> list[object]:
+        return [measure_point(exploration, each) for each in points]
 
     name = f"{model}, prefill {sequence}"
     cases: dict[str, Callable[[], object]] = {
         f"exact, {name}, one layer of each shape": study("exact", None),
         f"tile, {name}, one layer of each shape": study("tile", None),
         f"tile with energy, {name}": study("tile", results),
-        f"a point of an exploration, {name}": lambda: measure_point(exploration, {"outstanding_reads": 16}),
+        f"{len(points)} points of an exploration, {name}": lambda: [
+            measure_point(exploration, each) for each in points
+        ],
     }
     table = measure("Cycle-level simulator", cases, rounds, find_shape(model).packed_weights)
     peak = Peak(f"exact, {name}", peak_of(study("exact", None)), "goal", GOAL_MEGABYTES)
