@@ -118,7 +118,7 @@ def test_commands_record_what_they_write_to_results_and_nothing_elsewhere(place,
     entries = provenance.read(place)
     made = entries["registers.md"]
     assert made.command == "fineq registers --output registers.md"
-    assert made.code == ("fineq_reports.commands.architecture",) and made.key and not made.made_before
+    assert made.code == ("fineq_reports.commands.rtl.architecture",) and made.key and not made.made_before
     assert state(place, "registers.md") is State.CURRENT
     assert entries["page.md"].made_before and "page.csv" not in entries
     assert run_fineq("registers", "--output", tmp_path / "other/registers.md").code == 0

@@ -1,1 +1,1 @@
-"""Sub-commands of `fineq` that measure, draw and report; they import inside their functions."""
+"""Sub-commands of `fineq` that measure, draw and report, in the rooms of docs/project/commands.md."""

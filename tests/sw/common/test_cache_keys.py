@@ -38,7 +38,7 @@ SEVERAL = {
     "fineq_asic.equivalence.whole": ["fineq_asic.equivalence.modules", "fineq_asic.equivalence.multipliers"],
     "fineq_mutants.attempts": ["fineq_sim.benches.control.tile_walk_bench", "fineq_sim.benches.machine.driver_bench"],
     "fineq_reports.accuracy.cells": ["fineq.evaluation.evaluate", "fineq.baselines.gptq", "fineq.calibrated.model"],
-    "fineq_reports.ppa_run": ["fineq_reports.commands.synth", "fineq_reports.commands.pnr"],
+    "fineq_reports.ppa_run": ["fineq_reports.commands.silicon.synth", "fineq_reports.commands.silicon.pnr"],
     "fineq_sim.runs.kept": ["fineq_sim.benches.control.tile_walk_bench", "fineq_sim.benches.machine.driver_bench"],
 }
 """Caches that choose their modules when they run, with modules that they choose."""

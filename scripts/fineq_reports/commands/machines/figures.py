@@ -24,7 +24,7 @@ def figures(
 ) -> None:
     """Regenerate the paper's Table III, Fig. 8 and Fig. 9 beside ours."""
     from fineq.common.places import check_directory
-    from fineq_reports.commands.simulate import lengths
+    from fineq_reports.commands.machines.simulate import lengths
     from fineq_reports.simulator.evaluation import MODELS, evaluate
     from fineq_reports.simulator.evaluation_page import write_evaluation
     from fineq_sim.study.results import results_directory

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from command_line import run_fineq
 
-from fineq_reports.commands.synth import command_line
+from fineq_reports.commands.silicon.synth import command_line
 from fineq_reports.synthesis import picture
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 DESIGNS = ("fineq_5x7_column_packed", "mac8x3_5x7_broadcast")
 
 

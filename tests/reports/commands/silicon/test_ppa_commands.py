@@ -24,7 +24,7 @@ from fineq_asic.netlist.flat import flatten, named_cells
 from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 from fineq_reports import ppa_run
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def test_power_check_skips_without_a_tool(tmp_path, monkeypatch):

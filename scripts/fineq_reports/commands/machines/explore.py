@@ -42,7 +42,7 @@ def explore(
 
     from fineq.common.places import check_directory
     from fineq.distributed.cluster import connected
-    from fineq_reports.commands.simulate import lengths
+    from fineq_reports.commands.machines.simulate import lengths
     from fineq_reports.simulator.exploration import references, rerun, summarise, write_exploration
     from fineq_sim.explore.points import explored
     from fineq_sim.explore.search import search

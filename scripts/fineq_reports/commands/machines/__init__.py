@@ -1,0 +1,1 @@
+"""Commands that put work on machines: the cycle-level simulator, whole layers, a model that writes."""

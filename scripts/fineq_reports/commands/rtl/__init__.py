@@ -1,0 +1,1 @@
+"""Commands that show the RTL: diagrams and registers, what it takes of an FPGA."""

@@ -1,0 +1,1 @@
+"""Commands that map the RTL to a library: area, timing, power, proofs, layouts."""
