@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from document_pages import PAGES, ROOT
+from helpers.documents.document_pages import PAGES, ROOT
 
 CITED = re.compile(r"\[([\d.]+)\]\(([\w./-]+\.json)\)")
 LOST = re.compile(r"\[[\d.]+\]\(([\w./-]+\.json)\) \| ([\d.]+) \| ([\d.]+) ")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from document_pages import PAGES, ROOT
+from helpers.documents.document_pages import PAGES, ROOT
 
 from fineq.cli import commands
 

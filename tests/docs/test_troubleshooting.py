@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from message_texts import message_texts
+from helpers.documents.message_texts import message_texts
 
 ROOT = Path(__file__).parents[2]
 QUOTED = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)

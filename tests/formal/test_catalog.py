@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.common.errors import FineqError
 from fineq_formal.catalog import PROOFS, select

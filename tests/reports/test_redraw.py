@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 from PIL import Image
 
 from fineq.common.errors import FineqError

@@ -1,8 +1,8 @@
 """Fixtures for the tests of the command line."""
 
 import pytest
-from command_line import run_fineq
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 
 
 @pytest.fixture

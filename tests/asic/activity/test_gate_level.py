@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from ppa_netlists import latch_rows, netlist_of
+from helpers.netlists.ppa_netlists import latch_rows, netlist_of
 
 from fineq_asic.activity.gate_level import GateLevelSimulator
 from fineq_asic.activity.lanes import ALL_LANES, LANES, pack_lanes, unpack_lanes

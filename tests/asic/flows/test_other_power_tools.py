@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from layout_samples import two_rows
+from helpers.netlists.layout_samples import two_rows
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.other_power_tools import power_script, read_total

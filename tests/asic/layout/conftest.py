@@ -1,7 +1,7 @@
 """Fixtures for the tests of the layout flow."""
 
 import pytest
-from layout_samples import DEF, registered_and
+from helpers.netlists.layout_samples import DEF, registered_and
 
 from fineq_asic.layout.block import make_block
 from fineq_asic.layout.flow import prepare

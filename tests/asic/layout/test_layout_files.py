@@ -2,7 +2,7 @@
 
 import klayout.db as kdb
 import pytest
-from layout_samples import DEF
+from helpers.netlists.layout_samples import DEF
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.routed import read_routed

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from layout_samples import two_rows
+from helpers.netlists.layout_samples import two_rows
 
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from layout_samples import DEF, OUTPUT
+from helpers.netlists.layout_samples import DEF, OUTPUT
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout.block import FlatCell

@@ -4,8 +4,8 @@ import fnmatch
 import sys
 
 import pytest
-from layout_samples import two_rows
-from ppa_netlists import netlist_of
+from helpers.netlists.layout_samples import two_rows
+from helpers.netlists.ppa_netlists import netlist_of
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.layout import dry_check, script

@@ -1,7 +1,7 @@
 """Mapping of a small design."""
 
 import pytest
-from mapped_rows import DESIGN, OPTIONS, map_text
+from helpers.netlists.mapped_rows import DESIGN, OPTIONS, map_text
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.pdk import find_pdk

@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.pdk import find_pdk

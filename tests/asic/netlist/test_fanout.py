@@ -1,6 +1,6 @@
 """Buffer trees keep loads in bounds."""
 
-from ppa_netlists import netlist_of
+from helpers.netlists.ppa_netlists import netlist_of
 
 from fineq_asic.netlist.fanout import BufferOptions, insert_buffers
 from fineq_asic.netlist.flat import flatten

@@ -1,7 +1,7 @@
 """Netlists without hierarchy, and what is refused."""
 
 import pytest
-from ppa_netlists import netlist_of
+from helpers.netlists.ppa_netlists import netlist_of
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.netlist.flat import flatten, logic_levels

@@ -1,7 +1,7 @@
 """Modules in their place: found by kind, followed to their instance, their nets in the whole."""
 
 import pytest
-from layout_samples import two_rows
+from helpers.netlists.layout_samples import two_rows
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.netlist.flat import flatten, named_cells, named_instances

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ppa_netlists import netlist_of
+from helpers.netlists.ppa_netlists import netlist_of
 
 from fineq_asic.activity.gate_level import GateLevelSimulator
 from fineq_asic.activity.lanes import ALL_LANES

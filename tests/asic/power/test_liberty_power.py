@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from ppa_netlists import netlist_of
+from helpers.netlists.ppa_netlists import netlist_of
 
 from fineq_asic.activity.switching import Activity
 from fineq_asic.errors import SynthesisError

@@ -1,8 +1,8 @@
 """Timing of small netlists with OpenSTA, and output that must not be believed."""
 
 import pytest
-from mapped_rows import DESIGN, map_text
-from ppa_netlists import latch_rows
+from helpers.netlists.mapped_rows import DESIGN, map_text
+from helpers.netlists.ppa_netlists import latch_rows
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.pdk import find_pdk

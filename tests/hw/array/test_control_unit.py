@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq_hw.array.control_unit import ControlUnit
 from fineq_hw.config import ArrayConfig

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from core_workload import Workload, label
-from encoded_arrays import in_every_encoding
-from reference_decoder import decode_line
-from stream_bench import StreamBench, reference_sums
+from helpers.hardware.core_workload import Workload, label
+from helpers.hardware.encoded_arrays import in_every_encoding
+from helpers.hardware.reference_decoder import decode_line
+from helpers.hardware.stream_bench import StreamBench, reference_sums
 
 from fineq_hw.array.core import PackedCore, TemporalCore
 from fineq_hw.config import ArrayConfig

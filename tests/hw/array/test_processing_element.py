@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from amaranth_bench import simulate
-from encoded_arrays import PULSED, encoding_label
+from helpers.hardware.amaranth_bench import simulate
+from helpers.hardware.encoded_arrays import PULSED, encoding_label
 
 from fineq_hw.array.encodings.registry import groups
 from fineq_hw.array.processing_element import ProcessingElement

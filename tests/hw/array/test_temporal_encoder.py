@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from amaranth_bench import simulate
-from encoded_arrays import PULSED, encoding_label
+from helpers.hardware.amaranth_bench import simulate
+from helpers.hardware.encoded_arrays import PULSED, encoding_label
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import MAX_CYCLES

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from core_workload import Workload, label
-from stream_bench import StreamBench
+from helpers.hardware.core_workload import Workload, label
+from helpers.hardware.stream_bench import StreamBench
 
 from fineq_hw.baseline.mac_core import MacCore
 from fineq_hw.config import MAC_WEIGHT_BITS, MAC_WEIGHT_PATHS, MacConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hardware_simulation import simulate
+from helpers.hardware.hardware_simulation import simulate
 
 from fineq_hw.buffers.gearbox import Gearbox
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.library.liberty import read_liberty

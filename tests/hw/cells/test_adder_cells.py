@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from amaranth.lib.wiring import In
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq_hw.cells.adder_cells import FullAdder, HalfAdder
 

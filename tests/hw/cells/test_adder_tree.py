@@ -6,7 +6,7 @@ import gc
 import random
 
 import pytest
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq_hw.cells.adder_tree import AdderTree, Popcount
 

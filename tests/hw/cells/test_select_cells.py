@@ -6,7 +6,7 @@ import gc
 from itertools import product
 
 import pytest
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq_hw.cells.select_cells import Select
 

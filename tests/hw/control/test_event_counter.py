@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from amaranth.hdl import Shape
-from hardware_simulation import simulate
+from helpers.hardware.hardware_simulation import simulate
 
 from fineq_hw.control.event_counter import EventCounter
 

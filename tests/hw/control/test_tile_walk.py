@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hardware_simulation import simulate
+from helpers.hardware.hardware_simulation import simulate
 
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.control.tile_walk import TileWalk

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from amaranth_bench import simulate
-from reference_decoder import decode_cluster
+from helpers.hardware.amaranth_bench import simulate
+from helpers.hardware.reference_decoder import decode_cluster
 
 from fineq.format import CLUSTER_PAYLOAD_BITS, INDEX_BITS
 from fineq_hw.decode.decoder import Decoder

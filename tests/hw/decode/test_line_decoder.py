@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from amaranth_bench import simulate
-from reference_decoder import decode_line
+from helpers.hardware.amaranth_bench import simulate
+from helpers.hardware.reference_decoder import decode_line
 
 from fineq.format import BLOCK_WEIGHTS
 from fineq_hw.config import ArrayConfig

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 
 import pytest
-from hardware_simulation import simulate
+from helpers.hardware.hardware_simulation import simulate
 
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.dma.burst_splitter import BurstSplitter

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from command_line import run_fineq
-from host_driver import BASE, HostDriver, compiled
+from helpers.driver.host_driver import BASE, HostDriver, compiled
+from helpers.running.command_line import run_fineq
 
 import fineq
 from fineq_hw.config import ACCELERATORS, ARRAYS

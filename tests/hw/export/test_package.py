@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq_hw.config import ACCELERATORS, ARRAYS
 from fineq_hw.export.manifest import read_manifest

@@ -7,7 +7,7 @@ import random
 
 import pytest
 from amaranth.hdl import ResetInserter, Signal
-from hardware_simulation import simulate
+from helpers.hardware.hardware_simulation import simulate
 
 from fineq_hw.lib.block_fifo import BlockFifo
 from fineq_hw.lib.stream_fifo import StreamFifo

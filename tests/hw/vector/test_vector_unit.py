@@ -9,7 +9,7 @@ import random
 from fractions import Fraction
 
 import pytest
-from hardware_simulation import simulate
+from helpers.hardware.hardware_simulation import simulate
 
 from fineq_hw.config import ACCELERATORS
 from fineq_hw.interface.jobs import FRACTION_BITS, MAX_INT8, ActivationFunction, OutputFormat

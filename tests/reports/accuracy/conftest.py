@@ -1,7 +1,7 @@
 """Two tiny models, and a cache of cells for a whole file of tests."""
 
 import pytest
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 
 @pytest.fixture(scope="module")

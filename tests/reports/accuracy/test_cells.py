@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 import fineq
 from fineq.calibrated.capture import cut_windows

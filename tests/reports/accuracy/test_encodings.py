@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from command_line import run_fineq
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 
 from fineq import normalised_error, quantize
 from fineq.calibrated import CalibratedRecipe, SolverOptions

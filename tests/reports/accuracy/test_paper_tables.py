@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate

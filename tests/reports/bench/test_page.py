@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from bench_reports import read_tables
+from helpers.documents.bench_reports import read_tables
 
 from fineq.common.provenance import unmarked
 from fineq.kernels import build

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from bench_reports import read_tables
+from helpers.documents.bench_reports import read_tables
 
 from fineq.common.errors import FineqError
 from fineq.common.provenance import unmarked

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.common.errors import FineqError
 from fineq_reports.bench import page

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from damaged_models import with_outlier_channels
-from tiny_models import make_model
+from helpers.models.damaged_models import with_outlier_channels
+from helpers.models.tiny_models import make_model
 
 from fineq.evaluation.perplexity import Perplexity, Text, read_text, shipped_text_path
 from fineq.models.language_model import LayerReport

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from document_pages import PAGES, ROOT
+from helpers.documents.document_pages import PAGES, ROOT
 
 ROOMS = ("sw", "hw", "sim", "scripts", "tests", ".ci", ".github")
 SOURCES = [

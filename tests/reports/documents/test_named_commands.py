@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 import typer
-from document_pages import PAGES, ROOT
+from helpers.documents.document_pages import PAGES, ROOT
 
 from fineq.cli import commands, load
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.format.temporal import ENCODINGS, MAX_CYCLES
 from fineq_hw.config import ArrayConfig, MacConfig

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq_hw.config import ACCELERATORS
 from fineq_reports.machine import throughput

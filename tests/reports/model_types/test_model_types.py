@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from command_line import run_fineq
-from tiny_models import LLAMA
+from helpers.models.tiny_models import LLAMA
+from helpers.running.command_line import run_fineq
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fineq.models.routers import BORROWED, NO_PRODUCT, TIED

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.blockwise.duration import Duration
 from fineq.checkpoint.card import Sizes

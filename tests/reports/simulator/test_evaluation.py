@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq_reports.simulator.evaluation import BARS, evaluate, paper_line, power_shares
 from fineq_sim.energy.synthesis import read_reports

@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 SPACE = """
 base: accelerator_16x16

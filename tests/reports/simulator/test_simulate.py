@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 FILES = {
     "energy.png",

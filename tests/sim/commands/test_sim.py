@@ -4,7 +4,7 @@ import shutil
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from command_line import run_fineq, start_fineq
+from helpers.running.command_line import run_fineq, start_fineq
 
 from fineq_sim.runs import regression
 from fineq_sim.runs.catalog import select

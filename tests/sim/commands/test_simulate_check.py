@@ -2,7 +2,7 @@
 
 import json
 
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq_sim.perf import exactness
 

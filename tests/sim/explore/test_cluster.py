@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
-from ray_cluster import local_cluster
+from helpers.running.command_line import run_fineq
+from helpers.running.ray_cluster import local_cluster
 
 from fineq.common.errors import FineqError
 from fineq.distributed.cluster import connected

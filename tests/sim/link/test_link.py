@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from link_model import CONFIG, ModelLine
+from helpers.driver.link_model import CONFIG, ModelLine
 
 import fineq.format as block_format
 from fineq_hw.config import ACCELERATORS, ArrayConfig

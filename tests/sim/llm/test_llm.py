@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from command_line import run_fineq
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 
 from fineq.huggingface.loading import load_model
 from fineq.models.locations import shipped_model_path

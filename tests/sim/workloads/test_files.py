@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from quantized_models import quantize_model
-from tiny_models import LLAMA
+from helpers.models.quantized_models import quantize_model
+from helpers.models.tiny_models import LLAMA
 
 from fineq.checkpoint.planning import Options
 from fineq.common.errors import FineqError

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 from fineq.baselines import CALIBRATED_BASELINES, Gptq, Owq, PbLlm, Rtn, find_baseline
 from fineq.baselines.grid import min_max_grid, searched_grid

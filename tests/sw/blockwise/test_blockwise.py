@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import files, make_model
+from helpers.models.tiny_models import files, make_model
 
 from fineq.blockwise import calibrate_blocks, memory, open_calibration
 from fineq.calibrated import RECIPES, SolverOptions, TrainingOptions, quantize_model

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 import torch
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 from fineq.blockwise import duration, open_calibration
 from fineq.calibrated import find_calibrated_recipe

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.models.tiny_models import files, make_model
 from safetensors.torch import load_file
-from tiny_models import files, make_model
 
 from fineq.blockwise import calibrate_blocks, open_calibration
 from fineq.blockwise import memory as blockwise_memory

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 from fineq.calibrated import RECIPES, CalibratedRecipe, SolverOptions, TrainingOptions, output_error, quantize_model
 from fineq.calibrated.capture import BlockRunner, cut_windows

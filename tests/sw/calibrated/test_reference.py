@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from inputs import correlated_hessian
+from helpers.models.inputs import correlated_hessian
 
 from fineq import kernels
 from fineq.calibrated import SolverOptions, solve

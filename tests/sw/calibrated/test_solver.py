@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from inputs import correlated_hessian
+from helpers.models.inputs import correlated_hessian
 
 import fineq
 from fineq import format as block_format

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 from fineq.calibrated import RECIPES, SolverOptions, TuningOptions, find_calibrated_recipe, quantize_model
 from fineq.calibrated.capture import BlockRunner, cut_windows

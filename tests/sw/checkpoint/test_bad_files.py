@@ -8,9 +8,9 @@ import bad_containers  # noqa: F401  (both fill the table)
 import bad_contents  # noqa: F401
 import pytest
 import torch
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
+from helpers.weight_files.weight_file_parts import BAD, Parts
 from transformers import AutoModelForCausalLM
-from weight_file_parts import BAD, Parts
 
 from fineq.checkpoint.container import DTYPES, open_container
 from fineq.checkpoint.fileformat import check_checkpoint

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from quantized_models import load, quantize_model
+from helpers.models.quantized_models import load, quantize_model
 
 from fineq.common.errors import FineqError
 

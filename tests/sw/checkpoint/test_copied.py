@@ -4,10 +4,10 @@ import json
 
 import pytest
 import torch
-from quantized_models import load, logits, quantize_model
+from helpers.models.quantized_models import load, logits, quantize_model
+from helpers.models.tiny_models import files, make_model
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tiny_models import files, make_model
 from transformers import AutoModel, AutoModelForCausalLM
 
 import fineq.huggingface  # noqa: F401

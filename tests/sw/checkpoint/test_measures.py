@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from helpers.models.tiny_models import make_model
 from safetensors.torch import load_file, save_file
-from tiny_models import make_model
 
 import fineq
 from fineq import kernels

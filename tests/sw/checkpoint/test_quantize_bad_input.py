@@ -5,8 +5,8 @@ import os
 
 import pytest
 import torch
+from helpers.models.tiny_models import make_model
 from safetensors.torch import load_file, save_file
-from tiny_models import make_model
 from transformers import AutoModelForCausalLM
 
 from fineq.checkpoint.planning import Options

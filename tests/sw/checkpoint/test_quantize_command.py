@@ -4,8 +4,8 @@ import json
 
 import pytest
 import torch
+from helpers.models.tiny_models import files, make_model
 from safetensors.torch import load_file
-from tiny_models import files, make_model
 from transformers import AutoModelForCausalLM
 
 import fineq

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny_models import files, make_model
+from helpers.models.tiny_models import files, make_model
 
 from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint

@@ -6,9 +6,9 @@ from importlib import import_module
 
 import pytest
 import torch
-from command_line import run_fineq
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 from safetensors.torch import load_file, save_file
-from tiny_models import make_model
 
 from fineq.calibrated import quantize_model
 from fineq.calibrated.unseen import UnseenLayerWarning, unseen_layers

@@ -7,7 +7,7 @@ from importlib import metadata
 import numpy as np
 import pytest
 import torch
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 from safetensors.torch import save_file
 
 from fineq import quantize

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import run_fineq
-from tiny_models import files, make_model
+from helpers.models.tiny_models import files, make_model
+from helpers.running.command_line import run_fineq
 
 from fineq.models.locations import shipped_model_path
 

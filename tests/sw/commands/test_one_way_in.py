@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq import cli
 from fineq.common.errors import FineqError

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
 
 import fineq
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from command_line import run_fineq
-from ray_cluster import local_cluster
-from tiny_models import files, make_model
+from helpers.models.tiny_models import files, make_model
+from helpers.running.command_line import run_fineq
+from helpers.running.ray_cluster import local_cluster
 
 from fineq.blockwise import calibrate_blocks, open_calibration
 from fineq.calibrated import RECIPES, SolverOptions, TuningOptions, capture

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from ray_cluster import local_cluster
+from helpers.running.ray_cluster import local_cluster
 
 from fineq.common.errors import FineqError
 from fineq.distributed import cluster as cluster_module

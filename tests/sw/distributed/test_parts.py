@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
-from full_disk import room
-from tiny_models import files, make_model
+from helpers.models.tiny_models import files, make_model
+from helpers.running.command_line import run_fineq
+from helpers.running.full_disk import room
 
 from fineq.checkpoint.planning import Options, make_plan
 from fineq.checkpoint.quantize import check_output

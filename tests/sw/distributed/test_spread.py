@@ -4,10 +4,10 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from command_line import run_fineq
-from full_disk import room
-from ray_cluster import local_cluster
-from tiny_models import files, make_model
+from helpers.models.tiny_models import files, make_model
+from helpers.running.command_line import run_fineq
+from helpers.running.full_disk import room
+from helpers.running.ray_cluster import local_cluster
 
 from fineq.checkpoint.planning import Options, make_plan
 from fineq.checkpoint.source import open_source

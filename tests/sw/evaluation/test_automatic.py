@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from command_line import run_fineq
-from damaged_models import with_outlier_channels
-from tiny_models import files, make_model
+from helpers.models.damaged_models import with_outlier_channels
+from helpers.models.tiny_models import files, make_model
+from helpers.running.command_line import run_fineq
 
 import fineq
 from fineq.checkpoint.planning import Options, make_plan

@@ -1,8 +1,8 @@
 """Greedy continuations: what the command prints is what transformers says."""
 
 import pytest
-from command_line import run_fineq
-from tiny_models import make_model
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 
 from fineq.common.errors import FineqError
 from fineq.evaluation.generation import continuation

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
-from damaged_models import with_outlier_channels
-from tiny_models import make_model
+from helpers.models.damaged_models import with_outlier_channels
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 
 from fineq.checkpoint.loss_check import LARGEST_LOSS, LossCheck
 from fineq.checkpoint.planning import Options

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from command_line import run_fineq
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 from safetensors.torch import load_file
-from tiny_models import make_model
 
 from fineq.checkpoint.planning import Options
 from fineq.checkpoint.quantize import quantize_checkpoint

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from quantized_models import assert_same_tensors, load, logits, quantize_model, tensors
+from helpers.models.quantized_models import assert_same_tensors, load, logits, quantize_model, tensors
 from transformers import AutoConfig
 
 from fineq.checkpoint.planning import Options

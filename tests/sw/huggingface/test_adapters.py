@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from quantized_models import IDS, assert_same_tensors, load, logits, quantize_model
+from helpers.models.quantized_models import IDS, assert_same_tensors, load, logits, quantize_model
 from torch.nn.functional import linear
 from transformers import Trainer, TrainingArguments
 

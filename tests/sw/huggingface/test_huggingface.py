@@ -2,8 +2,16 @@
 
 import pytest
 import torch
-from quantized_models import IDS, assert_same_logits, assert_same_tensors, load, logits, quantize_model, tensors
-from tiny_models import CONFIGS, make_model
+from helpers.models.quantized_models import (
+    IDS,
+    assert_same_logits,
+    assert_same_tensors,
+    load,
+    logits,
+    quantize_model,
+    tensors,
+)
+from helpers.models.tiny_models import CONFIGS, make_model
 from transformers import AutoConfig, AutoModel, AutoTokenizer, LlamaForCausalLM
 
 import fineq

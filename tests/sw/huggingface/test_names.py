@@ -1,8 +1,8 @@
 """Packed tensors arrive where they belong, or quantizing and loading say so."""
 
 import pytest
-from quantized_models import load, quantize_model
-from tiny_models import make_model
+from helpers.models.quantized_models import load, quantize_model
+from helpers.models.tiny_models import make_model
 
 from fineq.checkpoint.names import packed_conversions
 from fineq.checkpoint.planning import Options, make_plan

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from quantized_models import load, quantize_model
+from helpers.models.quantized_models import load, quantize_model
 
 from fineq.checkpoint.planning import Options
 

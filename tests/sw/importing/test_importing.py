@@ -233,7 +233,7 @@ def test_no_network(tiny, monkeypatch):
 
 
 def test_the_command_names_what_there_is(tmp_path):
-    from command_line import run_fineq
+    from helpers.running.command_line import run_fineq
 
     code, _, error = run_fineq("model", "llama-70b", "-o", tmp_path / "out")
     assert code == 1 and "llama-70b is no file and no known model: give a GGUF file, or one of smollm2-135m" in error

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from integer_products import problem, reference
+from helpers.models.integer_products import problem, reference
 
 import fineq
 from fineq import FineqError, kernels
@@ -72,7 +72,7 @@ def test_extreme_sums(path):
 
 GUARDED = """
 import ctypes, mmap, torch
-from integer_products import problem, reference
+from helpers.models.integer_products import problem, reference
 from fineq.kernels.integer import linear_integer, usable_paths
 page = mmap.PAGESIZE
 memory = mmap.mmap(-1, 3 * page)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 import torch
 import transformers
-from tiny_models import CONFIGS, LLAMA
+from helpers.models.tiny_models import CONFIGS, LLAMA
 from torch import nn
 
 from fineq.models import following

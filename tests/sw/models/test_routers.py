@@ -3,7 +3,7 @@
 import pytest
 import torch
 import transformers
-from tiny_models import CONFIGS, LLAMA, MOE, make_model
+from helpers.models.tiny_models import CONFIGS, LLAMA, MOE, make_model
 from torch import nn
 
 from fineq.models import routers

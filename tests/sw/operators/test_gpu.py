@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from integer_products import problem, reference
+from helpers.models.integer_products import problem, reference
 
 from fineq.operators import decode
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reas
 
 INTERPRETED = """
 import torch
-from integer_products import problem, reference
+from helpers.models.integer_products import problem, reference
 import fineq
 from fineq.operators import decode, gpu
 for rows, columns, tokens in ((1, 1, 1), (5, 23, 3), (70, 191, 17), (65, 500, 20)):

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from command_line import run_fineq
+from helpers.models.tiny_models import make_model
+from helpers.running.command_line import run_fineq
 from safetensors.torch import load_file, save_file
-from tiny_models import make_model
 
 import fineq
 from fineq.huggingface.linear import FineqLinear

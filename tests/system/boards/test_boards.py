@@ -8,8 +8,8 @@ import pty
 import subprocess
 
 import pytest
-from command_line import run_fineq
-from link_model import ModelLine
+from helpers.driver.link_model import ModelLine
+from helpers.running.command_line import run_fineq
 
 from fineq.common.tools import ToolError
 from fineq_hw.array.core import TemporalCore

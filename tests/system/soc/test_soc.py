@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.common.errors import CheckFailed
 from fineq_hw.config import ACCELERATORS

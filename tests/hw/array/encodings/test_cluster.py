@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from amaranth_bench import simulate
+from helpers.hardware.amaranth_bench import simulate
 
 from fineq.format import MAX_MAGNITUDE
 from fineq.format.temporal import array_cycles

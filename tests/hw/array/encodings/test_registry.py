@@ -6,9 +6,9 @@ import gc
 import re
 
 import pytest
-from core_workload import Workload
-from encoded_arrays import encoding_label, in_every_encoding
-from stream_bench import StreamBench
+from helpers.hardware.core_workload import Workload
+from helpers.hardware.encoded_arrays import encoding_label, in_every_encoding
+from helpers.hardware.stream_bench import StreamBench
 
 from fineq.format import temporal
 from fineq_hw.array.core import TemporalCore

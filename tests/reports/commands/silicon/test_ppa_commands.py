@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq.cli import commands
 from fineq.common.cache_keys import deciding_files

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import run_fineq
+from helpers.running.command_line import run_fineq
 
 from fineq_reports.commands.silicon.synth import command_line
 from fineq_reports.synthesis import picture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from stream_bench import reference_sums
+from helpers.hardware.stream_bench import reference_sums
 
 from fineq_hw.config import ArrayConfig
 

@@ -3,7 +3,7 @@
 import json
 
 import torch
-from weight_file_parts import bad
+from helpers.weight_files.weight_file_parts import bad
 
 # -- the checksums ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import json
 
-from weight_file_parts import bad
+from helpers.weight_files.weight_file_parts import bad
 
 from fineq.checkpoint.container import MAX_HEADER_BYTES
 

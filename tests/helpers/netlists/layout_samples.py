@@ -1,6 +1,6 @@
 """Small netlists for the tests of the layout flow, and what the layout tool writes of one."""
 
-from ppa_netlists import netlist_of
+from helpers.netlists.ppa_netlists import netlist_of
 
 from fineq_asic.netlist.netlist import Instance, Module, Netlist, Port
 

@@ -1,8 +1,8 @@
 """Tiny quantized models, and what tests of loaded models compare."""
 
 import torch
+from helpers.models.tiny_models import make_model
 from safetensors.torch import load_file
-from tiny_models import make_model
 from transformers import AutoModelForCausalLM
 
 import fineq.huggingface  # noqa: F401  (lets transformers load what is quantized here)
