@@ -4,14 +4,13 @@ import json
 from contextlib import nullcontext
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.wiring import Component, In, Out
+from helpers.mutants.small_circuits import Instance, circuit_of, holding
 
 from fineq_asic.errors import SynthesisError
 from fineq_asic.mapping.yosys import run_yosys
-from fineq_hw.export.manifest import Manifest
-from fineq_mutants.circuits import Circuit, to_json, to_verilog
+from fineq_mutants.circuits import Circuit, to_verilog
 from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.matching import mutated
 from fineq_mutants.netlist import SELECT_MODULE
@@ -39,8 +38,7 @@ class Counter(Component):
 
 @pytest.fixture(scope="module")
 def circuit():
-    netlist = to_json({"counter": rtlil.convert(Counter(), name="counter", emit_src=True)}, Manifest())["counter"]
-    return Circuit("counter", "counter", "", netlist, {})
+    return circuit_of("counter", Counter())
 
 
 def test_sites_say_where_they_come_from(circuit):
@@ -67,23 +65,17 @@ def test_what_nobody_can_see_is_proven_equivalent(circuit, provers, tmp_path):
     assert [site for site in sites(circuit.copy()) if again.equivalent("counter", site) == "counter"] == same
 
 
-def _holding(name: str, inner: str, shown: bool) -> Circuit:
+def _around(name: str, inner: str, shown: bool) -> Circuit:
     """A module around an instance of another one, with the counter's ports; its outputs leave it only if `shown`."""
     ports = {"clk": [2], "rst": [3], "enable": [4], "limit": [5, 6, 7, 8], "value": [9, 10, 11, 12], "below": [13]}
     out = ("value", "below")
-    directions = {port: "output" if port in out else "input" for port in ports}
-    cell = {"type": inner, "parameters": {}, "attributes": {}, "port_directions": directions, "connections": ports}
-    outside = {
-        port: {"direction": directions[port], "bits": ["0"] * len(bits) if port in out and not shown else bits}
-        for port, bits in ports.items()
-    }
-    netlist = {"attributes": {}, "ports": outside, "cells": {"inside": cell}, "netnames": {}}
-    return Circuit(name, name, "", netlist, {})
+    outside = {port: ["0"] * len(bits) if port in out and not shown else bits for port, bits in ports.items()}
+    return holding(name, outside, out, {"inside": Instance(inner, ports, out)})
 
 
 @pytest.mark.parametrize("shown", [True, False])
 def test_a_fault_that_shows_at_no_module_two_levels_up_is_equivalent(circuit, provers, tmp_path, shown):
-    around, outer = _holding("around", "counter", True), _holding("outer", "around", shown)
+    around, outer = _around("around", "counter", True), _around("outer", "around", shown)
     circuits = {each.module: each for each in (circuit, around, outer)}
     miters = Miters(circuits, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
     found = [site for site in sites(circuit.copy()) if site.port == "SRST_VALUE"]

@@ -1,6 +1,7 @@
-"""Fixtures for the tests of the command line."""
+"""Fixtures that tests of several rooms need."""
 
 import pytest
+from helpers.models.calibration import random_tokens
 from helpers.models.tiny_models import make_model
 from helpers.running.command_line import run_fineq
 
@@ -13,3 +14,8 @@ def quantize():
 @pytest.fixture(scope="module")
 def llama(tmp_path_factory):
     return make_model("llama", tmp_path_factory.mktemp("llama") / "model", max_shard_size="40KB")
+
+
+@pytest.fixture(scope="module")
+def tokens():
+    return random_tokens()

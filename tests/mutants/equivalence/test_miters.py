@@ -3,13 +3,12 @@
 import json
 
 import pytest
-from amaranth.back import rtlil
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out
+from helpers.mutants.small_circuits import Instance, circuit_of, holding
 
-from fineq_hw.export.manifest import Manifest
-from fineq_mutants.circuits import Circuit, to_json
+from fineq_mutants.circuits import Circuit
 from fineq_mutants.equivalence.miters import Miters
 from fineq_mutants.equivalence.model import holds, model, state_bits
 from fineq_mutants.equivalence.sweeping import ever_differ
@@ -98,38 +97,15 @@ class Offered(Component):
         return m
 
 
-def _circuit(name, component):
-    text = rtlil.convert(component, name=name, emit_src=True)
-    return Circuit(name, name, "", to_json({name: text}, Manifest())[name], {})
-
-
 def _block(name):
     """`loaded` with `keeper` beside it."""
     ports = {"clk": [2], "rst": [3], "start": [4], "step": [5], "data": [*range(10, 26)], "count": [*range(30, 46)]}
     look = {"look": [50]}
-    cells = {
-        "keeper": {port: ports[port] for port in ("clk", "rst", "start")} | look,
-        "loaded": ports | look,
+    instances = {
+        "keeper": Instance("keeper", {port: ports[port] for port in ("clk", "rst", "start")} | look, {"look"}),
+        "loaded": Instance("loaded", ports | look, {"count"}),
     }
-    outputs = {("keeper", "look"), ("loaded", "count")}
-    netlist = {
-        "attributes": {},
-        "ports": {
-            port: {"direction": "output" if port == "count" else "input", "bits": b} for port, b in ports.items()
-        },
-        "cells": {
-            cell: {
-                "type": cell,
-                "parameters": {},
-                "attributes": {},
-                "port_directions": {port: "output" if (cell, port) in outputs else "input" for port in connections},
-                "connections": connections,
-            }
-            for cell, connections in cells.items()
-        },
-        "netnames": {},
-    }
-    return Circuit(name, name, "", netlist, {})
+    return holding(name, ports, {"count"}, instances)
 
 
 def _equivalent(circuits, provers, place):
@@ -145,19 +121,19 @@ def _equivalent(circuits, provers, place):
 
 @pytest.mark.parametrize("shown", [False, True])
 def test_a_reset_that_a_start_makes_up_for(provers, tmp_path, shown):
-    circuit = _circuit("loaded", Loaded(own=True, shown=shown))
+    circuit = circuit_of("loaded", Loaded(own=True, shown=shown))
     assert _equivalent([circuit], provers, tmp_path) == {None if shown else "loaded"}
 
 
 @pytest.mark.parametrize("always", [False, True])
 def test_a_small_module_beside_it_says_when_somebody_looks(provers, tmp_path, always):
-    circuits = [_circuit("loaded", Loaded(own=False)), _circuit("keeper", Keeper(always)), _block("block")]
+    circuits = [circuit_of("loaded", Loaded(own=False)), circuit_of("keeper", Keeper(always)), _block("block")]
     assert _equivalent(circuits, provers, tmp_path) == {None if always else "block"}
 
 
 def test_without_most_registers_nothing_is_proven_that_is_not_so(provers, tmp_path):
     """Faults that show in no state, words that are loaded before they count; never what the whole can tell apart."""
-    circuit = _circuit("offered", Offered())
+    circuit = circuit_of("offered", Offered())
     known = {"offered": circuit}
     verdicts = {}
     for site in sites(circuit.copy()):
@@ -174,7 +150,7 @@ def test_without_most_registers_nothing_is_proven_that_is_not_so(provers, tmp_pa
 
 
 def test_what_a_memory_is_given_shows(provers, tmp_path):
-    circuit = _circuit("store", Store())
+    circuit = circuit_of("store", Store())
     miters = Miters({"store": circuit}, provers, tmp_path / "work", Verdicts(tmp_path / "kept"), 60)
     found = [site for site in sites(circuit.copy()) if site.cell_type == "$memwr_v2"]
     assert {site.port for site in found} >= {"ADDR", "DATA", "EN"}
@@ -183,10 +159,10 @@ def test_what_a_memory_is_given_shows(provers, tmp_path):
 
 def test_sizes_and_what_holds_what():
     loaded, keeper, block, store = (
-        _circuit("loaded", Loaded(own=True)),
-        _circuit("keeper", Keeper(False)),
+        circuit_of("loaded", Loaded(own=True)),
+        circuit_of("keeper", Keeper(False)),
         _block("block"),
-        _circuit("store", Store()),
+        circuit_of("store", Store()),
     )
     circuits = {each.module: each for each in (loaded, keeper, block)}
     assert state_bits(loaded, circuits) == 17
@@ -197,7 +173,7 @@ def test_sizes_and_what_holds_what():
 
 
 def test_the_name_of_a_verdict_says_nothing_of_places(provers, tmp_path):
-    circuit = _circuit("loaded", Loaded(own=True))
+    circuit = circuit_of("loaded", Loaded(own=True))
     site = next(site for site in sites(circuit.copy()) if site.kind == "reset-lost")
     names = []
     for place in ("here", "there"):

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.models.calibration import SOLVER
 from helpers.models.tiny_models import make_model
 from helpers.running.command_line import run_fineq
 
 from fineq import normalised_error, quantize
-from fineq.calibrated import CalibratedRecipe, SolverOptions
+from fineq.calibrated import CalibratedRecipe
 from fineq.common.errors import FineqError
 from fineq.evaluation.evaluate import evaluate
 from fineq.evaluation.perplexity import Text
@@ -40,8 +41,7 @@ def small_study(monkeypatch):
     monkeypatch.setattr(cycle_counts, "CYCLE_WEIGHTS", (0.03, 0.1))
     monkeypatch.setattr(cycle_counts, "PLAIN_RECIPES", ("paper", "mse"))
     monkeypatch.setattr(cycle_counts, "CYCLE_RECIPES", ("mse-cycles",))
-    solver = SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1)
-    quick = (CalibratedRecipe(solver=solver, name="calibrated"),)
+    quick = (CalibratedRecipe(solver=SOLVER, name="calibrated"),)
     monkeypatch.setattr(cycle_counts, "CALIBRATED", quick)
     monkeypatch.setattr(study, "CALIBRATED", quick)
 

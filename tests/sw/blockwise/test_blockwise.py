@@ -8,29 +8,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.models.calibration import QUICK, TEXT, opened
 from helpers.models.tiny_models import files, make_model
 
-from fineq.blockwise import calibrate_blocks, memory, open_calibration
-from fineq.calibrated import RECIPES, SolverOptions, TrainingOptions, quantize_model
-from fineq.checkpoint.planning import Options, make_plan
-from fineq.checkpoint.source import open_source
+from fineq.blockwise import calibrate_blocks, memory
+from fineq.calibrated import RECIPES, TrainingOptions, quantize_model
+from fineq.checkpoint.planning import Options
 from fineq.common.errors import FineqError
 from fineq.huggingface.loading import load_model
 
-QUICK = replace(RECIPES["calibrated"], solver=SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1))
 TRAINED = replace(QUICK, block=TrainingOptions(steps=3, batch=2), name="trained")
-TEXT = " ".join("abcdefghij"[n * n % 7 + n % 3] for n in range(300))
-
-
-@pytest.fixture
-def tokens():
-    return torch.randint(3, 61, (260,), generator=torch.Generator().manual_seed(0))
-
-
-def opened(directory, tokens, journal, recipe=QUICK, options=None, **further):
-    source = open_source(directory)
-    plan = make_plan(source, options or Options("calibrated"), "row")
-    return open_calibration(source, plan, recipe, tokens, journal, **further)
 
 
 @pytest.mark.parametrize("recipe", [QUICK, TRAINED])

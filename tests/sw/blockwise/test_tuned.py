@@ -8,37 +8,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.models.calibration import QUICK, TEXT, opened
 from helpers.models.tiny_models import files, make_model
 from safetensors.torch import load_file
 
-from fineq.blockwise import calibrate_blocks, open_calibration
+from fineq.blockwise import calibrate_blocks
 from fineq.blockwise import memory as blockwise_memory
-from fineq.calibrated import RECIPES, SolverOptions, TrainingOptions, TuningOptions, quantize_model
+from fineq.calibrated import TrainingOptions, TuningOptions, quantize_model
 from fineq.calibrated.tuning import memory
-from fineq.checkpoint.planning import Options, make_plan
-from fineq.checkpoint.source import open_source
+from fineq.checkpoint.planning import Options
 from fineq.common.errors import FineqError
 from fineq.huggingface.loading import load_model
 from fineq.models.language_model import find_weight
 
-QUICK = replace(
-    RECIPES["calibrated"],
-    solver=SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1),
-    tuning=TuningOptions(steps=3, tokens=128, code_reach=0.1),
-    name="quick",
-)
-TEXT = " ".join("abcdefghij"[n * n % 7 + n % 3] for n in range(300))
-
-
-@pytest.fixture
-def tokens():
-    return torch.randint(3, 61, (260,), generator=torch.Generator().manual_seed(0))
-
-
-def opened(directory, tokens, journal, recipe=QUICK, options=None, **further):
-    source = open_source(directory)
-    plan = make_plan(source, options or Options("calibrated"), "row")
-    return open_calibration(source, plan, recipe, tokens, journal, **further)
+TUNED = replace(QUICK, tuning=TuningOptions(steps=3, tokens=128, code_reach=0.1), name="quick")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +29,7 @@ def opened(directory, tokens, journal, recipe=QUICK, options=None, **further):
 )
 def test_it_is_what_the_whole_model_in_memory_gives(architecture, windows, tokens, tmp_path):
     directory = make_model(architecture, tmp_path / "model")
-    recipe = replace(QUICK, tuning=replace(QUICK.tuning, windows=windows))
+    recipe = replace(TUNED, tuning=replace(TUNED.tuning, windows=windows))
     expected, expected_changed = quantize_model(load_model(directory), tokens, recipe, windows=2)
     calibration = opened(directory, tokens, tmp_path / "journal", recipe, windows=2)
     packed, changed = calibrate_blocks(calibration)
@@ -60,7 +43,7 @@ def test_it_is_what_the_whole_model_in_memory_gives(architecture, windows, token
 
 def test_tuning_goes_on_from_trained_blocks(tokens, tmp_path):
     directory = make_model("llama", tmp_path / "model")
-    recipe = replace(QUICK, block=TrainingOptions(steps=3, batch=2))
+    recipe = replace(TUNED, block=TrainingOptions(steps=3, batch=2))
     expected, expected_changed = quantize_model(load_model(directory), tokens, recipe)
     packed, changed = calibrate_blocks(opened(directory, tokens, tmp_path / "journal", recipe))
     assert all(torch.equal(packed[name].blocks, layer.blocks) for name, layer in expected.items())
@@ -70,10 +53,10 @@ def test_tuning_goes_on_from_trained_blocks(tokens, tmp_path):
 def test_what_cannot_be_tuned_is_said_before_the_work(tokens, tmp_path, monkeypatch):
     mixtral = make_model("mixtral", tmp_path / "mixtral")
     with pytest.raises(FineqError, match="is a stack of experts, which tuning cannot train: choose recipe calibrated"):
-        opened(mixtral, tokens, tmp_path / "journal")
+        opened(mixtral, tokens, tmp_path / "journal", TUNED)
     assert not (tmp_path / "journal").exists()
     only_attention = Options("calibrated", exclude=("*experts*",))
-    assert opened(mixtral, tokens, tmp_path / "journal", options=only_attention).done_layers == 0
+    assert opened(mixtral, tokens, tmp_path / "journal", TUNED, only_attention).done_layers == 0
 
 
 # -- interruptions ---------------------------------------------------------------------------------------------
@@ -137,9 +120,9 @@ def test_changed_tensors_are_told(quantize, llama, tmp_path):
 
 def test_the_memory_of_tuning_counts_before_the_work(tokens, tmp_path, monkeypatch):
     directory = make_model("llama", tmp_path / "model")
-    calibration = opened(directory, tokens, tmp_path / "j")
+    calibration = opened(directory, tokens, tmp_path / "j", TUNED)
     codes, scales = (
-        blockwise_memory.tuning_need(calibration.streamed, 4, 64, replace(QUICK.tuning, code_reach=reach))
+        blockwise_memory.tuning_need(calibration.streamed, 4, 64, replace(TUNED.tuning, code_reach=reach))
         for reach in (0.1, 0.0)
     )
     weights = sum(rows * columns for rows, columns in layer_shapes(calibration))
@@ -147,7 +130,7 @@ def test_the_memory_of_tuning_counts_before_the_work(tokens, tmp_path, monkeypat
     monkeypatch.setattr(blockwise_memory, "PROGRAM_BYTES", 0)
     monkeypatch.setattr(blockwise_memory, "available_memory", lambda: 1_000_000)
     with pytest.raises(FineqError, match=r"calibrating with 4 windows takes about 0\.0 GB of memory, and 0\.0 GB are"):
-        opened(directory, tokens, tmp_path / "journal")
+        opened(directory, tokens, tmp_path / "journal", TUNED)
     assert not (tmp_path / "journal").exists()
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.models.calibration import QUICK
 from helpers.models.tiny_models import make_model
 
-from fineq.calibrated import RECIPES, CalibratedRecipe, SolverOptions, TrainingOptions, output_error, quantize_model
+from fineq.calibrated import RECIPES, CalibratedRecipe, TrainingOptions, output_error, quantize_model
 from fineq.calibrated.capture import BlockRunner, cut_windows
 from fineq.calibrated.moments import collect_moments
 from fineq.calibrated.staged import StagedBlock
@@ -24,15 +25,9 @@ from fineq.models.language_model import block_linears, get_weight
 from fineq.models.locations import shipped_model_path
 from fineq_reports.accuracy.ablation import STEPS, measure
 
-QUICK = replace(RECIPES["calibrated"], solver=SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1))
 TRAINED = replace(
     QUICK, block=TrainingOptions(steps=3, batch=2), whole=TrainingOptions(steps=3, batch=2), name="trained"
 )
-
-
-@pytest.fixture
-def tokens():
-    return torch.randint(3, 61, (260,), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture

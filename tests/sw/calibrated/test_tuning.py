@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.models.calibration import QUICK
 from helpers.models.tiny_models import make_model
 
-from fineq.calibrated import RECIPES, SolverOptions, TuningOptions, find_calibrated_recipe, quantize_model
+from fineq.calibrated import RECIPES, TuningOptions, find_calibrated_recipe, quantize_model
 from fineq.calibrated.capture import BlockRunner, cut_windows
 from fineq.calibrated.training import TrainableWeights, choose_codes
 from fineq.calibrated.tuning import MemoryState, TuningInputs, memory, run, tune
@@ -18,15 +19,8 @@ from fineq.common.errors import FineqError
 from fineq.huggingface.loading import load_model
 from fineq.models.language_model import get_weight
 
-SOLVER = SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1)
-QUICK = replace(RECIPES["calibrated"], solver=SOLVER)
 SCALES = replace(QUICK, name="scales", tuning=TuningOptions(steps=30, tokens=128, scale_rate=0.01, other_rate=0.01))
 CODES = replace(QUICK, name="codes", tuning=replace(SCALES.tuning, code_reach=0.07))
-
-
-@pytest.fixture(scope="module")
-def tokens():
-    return torch.randint(3, 61, (260,), generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")

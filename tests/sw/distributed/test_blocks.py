@@ -5,22 +5,20 @@ from dataclasses import replace
 
 import pytest
 import torch
+from helpers.models.calibration import QUICK, TEXT, opened
 from helpers.models.tiny_models import files, make_model
 from helpers.running.command_line import run_fineq
 from helpers.running.ray_cluster import local_cluster
 
-from fineq.blockwise import calibrate_blocks, open_calibration
-from fineq.calibrated import RECIPES, SolverOptions, TuningOptions, capture
-from fineq.checkpoint.planning import Options, make_plan
-from fineq.checkpoint.source import open_source
+from fineq.blockwise import calibrate_blocks
+from fineq.calibrated import RECIPES, TuningOptions, capture
+from fineq.checkpoint.planning import Options
 from fineq.common.errors import FineqError
 from fineq.distributed import batches
 from fineq.distributed.batches import BatchWorker
 from fineq.distributed.blocks import _job, calibrate_on, finished_blocks
 
-QUICK = replace(RECIPES["calibrated"], solver=SolverOptions(feedback_scales=(1.0,), breadth=1, sweeps=1))
 TUNED = replace(QUICK, name="tuned", tuning=TuningOptions(steps=2))
-TEXT = " ".join("abcdefghij"[n * n % 7 + n % 3] for n in range(300))
 
 
 class Workers:
@@ -58,17 +56,6 @@ def several_batches(monkeypatch):
     before = torch.is_grad_enabled()
     yield
     torch.set_grad_enabled(before)
-
-
-@pytest.fixture
-def tokens():
-    return torch.randint(3, 61, (260,), generator=torch.Generator().manual_seed(0))
-
-
-def opened(directory, tokens, journal, recipe=QUICK, options=None, **further):
-    source = open_source(directory)
-    plan = make_plan(source, options or Options("calibrated"), "row")
-    return open_calibration(source, plan, recipe, tokens, journal, **further)
 
 
 def assert_equal(found, expected):
