@@ -17,12 +17,12 @@ from fineq.common.files import write_bytes
 from fineq_asic.activity.core_driver import CoreWork
 from fineq_asic.activity.event_runs import MOVING, Event, EventOptions, run_events
 from fineq_asic.activity.workload import DataSet, make_tiles
-from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.results import ordered
+from fineq_asic.flows.sizes import Order, SizeRun, netlists
 from fineq_asic.flows.synthesis import measure_glitches, power_options, warm_up_cycles
 from fineq_asic.mapping.blocks import attribute_blocks
-from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
-from fineq_asic.mapping.designs import CoreDesign, designs_of
+from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools
+from fineq_asic.mapping.designs import CoreDesign
 from fineq_asic.netlist.flat import flatten
 from fineq_asic.power.liberty_power import Power, PowerEngine
 from fineq_asic.timing.opensta import Constraints
@@ -73,23 +73,14 @@ class ArrayEnergy:
 
 
 @dataclass(frozen=True)
-class ArrayEnergyRun:
+class ArrayEnergyRun(SizeRun):
     """All designs of a size.
 
     Attributes:
-        size, clock_ns: of them.
         results: one per design.
-        tools: versions and checksums by name.
-        activity: what data the activity comes from.
-        command: what makes the same report again.
     """
 
-    size: str
-    clock_ns: float
     results: Sequence[ArrayEnergy]
-    tools: Mapping[str, str]
-    activity: str
-    command: str
 
 
 def measure_events(
@@ -145,63 +136,39 @@ def _picojoules(power: Mapping[str, Power], clock_ns: float) -> dict[str, float]
     return {block: (each.internal + each.switching) * clock_ns * 1e3 for block, each in power.items()}
 
 
-def measure_size(
-    size: str,
-    data: DataSet,
-    clock_ns: float,
-    work: Path,
-    progress: Progress,
-    tops: Sequence[str] = (),
-    *,
-    cache: Path | None = None,
-    command: str = "",
-) -> ArrayEnergyRun:
+def measure_size(order: Order, work: Path, progress: Progress) -> ArrayEnergyRun:
     """Energies of the designs of a size.
 
     Args:
-        size: such as `16x16`.
-        data: for the gate-level runs.
-        clock_ns: clock period.
+        order: which designs, on what.
         work: directory for intermediate files, one folder a design.
         progress: called with progress lines.
-        tops: only these designs; empty: all.
-        cache: directory that keeps mapped netlists and what was found of them; None: always map and measure.
-        command: what makes the same report again.
 
     Raises:
         SynthesisError: unknown size or design, a missing tool, or a failing step.
     """
-    if clock_ns <= 0:
-        raise SynthesisError(f"the clock period is {clock_ns:g} ns: it must be positive")
-    designs = designs_of(size)
-    unknown = sorted(set(tops) - {design.top for design in designs})
-    if unknown:
-        known = ", ".join(design.top for design in designs)
-        raise SynthesisError(f"unknown design {unknown[0]!r}: choose from {known}")
-    tools, constraints = find_tools(), Constraints(clock_ns)
+    tools, mapped = netlists(order, work, progress)
     results = []
-    for design in (each for each in designs if not tops or each.top in tops):
-        mapped = map_and_close(design, tools, constraints, work / design.top, progress, cache)
-        kept = _kept(cache, design, data, constraints, tools, work / design.top)
+    for each in mapped:
+        kept = _kept(order, each.design, tools, work)
         if kept is not None and kept.is_file():
             results.append(pickle.loads(kept.read_bytes()))
             continue
-        results.append(measure_events(mapped, data, tools, constraints, progress))
+        results.append(measure_events(each, order.data, tools, order.constraints, progress))
         if kept is not None:
             write_bytes(kept, pickle.dumps(results[-1]))
-    return ArrayEnergyRun(size, clock_ns, results, tools.versions(), data.source, command)
+    return ArrayEnergyRun(order.size, order.clock_ns, tools.versions(), order.data.source, order.command, results)
 
 
-def _kept(
-    cache: Path | None, design: CoreDesign, data: DataSet, constraints: Constraints, tools: Tools, work: Path
-) -> Path | None:
+def _kept(order: Order, design: CoreDesign, tools: Tools, work: Path) -> Path | None:
     """Where the energies of a design are kept: under a name of everything that decides them, its netlist included."""
-    if cache is None:
+    if order.cache is None:
         return None
     digest = hashlib.sha256()
-    for matrix in data.matrices:
+    for matrix in order.data.matrices:
         integers = [matrix.integers[bits] for bits in sorted(matrix.integers)]
         for array in (matrix.codes, matrix.activations, *integers):
             digest.update(repr(array.shape).encode() + array.tobytes())
-    inputs = [design, constraints, data.source, digest.hexdigest(), sorted(tools.versions().items())]
-    return cache / f"{design.top}-energy-{cache_key(__name__, inputs=inputs, files=[work / 'netlist.v'])}.pickle"
+    inputs = [design, order.constraints, order.data.source, digest.hexdigest(), sorted(tools.versions().items())]
+    key = cache_key(__name__, inputs=inputs, files=[work / design.top / "netlist.v"])
+    return order.cache / f"{design.top}-energy-{key}.pickle"

@@ -43,7 +43,7 @@ def bars(run: SynthesisRun) -> list[Bar]:
     if unary:
         text = "unary array smaller than the smallest 3-bit MAC array"
         found += [
-            _bar("area of a unary array per processing element", 85, unary, lambda r: r.area_per_element, "um2", 1),
+            _bar("area of a unary array per processing element", 85, unary, lambda r: r.area_per_element, "µm²", 1),
             _bar(text, 65, unary, lambda r: _less(r, small), "%", 1, True),
         ]
     wide = [name for name, data in run.cycles.items() if not data.model and data.recipe == "paper"]
@@ -120,7 +120,7 @@ def _bar(
 
 def _area_cycles(run: SynthesisRun, text: str, limit: float, data: list[str]) -> Bar:
     """Judged on the data set that is worst for the design; the design that does best then counts."""
-    asked = f"<= {limit:g} um2"
+    asked = f"<= {limit:g} µm²"
     if not data:
         return Bar(text, asked, "no such data in this run", "", None)
 
@@ -128,4 +128,4 @@ def _area_cycles(run: SynthesisRun, text: str, limit: float, data: list[str]) ->
         return max(result.area_per_element * run.cycles_of(result, name) for name in data)
 
     best = min(run.arrays, key=worst)
-    return Bar(text, asked, best.design.title, f"{worst(best):.1f} um2", worst(best) <= limit)
+    return Bar(text, asked, best.design.title, f"{worst(best):.1f} µm²", worst(best) <= limit)

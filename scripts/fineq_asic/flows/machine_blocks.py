@@ -53,7 +53,7 @@ class BlockFigures:
     Attributes:
         name: instance in the accelerator.
         instances: how many there are.
-        cells, area: of one, without memories and without blocks that have a line of their own; um^2.
+        cells, area: of one, without memories and without blocks that have a line of their own; µm².
         slack_ns: least setup slack of all paths that end in it.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fineq_asic.flows.sizes import SizeRun
 from fineq_asic.mapping.designs import BLOCKS, OUTSIDE_ARRAY, CoreDesign
 from fineq_asic.power.liberty_power import Power, total_power
 from fineq_asic.timing.opensta import TimingReport
@@ -51,7 +52,7 @@ class Result:
     Attributes:
         design: which.
         cells, registers: number of cells and, among them, of flip-flops and latches.
-        area: cell area in um^2 by block.
+        area: cell area in µm² by block.
         timing: setup and hold.
         effort: mapping effort that met the clock.
         power: W by block; every net settles once a cycle.
@@ -113,7 +114,7 @@ class Result:
 
     @property
     def area_cycles(self) -> float:
-        """um^2 x cycles per multiply-accumulate: the area that one MAC per cycle takes."""
+        """µm² x cycles per multiply-accumulate: the area that one MAC per cycle takes."""
         return self.area_per_element * self.cycles_per_vector
 
     def energy(self, power: Power) -> float:
@@ -178,26 +179,16 @@ class DataCycles:
 
 
 @dataclass(frozen=True)
-class SynthesisRun:
+class SynthesisRun(SizeRun):
     """A whole run.
 
     Attributes:
-        size: such as `64x64`.
-        clock_ns: target clock.
         results: one per design.
-        tools: versions and checksums by name.
-        activity: what data the activity comes from.
         cycles: of every data set, by its description.
-        command: what makes the same report again.
     """
 
-    size: str
-    clock_ns: float
     results: Sequence[Result]
-    tools: dict[str, str]
-    activity: str
     cycles: dict[str, DataCycles]
-    command: str
 
     @property
     def arrays(self) -> list[Result]:

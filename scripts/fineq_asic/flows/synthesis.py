@@ -9,11 +9,11 @@ from pathlib import Path
 from fineq_asic.activity.core_driver import CoreWork
 from fineq_asic.activity.netlist_run import CoreRun, RunOptions, Trace, run_core
 from fineq_asic.activity.workload import DataSet, make_tiles, mean_vector_cycles
-from fineq_asic.errors import SynthesisError
 from fineq_asic.flows.results import DataCycles, GlitchShare, Result, SynthesisRun
+from fineq_asic.flows.sizes import Order, netlists
 from fineq_asic.mapping.blocks import attribute_blocks
-from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools, find_tools, map_and_close
-from fineq_asic.mapping.designs import CoreDesign, designs_of
+from fineq_asic.mapping.closure import Mapped, Progress, Steps, Tools
+from fineq_asic.mapping.designs import CoreDesign
 from fineq_asic.netlist.flat import FlatNetlist, flatten
 from fineq_asic.power.glitches import run_with_delays
 from fineq_asic.power.liberty_power import Power, PowerEngine, PowerOptions, total_power
@@ -108,7 +108,7 @@ def measure(mapped: Mapped, data: DataSet, tools: Tools, constraints: Constraint
         checked=run.results_checked,
         known=known,
     )
-    steps.done(f"{result.total_area:.0f} um2, {result.total_power.total * 1e3:.2f} mW")
+    steps.done(f"{result.total_area:.0f} µm², {result.total_power.total * 1e3:.2f} mW")
     return result
 
 
@@ -131,52 +131,23 @@ def measure_glitches(
     return GlitchShare(factors, run.extra_transitions, run.settle_ns, run.settled.cycles)
 
 
-def synthesise_size(
-    size: str,
-    data: DataSet,
-    clock_ns: float,
-    work: Path,
-    progress: Progress,
-    tops: list[str] | None = None,
-    *,
-    cache: Path | None = None,
-    sets: tuple[DataSet, ...] = (),
-    command: str | None = None,
-) -> SynthesisRun:
+def synthesise_size(order: Order, work: Path, progress: Progress, sets: tuple[DataSet, ...] = ()) -> SynthesisRun:
     """All designs of a size on the same data.
 
     Args:
-        size: such as `16x16`.
-        data: for the gate-level runs.
-        clock_ns: clock period.
+        order: which designs, on what.
         work: directory for intermediate files, one folder a design.
         progress: called with progress lines.
-        tops: only these designs.
-        cache: directory that keeps mapped netlists; None: always map.
-        sets: further data whose cycles per weight vector are reported (`tiles.data_sets`).
-        command: what makes the same report again; None: the script with the size alone.
+        sets: further data whose cycles per weight vector are reported (`workload.data_sets`).
 
     Raises:
         SynthesisError: unknown size or design, a missing tool, or a failing step.
     """
-    if clock_ns <= 0:
-        raise SynthesisError(f"the clock period is {clock_ns:g} ns: it must be positive")
-    designs = designs_of(size)
-    if tops:
-        unknown = set(tops) - {design.top for design in designs}
-        if unknown:
-            known = ", ".join(design.top for design in designs)
-            raise SynthesisError(f"unknown design {sorted(unknown)[0]!r}: choose from {known}")
-        designs = [design for design in designs if design.top in tops]
-    tools = find_tools()
-    constraints = Constraints(clock_ns)
-    work.mkdir(parents=True, exist_ok=True)
-    results = []
-    for design in designs:
-        mapped = map_and_close(design, tools, constraints, work / design.top, progress, cache)
-        results.append(measure(mapped, data, tools, constraints, progress))
-    columns = designs[0].config.columns
-    encodings = sorted({d.config.encoding for d in designs if isinstance(d.config, ArrayConfig)})
+    data = order.data
+    tools, mapped = netlists(order, work, progress)
+    results = [measure(each, data, tools, order.constraints, progress) for each in mapped]
+    columns = results[0].design.config.columns
+    encodings = sorted({r.design.config.encoding for r in results if isinstance(r.design.config, ArrayConfig)})
     cycles = {
         each.source: DataCycles(
             each.model, each.recipe, {name: mean_vector_cycles(each, columns, name) for name in encodings}
@@ -184,5 +155,4 @@ def synthesise_size(
         for each in (data, *(other for other in sets if other.source != data.source))
     }
     versions = tools.versions() | {"python": platform.python_version()}
-    command = command or f"fineq synth --size {size}"
-    return SynthesisRun(size, clock_ns, results, versions, data.source, cycles, command)
+    return SynthesisRun(order.size, order.clock_ns, versions, data.source, order.command, results, cycles)

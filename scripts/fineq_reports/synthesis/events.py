@@ -24,11 +24,8 @@ _COLUMNS = {
 def as_json(run: ArrayEnergyRun) -> str:
     """The report for programs."""
     document = {
-        "size": run.size,
-        "clock_ns": run.clock_ns,
-        "command": run.command,
-        "activity": run.activity,
-        "tools": dict(run.tools),
+        **run.head(),
+        "tools": run.tools,
         "designs": [_design(each) for each in run.results],
     }
     return json.dumps(document, indent=1) + "\n"

@@ -48,7 +48,7 @@ def markdown(run: SynthesisRun) -> str:
     if missed:
         parts.append("## Clock not met\n\n" + "\n".join(missed) + "\n")
     parts += _other_data(run)
-    parts.append("## Area by block, um2\n")
+    parts.append("## Area by block, µm²\n")
     parts.append(_block_table(run, lambda r: {block: f"{area:.0f}" for block, area in r.area.items()}))
     parts.append("## Power by block, mW, glitches counted\n")
     parts.append(_block_table(run, lambda r: {b: f"{p.total * 1e3:.3f}" for b, p in r.power_with_glitches.items()}))
@@ -60,8 +60,8 @@ def markdown(run: SynthesisRun) -> str:
 
 
 def _comparison(run: SynthesisRun) -> str:
-    header = ["design", "area um2", "um2 / PE", "decoders", "slack ns", "max MHz", "power mW", "with glitches"]
-    header += ["cycles / vector", "um2 x cycles / MAC", "pJ / MAC", "with glitches"]
+    header = ["design", "area µm²", "µm² / PE", "decoders", "slack ns", "max MHz", "power mW", "with glitches"]
+    header += ["cycles / vector", "µm² x cycles / MAC", "pJ / MAC", "with glitches"]
     rows = [
         [
             f"{r.design.title} (`{r.design.top}`)",
@@ -110,7 +110,7 @@ def _other_data(run: SynthesisRun) -> list[str]:
     return [
         "## Cycles per weight vector, by encoding\n",
         _table(["data", *encodings], cycles),
-        "## um2 x cycles per MAC\n",
+        "## µm² x cycles per MAC\n",
         _table(["data", *(r.design.title for r in run.results)], area),
     ]
 
@@ -200,10 +200,7 @@ def _ratios(run: SynthesisRun, baseline: Result) -> str:
 def as_json(run: SynthesisRun) -> str:
     """The report as JSON."""
     document = {
-        "size": run.size,
-        "clock_ns": run.clock_ns,
-        "command": run.command,
-        "activity": run.activity,
+        **run.head(),
         "cycles_per_vector": {
             data: {encoding: round(value, 4) for encoding, value in found.by_encoding.items()}
             for data, found in run.cycles.items()

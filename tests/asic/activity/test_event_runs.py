@@ -110,5 +110,5 @@ def test_energies_and_their_report(map_small, library, data):
     assert found.events[Event.STEP].total > found.events[Event.STEP].settled  # glitches
     assert found.events[Event.IDLE].total == pytest.approx(found.events[Event.IDLE].settled)
     assert abs(found.one_row_off) < 0.05
-    run = ArrayEnergyRun("5x7", 2.5, [found], {"library": "x"}, data.source, "fineq array-energy --size 5x7")
+    run = ArrayEnergyRun("5x7", 2.5, {"library": "x"}, data.source, "fineq array-energy --size 5x7", [found])
     assert f"{energy[Event.PRELOAD]:.2f}" in markdown(run) and '"step_zero"' in as_json(run)

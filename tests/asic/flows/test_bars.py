@@ -10,7 +10,7 @@ from fineq_asic.power.liberty_power import Power
 
 
 def result(title, encoding, area):
-    """A design of one processing element that takes as many watts as um2."""
+    """A design of one processing element that takes as many watts as µm²."""
     return SimpleNamespace(
         design=SimpleNamespace(title=title, config=SimpleNamespace(encoding=encoding)),
         encoding=encoding,
@@ -25,14 +25,14 @@ def result(title, encoding, area):
 
 
 class Run(SynthesisRun):
-    """A run with a unary array of 50 um2 and a MAC array of 200."""
+    """A run with a unary array of 50 µm² and a MAC array of 200."""
 
     arrays = (result("array", "unary", 50.0),)
     narrow_macs = (result("mac", "", 200.0),)
 
 
 def run(cycles):
-    return Run("64x64", 2.5, [*Run.arrays, *Run.narrow_macs], {}, "", cycles, "")
+    return Run("64x64", 2.5, {}, "", "", [*Run.arrays, *Run.narrow_macs], cycles)
 
 
 def found(cycles):
@@ -56,8 +56,8 @@ def test_data_sets_say_what_they_are(words):
             strict=True,
         )
     )
-    assert found(cycles)[WIDE] == ("100.0 um2", True)
-    assert found(cycles)[MODELS] == ("150.0 um2", False)
+    assert found(cycles)[WIDE] == ("100.0 µm²", True)
+    assert found(cycles)[MODELS] == ("150.0 µm²", False)
 
 
 def test_without_such_data_nothing_is_judged():

@@ -31,7 +31,7 @@ def result(top: str, area: float, watts: float, cycles: float, slack: float = 0.
 def run():
     results = [result("fineq_5x7_column_packed", 3500, 0.001, 2.0), result("mac8x3_5x7", 7000, 0.004, 1.0, -0.25)]
     cycles = {"Gaussian rows": DataCycles("", "paper", {"unary": 2.0})}
-    return SynthesisRun("5x7", 2.5, results, {"a|b": "1"}, "made up", cycles, "fineq synth --size 5x7")
+    return SynthesisRun("5x7", 2.5, {"a|b": "1"}, "made up", "fineq synth --size 5x7", results, cycles)
 
 
 def row(page: str, heading: str, first: str) -> list[str]:
@@ -45,12 +45,12 @@ def row(page: str, heading: str, first: str) -> list[str]:
 def test_figures_follow_from_the_results(run):
     page = report.markdown(run)
     array = row(page, "## Comparison", "FineQ")
-    # 3850 um2 on 35 elements; 1 mW for 2 cycles of 2.5 ns on 35 elements are 0.1429 pJ.
+    # 3850 µm² on 35 elements; 1 mW for 2 cycles of 2.5 ns on 35 elements are 0.1429 pJ.
     assert array[:4] == ["3850", "110.0", "10.00 %", "+0.500"]
     assert array[5:] == ["1.00", "1.50", "2.000", "220.0", "0.1429", "0.2143"]
     ratios = row(page, "## Against the smallest 3-bit MAC array", "FineQ")
     assert ratios == ["-45.0 %", "-50.0 %", "-75.0 %", "-75.0 %", "-75.0 %", "0.91x", "2.00x", "2.00x"]
-    assert row(page, "## um2 x cycles per MAC", "Gaussian rows") == ["220.0", "200.0"]
+    assert row(page, "## µm² x cycles per MAC", "Gaussian rows") == ["220.0", "200.0"]
     assert row(page, "## Glitches", "FineQ") == ["+25.0 %", "+50.0 %", "1.500", "8"]
     assert "- MAC 8x3, systolic weights, flip-flops: a clock of 2.5 ns is missed by 0.250 ns from from to to\n" in page
     assert page.endswith("## Tools\n\n| tool | version |\n|---|---:|\n| a\\|b | 1 |\n")

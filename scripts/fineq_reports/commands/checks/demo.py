@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fineq_reports.demo.page import Section
 
 SYNTHESIS_SIZE = "16x16"
-SYNTHESIS_TOPS = ["fineq_16x16_packed", "fineq_16x16_column_packed", "mac8x8_16x16_broadcast", "mac8x3_16x16_broadcast"]
+SYNTHESIS_TOPS = ("fineq_16x16_packed", "fineq_16x16_column_packed", "mac8x8_16x16_broadcast", "mac8x3_16x16_broadcast")
 
 
 def show(section: Section, console: Console) -> None:
@@ -59,6 +59,7 @@ def demo(
     from fineq.models.directory import check_model_directory
     from fineq.models.locations import shipped_model_path
     from fineq_asic.activity.workload import default_data
+    from fineq_asic.flows.sizes import Order
     from fineq_asic.flows.synthesis import synthesise_size
     from fineq_reports.demo import accuracy, hardware
     from fineq_reports.demo.page import write_page
@@ -89,7 +90,8 @@ def demo(
     show(sections[-1], console)
 
     data = default_data(model)
-    synthesis = synthesise_size(SYNTHESIS_SIZE, data, CLOCK_NS, output / "synthesis", progress, SYNTHESIS_TOPS)
+    order = Order(SYNTHESIS_SIZE, CLOCK_NS, data, SYNTHESIS_TOPS, "fineq demo")
+    synthesis = synthesise_size(order, output / "synthesis", progress)
     sections.append(synthesis_section(synthesis))
     show(sections[-1], console)
 

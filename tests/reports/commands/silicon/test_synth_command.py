@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.running.command_line import run_fineq
 
-from fineq_reports.commands.silicon.synth import command_line
+from fineq_reports.commands.silicon.netlist_orders import command_line
 from fineq_reports.synthesis import picture
 
 ROOT = Path(__file__).parents[4]
@@ -59,7 +59,7 @@ def test_figures_hang_together(report):
 def test_markdown_has_the_tables_and_no_paths(report):
     _, output = report
     text = (output / "synth-5x7.md").read_text()
-    headings = ["## Comparison", "## Area by block, um2", "## Checks of the netlists", "## Worst paths", "## Tools"]
+    headings = ["## Comparison", "## Area by block, µm²", "## Checks of the netlists", "## Worst paths", "## Tools"]
     for heading in (*headings, "## Power by block, mW, glitches counted", "## Glitches", "## Bars"):
         assert heading in text
     assert "*paper, Table III, 64x64: FineQ*" in text
@@ -72,7 +72,7 @@ def test_the_command_says_what_decides(report, tmp_path):
     command = f"fineq synth --size 5x7 --gaussian {designs} --activity-only"
     assert json.loads((output / "synth-5x7.json").read_text())["command"] == command
     assert f"Made by `{command}`" in (output / "synth-5x7.md").read_text()
-    line = command_line("16x16", 2.0, tmp_path / "small", False, [], False, ["a", "b"])
+    line = command_line("synth", "16x16", 2.0, tmp_path / "small", False, [], models=["a", "b"])
     assert line == "FINEQ_MODELS=<directory of a, b> fineq synth --size 16x16 --clock-ns 2 --model small"
 
 
@@ -118,7 +118,7 @@ def test_bars_are_computed(report):
     fineq = document["designs"][0]
     found = {bar["text"]: bar for bar in document["bars"]}
     area = found["area of a unary array per processing element"]
-    assert area["found"] == f"{fineq['area_per_element_um2']:.1f} um2" and area["met"] is False
+    assert area["found"] == f"{fineq['area_per_element_um2']:.1f} µm²" and area["met"] is False
     assert found["the same on every model and recipe"]["met"] is None  # Gaussian rows only
 
 
