@@ -292,7 +292,7 @@ def main(
     except TrainingError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(1) from error
-    console.print(f"wrote {output}: held-out loss {run.best_loss:.4f} nats a token, from step {run.best_step}")
+    console.print(f"wrote {output}: held-out loss {run.best_loss:.4f} nats per token, from step {run.best_step}")
 
 
 if __name__ == "__main__":

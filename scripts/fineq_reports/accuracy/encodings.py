@@ -130,10 +130,10 @@ class SynthesisedArray:
     encoding: str | None
     """None: a MAC array, one cycle whatever the weights."""
     area: float
-    """Of a processing element with its share of everything else, um2."""
+    """Of a processing element with its share of everything else, µm²."""
 
     def product(self, point: Point) -> float:
-        """Area times cycles for a multiplication, um2 x cycles."""
+        """Area times cycles for a multiplication, µm² x cycles."""
         return self.area * (point.cycles[self.encoding] if self.encoding else 1.0)
 
 
@@ -190,8 +190,8 @@ def _area_section(points: list[Point], designs: list[SynthesisedArray]) -> Secti
                 usable = [p for p in mine if p.recipe == recipe and _is_meant(p, design)]
                 row.append(f"{design.product(usable[0]):.1f}" if usable else "-")
             rows.append([data, recipe, *row])
-    header = ["data", "recipe", *(f"{d.title} ({d.area:.1f} um2)" for d in designs)]
-    title = f"Area times cycles per MAC, um2 x cycles; cycle-aware recipes at weight {CYCLE_WEIGHT:g}"
+    header = ["data", "recipe", *(f"{d.title} ({d.area:.1f} µm²)" for d in designs)]
+    title = f"Area times cycles per MAC, µm² x cycles; cycle-aware recipes at weight {CYCLE_WEIGHT:g}"
     return Section(title, header, rows)
 
 

@@ -20,7 +20,7 @@ from fineq.common.errors import FineqError
 
 LIBRARIES = ("libggml-base.so", "libggml-cpu.so")
 TYPES = {"q2_K": 10, "tq2_0": 35}
-"""ggml's formats of 2.63 and 2.06 bits a weight, and their numbers, which stand in model files and do not change."""
+"""ggml's formats of 2.63 and 2.06 bits per weight, and their numbers, which stand in model files and do not change."""
 
 FLOAT32 = 0
 CONTEXT_BYTES = 1 << 31

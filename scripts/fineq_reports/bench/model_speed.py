@@ -1,4 +1,4 @@
-"""A whole model: tokens a second of SmolLM2-135M's shapes, packed and not.
+"""A whole model: tokens per second of SmolLM2-135M's shapes, packed and not.
 
 The weights are random. What they are makes no difference to the speed, and nothing has to be downloaded.
 """
@@ -29,7 +29,7 @@ SMOLLM2_135M = dict(
 
 
 def model_tables(rounds: int) -> list[BenchTable]:
-    """Decoding after a prompt, and reading the prompt. Rates are tokens a second."""
+    """Decoding after a prompt, and reading the prompt. Rates are tokens per second."""
     full = make_model(torch.float32)
     packed = pack(copy.deepcopy(full), "float")
     with_head = pack(copy.deepcopy(full), "float", head=True)

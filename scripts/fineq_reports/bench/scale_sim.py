@@ -52,7 +52,7 @@ RandomNumberGeneratorSeed = 40
 InterfaceBandwidth = USER
 UseRamulatorTrace = False
 """
-"""An input-stationary array, as this project's is, on a bus of 16 words a cycle."""
+"""An input-stationary array, as this project's is, on a bus of 16 words per cycle."""
 
 
 @dataclass(frozen=True)

@@ -162,13 +162,14 @@ def synthesis_section(run: SynthesisRun) -> Section:
             f"{mac.energy_per_mac / ours.energy_per_mac:.2f} times less energy per multiply-accumulate. A small array "
             "carries more overhead per element than the 64x64 of `make synth`."
         )
-    headers = ["design", "area um2", "um2 a PE", "slack ns", "power mW", "cycles a vector", "um2 x cycles a MAC", "pJ"]
+    headers = ["design", "area µm²", "µm² per PE", "slack ns", "power mW", "cycles per vector"]
+    headers += ["µm² x cycles per MAC", "pJ"]
     return Section(
         "A small array in a 45 nm library",
         paragraphs,
         [Table(headers, rows, "pJ: energy per multiply-accumulate. Decoders, encoders and control are included.")],
         [
-            _stack(run, "area", 1.0, "um2 a PE", "Cell area per processing element, by block."),
-            _stack(run, "power", 1e6, "uW a PE", "Power per processing element, by block."),
+            _stack(run, "area", 1.0, "µm² per PE", "Cell area per processing element, by block."),
+            _stack(run, "power", 1e6, "µW per PE", "Power per processing element, by block."),
         ],
     )

@@ -1,4 +1,4 @@
-"""The table of cores on FPGAs: cells, clock, and multiply-accumulates a second for each LUT."""
+"""The table of cores on FPGAs: cells, clock, and multiply-accumulates per second and LUT."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Row:
 
     @property
     def macs(self) -> float:
-        """Multiply-accumulates a second, in thousands of millions."""
+        """Multiply-accumulates per second, in thousands of millions."""
         config = self.case.config
         assert self.found is not None
         return config.rows * config.columns * self.found.fmax / self.cycles / 1e3
 
     @property
     def macs_per_lut(self) -> float:
-        """Multiply-accumulates a second for each LUT, in millions."""
+        """Multiply-accumulates per second and LUT, in millions."""
         assert self.found is not None
         return self.macs * 1e3 / self.found.luts
 
@@ -81,7 +81,7 @@ def page(target: Target, rows: Sequence[Row], command: str, picture: str) -> str
     """The report of an FPGA."""
     found = next(row.found for row in rows if row.found)
     cells = [_cells(target, row) for row in rows]
-    heads = ("core", "LUTs", "flip-flops", "BRAM", "DSP", "MHz", "cycles a vector", "GMAC/s", "MMAC/s a LUT")
+    heads = ("core", "LUTs", "flip-flops", "BRAM", "DSP", "MHz", "cycles per vector", "GMAC/s", "MMAC/s per LUT")
     return "\n".join(
         [
             f"# Cores of {target.rows} x {target.columns} on {target.text}",
@@ -92,7 +92,7 @@ def page(target: Target, rows: Sequence[Row], command: str, picture: str) -> str
             "timing says, not a measurement: nothing was run on a board.",
             "",
             table(heads, cells, "lr"),
-            "Cycles a vector: recipe `paper` on weights of a normal distribution, with early termination. A LUT on "
+            "Cycles per vector: recipe `paper` on weights of a normal distribution, with early termination. A LUT on "
             "iCE40 is a logic cell, with its flip-flop. Decoders, buffers and all else around the core are not in it.",
             "",
             f"![LUTs, and multiply-accumulates for each]({picture})",
@@ -102,7 +102,7 @@ def page(target: Target, rows: Sequence[Row], command: str, picture: str) -> str
 
 
 def picture(target: Target, rows: Sequence[Row]) -> bytes:
-    """LUTs of each core, and its multiply-accumulates a second for each LUT."""
+    """LUTs of each core, and its multiply-accumulates per second and LUT."""
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     rows = [row for row in rows if row.found]

@@ -66,8 +66,8 @@ def _markdown(result: LayoutResult, tools: dict[str, str], notes: Sequence[str],
             [
                 ["module", f"`{result.top}`"],
                 ["cells before layout", f"{result.cells_before}"],
-                ["cell area before layout", f"{result.area_before:.0f} um2"],
-                ["cell area after layout, without fillers", f"{result.area_after:.0f} um2"],
+                ["cell area before layout", f"{result.area_before:.0f} µm²"],
+                ["cell area after layout, without fillers", f"{result.area_after:.0f} µm²"],
                 ["growth in layout", f"{100 * (result.area_after / result.area_before - 1):+.1f} %"],
                 ["core", f"{result.core[0]:.2f} x {result.core[1]:.2f} um"],
                 ["die", f"{result.die[0]:.2f} x {result.die[1]:.2f} um"],
@@ -91,7 +91,7 @@ def _markdown(result: LayoutResult, tools: dict[str, str], notes: Sequence[str],
         "## Cells after layout",
         "",
         _table(
-            ["kind", "cells", "area, um2"],
+            ["kind", "cells", "area, µm²"],
             [[kind, f"{result.cells[kind]}", f"{result.areas[kind]:.1f}"] for kind in CATEGORIES],
         ),
         "## Wires",
@@ -136,7 +136,7 @@ def write_summary(results: Sequence[LayoutResult], output: Path) -> Path:
         ]
         for result in results
     ]
-    head = ["block", "cells before, um2", "after, um2", "core, um2", "utilisation, %", "wires, mm", "violations"]
+    head = ["block", "cells before, µm²", "after, µm²", "core, µm²", "utilisation, %", "wires, mm", "violations"]
     head += ["setup slack, ns", "hold slack, ns", "skew, ns", "power, mW"]
     text = [
         "# Layouts",

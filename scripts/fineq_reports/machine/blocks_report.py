@@ -39,7 +39,7 @@ def as_markdown(report: BlocksReport) -> str:
         "assumption, no macro was compiled, and the load of their pins is that of a flip-flop. Tables and queues are "
         "logic.",
         "",
-        table(("block", "instances", "cells", "um2 each", "um2", "worst slack, ns"), rows, "lr"),
+        table(("block", "instances", "cells", "µm² each", "µm²", "worst slack, ns"), rows, "lr"),
     ]
     if report.memories:
         memories: list[tuple[object, ...]] = [
@@ -48,7 +48,7 @@ def as_markdown(report: BlocksReport) -> str:
         ]
         bits = sum(each.words * each.bits for each in report.memories)
         memories.append(("together", "", "", "", f"{bits / 1024:,.1f}"))
-        lines.append(table(("memory", "in", "words", "bits a word", "kbit"), memories, "llr"))
+        lines.append(table(("memory", "in", "words", "bits per word", "kbit"), memories, "llr"))
     return "\n".join(lines)
 
 

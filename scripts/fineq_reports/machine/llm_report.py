@@ -46,7 +46,7 @@ _HEADERS = [
     "share",
     "array busy",
     "weight vectors",
-    "steps a vector",
+    "steps per vector",
     "steps saved",
     "bytes read",
     "bytes written",
@@ -96,10 +96,10 @@ def as_markdown(outcome: Outcome) -> str:
         "recipe": settings.recipe,
         "machine": f"`{settings.accelerator}`, {array.rows} x {array.columns}, {outcome.config.bus_bits}-bit bus",
         "transport": settings.transport,
-        "memory": f"one bus word a cycle in each direction, latency {settings.latency}",
+        "memory": f"one bus word per cycle in each direction, latency {settings.latency}",
         "results of the machine": settings.output,
         "early termination": "on" if settings.early_termination else "off",
-        "linear layers": f"{outcome.layers} in {outcome.chains} chains of descriptors a pass",
+        "linear layers": f"{outcome.layers} in {outcome.chains} chains of descriptors per pass",
         "weights in device memory": f"{outcome.image_bytes:,} bytes",
         "next token": f"temperature {settings.temperature}, seed {settings.seed}"
         if settings.temperature
@@ -128,7 +128,7 @@ def as_markdown(outcome: Outcome) -> str:
         ]
         parts += [
             f"## {phase.capitalize()}: {tokens} tokens, {'all at once' if phase == PHASES[0] else 'one at a time'}",
-            f"{per_token:,.0f} cycles a token." if per_token else "This machine has no time: no cycles.",
+            f"{per_token:,.0f} cycles per token." if per_token else "This machine has no time: no cycles.",
             table(_HEADERS, [*rows_of_kinds, _row("all", total, total)], "lr").rstrip(),
         ]
     counters = outcome.statistics.total().counters

@@ -138,7 +138,7 @@ def as_markdown(layer: MeasuredLayer, measurements: list[Measurement], latency: 
         "",
         f"Made by `{command(layer, latency)}`: one layer of {layer.tokens} tokens, {layer.channels} outputs and "
         f"{layer.inner} inputs on the verilated machines. Gaussian weights, recipe {layer.recipe} (8-bit MAC: "
-        "symmetric per channel). The memory moves one bus word a cycle in each direction, latency "
+        "symmetric per channel). The memory moves one bus word per cycle in each direction, latency "
         f"{latency}. Every result equals that of the functional model.",
         "",
         "`array busy` is the share of all cycles, from start to interrupt, in which the array executes a step; "
@@ -147,8 +147,8 @@ def as_markdown(layer: MeasuredLayer, measurements: list[Measurement], latency: 
         "",
         table(
             (
-                *("machine", "results", "cycles", "array busy", "steps", "array alone", "steps a vector"),
-                *("MACs a cycle", "MB read", "MB written"),
+                *("machine", "results", "cycles", "array busy", "steps", "array alone", "steps per vector"),
+                *("MACs per cycle", "MB read", "MB written"),
             ),
             [_row(each) for each in measurements],
             "llr",

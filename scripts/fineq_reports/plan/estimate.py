@@ -93,7 +93,7 @@ class Estimate:
         return self.sizes.total_bytes / self.slice.copied_per_second
 
     def calibrate_seconds(self, machines: int, network: float) -> float:
-        """On so many machines with so many bytes a second into the one that adds."""
+        """On so many machines with so many bytes per second into the one that adds."""
         spread = (self.calibration.products + self.calibration.solver) / machines
         return spread + self.calibration.factors + (self.sent / network if machines > 1 else 0.0)
 

@@ -12,7 +12,7 @@ from fineq_reports.plan.estimate import Estimate
 PROCESSORS = (1, 8, 64, 256)
 MACHINES = (1, 4, 16, 64)
 NETWORK = 1.25e9
-"""Bytes a second into one machine: 10 Gbit."""
+"""Bytes per second into one machine: 10 Gbit."""
 
 
 def page(estimate: Estimate, machine: Mapping[str, str], command: str) -> str:
@@ -45,21 +45,21 @@ is this rate times a number.
 | measured | |
 |---|---:|
 | part {done.part} quantized | {done.seconds:.1f} s, {done.processor_seconds:.1f} s of processors |
-| weights a processor and second | {done.weights_per_processor_second / 1e6:.2f} million |
+| weights per processor and second | {done.weights_per_processor_second / 1e6:.2f} million |
 | read, written | {done.read_bytes / 1e9:.2f} GB, {done.written_bytes / 1e9:.3f} GB |
-| read, checked and written again, as the merge does | {done.copied_per_second / 1e6:.0f} MB a second |
+| read, checked and written again, as the merge does | {done.copied_per_second / 1e6:.0f} MB/s |
 
 | disk | |
 |---|---:|
 | the model | {sizes.source_bytes / 1e9:.1f} GB |
-| the result | {sizes.total_bytes / 1e9:.1f} GB, {sizes.bits_of_quantized:.3f} bits a weight of the quantized layers |
+| the result | {sizes.total_bytes / 1e9:.1f} GB, {sizes.bits_of_quantized:.3f} bits per weight of the quantized layers |
 | with the parts, until the merge is done | {2 * sizes.total_bytes / 1e9:.1f} GB |
 
 ## Without data
 
 {table(("processors", "parts", "merge", "together"), parts, "r")}
 Processors are taken to be like this one and to have the disk for themselves: each reads {
-        2 * done.weights_per_processor_second / 1e6:.0f} MB a second.
+        2 * done.weights_per_processor_second / 1e6:.0f} MB/s.
 
 ## Calibrated
 

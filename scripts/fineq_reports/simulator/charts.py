@@ -21,7 +21,7 @@ SHOWN_CYCLES = 6000
 
 
 def roofline(study: Study) -> bytes:
-    """Multiply-accumulates a cycle over multiply-accumulates a byte, of every layer that is timed."""
+    """Multiply-accumulates per cycle over multiply-accumulates per byte, of every layer that is timed."""
     architecture, config = study.architecture, study.architecture.config
     elements = config.array.rows * config.array.columns
     points = [

@@ -232,7 +232,7 @@ def paper_line(reports: SynthesisReports, results: Path) -> str:
     return (
         f"({power['systolic array']} / ({power['FineQ PE array']} + {power['FineQ decoder']})) / {implied} steps = "
         f"{ratio / implied:.2f}: the paper's {PAPER_EFFICIENCY} is the ratio of the arrays' powers over {implied} "
-        f"steps a vector, and nothing else. With {steps:.3f} measured steps ({name}) the same powers give "
+        f"steps per vector, and nothing else. With {steps:.3f} measured steps ({name}) the same powers give "
         f"{ratio / steps:.2f}, "
         f"with {measured[0]:.2f} to {measured[-1]:.2f} ({len(measured)} real models, recipe {RECIPE}) "
         f"{ratio / measured[-1]:.2f} to {ratio / measured[0]:.2f}."
@@ -262,7 +262,7 @@ def _design(reports: SynthesisReports, top: str) -> dict[str, Any]:
 
 
 def table_iii(reports: SynthesisReports, size: str) -> list[tuple[str, float, float, float | None, float | None]]:
-    """Rows of Table III: name, mm2, mW without and with glitches, steps a vector; the paper's first."""
+    """Rows of Table III: name, mm², mW without and with glitches, steps per vector; the paper's first."""
     found = [each for each in reports.documents.values() if each["size"] == size]
     paper = next(each for each in reports.documents.values() if each.get("paper_table_iii"))["paper_table_iii"]
     rows: list[tuple[str, float, float, float | None, float | None]] = [

@@ -61,7 +61,7 @@ def points_csv(points: Sequence[Point]) -> str:
 
 def page(found: Evaluation, command: str) -> str:
     """The page."""
-    dram = "; ".join(f"{each.picojoules_per_bit} pJ a bit ({each.source})" for each in PUBLISHED)
+    dram = "; ".join(f"{each.picojoules_per_bit} pJ/bit ({each.source})" for each in PUBLISHED)
     parts = [
         "# The paper's evaluation with this project's machine",
         "",
@@ -116,7 +116,7 @@ def _table_iii(found: Evaluation) -> str:
         )
         for name, area, power, glitches, steps in table_iii(found.reports, found.size)
     ]
-    return markdown.table(("design", "mm2", "mW", "mW with glitches", "steps a vector"), rows, "lr")
+    return markdown.table(("design", "mm²", "mW", "mW with glitches", "steps per vector"), rows, "lr")
 
 
 def _figure_8_table(found: Evaluation) -> str:

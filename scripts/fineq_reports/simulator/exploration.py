@@ -162,7 +162,7 @@ def page(summary: Summary) -> str:
             "By area x energy x time.",
             "",
             markdown.table(
-                (*axes, "mm2", "J", "s", "s, exact", "off by"),
+                (*axes, "mm²", "J", "s", "s, exact", "off by"),
                 [
                     (
                         *(point[axis] for axis in axes),
@@ -221,7 +221,7 @@ def _table(headers: Sequence[str], rows: Sequence[tuple[list[Any], dict[str, Any
         )
         for names, found in rows
     ]
-    ends = ("mm2", "J on chip", "J with DRAM", "s", "array busy", "steps", "synthesised", "mm2 x J x s")
+    ends = ("mm²", "J on chip", "J with DRAM", "s", "array busy", "steps", "synthesised", "mm² x J x s")
     return markdown.table((*headers, *ends), cells, "l" * len(headers) + "r")
 
 

@@ -12,7 +12,7 @@ def pass_table(study: Study) -> Table:
     """A line for each pass and each assumption about the steps."""
     headers = [
         "pass",
-        "steps a vector",
+        "steps per vector",
         "time, s",
         "tokens/s",
         "cycles",
@@ -70,14 +70,14 @@ def layer_table(study: Study, outcome: PassOutcome) -> Table:
         "M x N x K",
         "runs",
         "engine",
-        "cycles a run",
+        "cycles per run",
         "array busy",
         "rows in use",
         "bus reads",
         "bound by",
-        "MB a run",
+        "MB per run",
         "time",
-        "MACs a byte",
+        "MACs per byte",
         "energy, J",
     ]
     total, rows = outcome.cycles or 1.0, study.architecture.config.array.rows
@@ -121,7 +121,7 @@ def energy_table(study: Study) -> Table:
             [outcome.work.name, outcome.bound.name, *(f"{each:.4g}" for each in parts), f"{low:.3g} to {high:.3g}"]
         )
     own = study.architecture.energy.dram_pj_per_bit
-    figures = "; ".join(f"{each.name} {each.picojoules_per_bit} pJ a bit, {each.source}" for each in PUBLISHED)
+    figures = "; ".join(f"{each.name} {each.picojoules_per_bit} pJ/bit, {each.source}" for each in PUBLISHED)
     source = "as the architecture says" if own else figures
     return Table(
         headers,
@@ -136,7 +136,7 @@ def facts(study: Study, command: str) -> list[str]:
     """Sentences above the tables."""
     memory = study.architecture.memory
     kind = f"{memory.dram.name} behind {memory.latency} cycles" if memory.dram else (
-        f"latency {memory.latency}, {memory.words_per_cycle:g} words a cycle"
+        f"latency {memory.latency}, {memory.words_per_cycle:g} words per cycle"
     )  # fmt: skip
     found = [
         f"Made by `{command}`.",

@@ -104,7 +104,7 @@ def _in_chunks(
     history = History.read(state)
     failures: dict[str, Failure] = {}
     started, done = time.monotonic(), 0
-    with progress_display(lambda rate: f"{rate:,.0f} a second") as progress:
+    with progress_display(lambda rate: f"{rate:,.0f}/s") as progress:
         while True:
             left = None if seconds is None else seconds - (time.monotonic() - started)
             size = chunk if left is not None else min(chunk, count - done)

@@ -78,7 +78,7 @@ def table_text(rows: Iterable[list]) -> str:
     text = io.StringIO()
     text.write(
         f"# SRAM with one read and one write port at {NODE_UM * 1e3:.0f} nm, 300 K: CACTI 7 ({VERSION}), by\n"
-        "# `fineq sram-energy`. read, write: pJ a word; leakage: mW; area: mm2, each of one memory.\n"
+        "# `fineq sram-energy`. read, write: pJ per word; leakage: mW; area: mm², each of one memory.\n"
     )
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["words", "bits", "cell", *FIELDS])

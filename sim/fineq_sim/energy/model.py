@@ -99,7 +99,7 @@ class EnergyModel:
         array: its array, synthesised.
         clock_mhz: of the machine.
         unit_pj_per_mac: of the unit for attention and head; None: not known.
-        dram: pJ a bit by name; None: the published figures.
+        dram: pJ/bit by name; None: the published figures.
         empty_rows: what rows without a token hold, one of `EMPTY_ROWS`.
     """
 

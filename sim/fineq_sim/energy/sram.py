@@ -3,9 +3,9 @@
 Three kinds of cells; the study takes `lop` (low operating power) and shows the range that the others give. Sizes
 between those of the table are interpolated in the logarithms of words and bits.
 
-CACTI's memories of wide words are no sensible designs: 64 words of 1536 bits take 7 um2 a bit, more than flip-flops do
-(4.5 um2 in the library of the synthesis), and 5 times the energy of eight memories of 192 bits side by side. So wide
-words stand in slices, and the range that is shown reaches to CACTI's own wide memory.
+CACTI's memories of wide words are no sensible designs: 64 words of 1536 bits take 7 µm² per bit, more than flip-flops
+do (4.5 µm² in the library of the synthesis), and 5 times the energy of eight memories of 192 bits side by side. So
+wide words stand in slices, and the range that is shown reaches to CACTI's own wide memory.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class SramFigures:
     """Of one memory with a read and a write port.
 
     Attributes:
-        read, write: pJ a word.
+        read, write: pJ per word.
         leakage: mW.
-        area: mm2.
+        area: mm².
     """
 
     read: float

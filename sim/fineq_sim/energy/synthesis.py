@@ -28,7 +28,7 @@ class SynthesisedArray:
         clock_ns: period at which its power was measured.
         dynamic: W at full activity by block: what switches and what cells take inside.
         leakage: W by block.
-        area: um2 by block.
+        area: µm² by block.
         cycles_per_vector: of the activity.
         events: what other cycles than full steps take; None: not measured for this kind of array.
     """

@@ -106,7 +106,7 @@ def with_packed_layers(model: PreTrainedModel, layers: Sequence[QuantizedLayer])
 
 
 def _memory_size(layers: Sequence[QuantizedLayer], config: AcceleratorConfig) -> int:
-    # 8 bits a weight and whole lines are more than any image takes.
+    # 8 bits per weight and whole lines are more than any image takes.
     weights = sum(len(each.codes) * (each.codes.shape[1] + config.line_bytes + 64) for each in layers)
     return (weights + _SPARE_MEMORY + 0xFFFF) // 0x10000 * 0x10000
 
@@ -144,7 +144,7 @@ def run(
         machine = Accelerator(transport)
         executor = AcceleratorExecutor(machine, settings.output, settings.early_termination)
         chains = install(model, layers, executor, settings.output)
-        say(f"running: {len(layers)} linear layers in {chains} chains of descriptors a pass")
+        say(f"running: {len(layers)} linear layers in {chains} chains of descriptors per pass")
         generated = _generate(model, tokenizer, prompt, settings, executor, step)
         image_bytes = sum(layer.image_bytes for layer in executor.loaded.values())
 

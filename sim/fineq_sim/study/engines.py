@@ -26,7 +26,7 @@ TRUSTED = 0.02
 """Largest error of `tile` that `auto` takes."""
 
 _PACE = 1e7
-"""Cycles a second of the twin, about: to tell what fits a budget until one has been timed."""
+"""Cycles per second of the twin, about: to tell what fits a budget until one has been timed."""
 
 _ALIKE = 6
 """Token tiles that the twin works through before it can leave the others out, about."""

@@ -119,7 +119,7 @@ def energy_model(architecture: Architecture, reports: SynthesisReports) -> tuple
             picojoules, source = reports.designs[top].mac_pj, f"{top} in {reports.designs[top].source}"
         else:
             source = f"not measured: there is no synthesis of {top}"
-    said = f"{source}" if picojoules is None else f"{picojoules:.3g} pJ a MAC, {source}"
+    said = f"{source}" if picojoules is None else f"{picojoules:.3g} pJ/MAC, {source}"
     model = EnergyModel(
         config, array, architecture.clock_mhz, picojoules, choice.dram_pj_per_bit, empty_rows=choice.empty_rows
     )

@@ -122,7 +122,7 @@ def find_steps(source: str | None, config: AcceleratorConfig, results: Path, pac
         raise StepsError(f"--steps {source} with a packed checkpoint: its own codes decide, choose packed or all")
     if source == "all":
         shares = (0.0,) * (longest - 1) + (1.0,)
-        return StepSource((Bound("given", shares),), f"{longest} steps a vector: no early termination", False)
+        return StepSource((Bound("given", shares),), f"{longest} steps per vector: no early termination", False)
     if source is not None and _is_list(source):
         return _given(source, longest)
     rows = _measured(results)
@@ -136,7 +136,7 @@ def find_steps(source: str | None, config: AcceleratorConfig, results: Path, pac
         means = sorted((float(row[column]), row["data"]) for row in real)
         (low, low_name), (high, high_name) = means[0], means[-1]
         said = (
-            f"{low:.2f} to {high:.2f} steps a vector: the range of {len(real)} measured models, {low_name} to "
+            f"{low:.2f} to {high:.2f} steps per vector: the range of {len(real)} measured models, {low_name} to "
             f"{high_name}, recipe {RECIPE} ({MEASURED}); the weights of this workload are not known"
         )
         return StepSource(
@@ -151,7 +151,7 @@ def find_steps(source: str | None, config: AcceleratorConfig, results: Path, pac
         )
     mean = float(found[0][column])
     return StepSource(
-        (Bound("given", mean_shares(mean, longest)),), f"{mean:.3f} steps a vector: measured, {source} ({MEASURED})"
+        (Bound("given", mean_shares(mean, longest)),), f"{mean:.3f} steps per vector: measured, {source} ({MEASURED})"
     )  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def _given(source: str, longest: int) -> StepSource:
         raise StepsError(f"--steps {source}: give the shares of vectors that take 1 to {longest} steps, together 1")
     total = sum(shares)
     bound = Bound("given", tuple(share / total for share in shares))
-    return StepSource((bound,), f"{bound.mean:.3f} steps a vector: shares {source} given")
+    return StepSource((bound,), f"{bound.mean:.3f} steps per vector: shares {source} given")
 
 
 def _measured(results: Path) -> list[dict[str, str]]:

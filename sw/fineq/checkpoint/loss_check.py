@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST_LOSS = 1.0
-"""Nats a token that a useful model may lose: from about here on, words fall apart. docs/quantizer/models.md has the
+"""Nats per token that a useful model may lose: from about here on, words fall apart. docs/quantizer/models.md has the
 models and the figures."""
 
 SURPRISE = 0.9
@@ -24,8 +24,8 @@ class LossCheck:
     """The outcome of a check.
 
     Attributes:
-        before, after: mean loss of the original and of the quantized model, nats a token; infinite: no number came out.
-            None: not measured.
+        before, after: mean loss of the original and of the quantized model, nats per token; infinite: no number came
+            out. None: not measured.
         tokens: scored.
         text: name of the text.
         problem: why nothing was measured, or why the quantized model gave no number.
@@ -39,7 +39,7 @@ class LossCheck:
 
     @property
     def lost(self) -> float | None:
-        """Nats a token that quantizing costs; None: not measured."""
+        """Nats per token that quantizing costs; None: not measured."""
         return None if self.before is None or self.after is None else self.after - self.before
 
     @property
@@ -55,7 +55,7 @@ class LossCheck:
             return f"the quantized model gives no finite loss ({self.problem})"
         return (
             f"perplexity {_figure(self.before)} before, {_figure(self.after)} after quantizing "
-            f"({self.lost:+.2f} nats a token over {self.tokens} tokens of {self.text})"
+            f"({self.lost:+.2f} nats per token over {self.tokens} tokens of {self.text})"
         )
 
     def warning(self, recipe: str, is_data_free: bool) -> str | None:

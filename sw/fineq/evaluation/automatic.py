@@ -54,4 +54,4 @@ def choose_recipe(
             f"{LARGEST_LOSS:g} nats models talk nonsense. Add --calibration FILE, about a megabyte of text of the kind "
             f"that the model is for, or --recipe {DEFAULT_RECIPE} to have it all the same"
         )
-    return RecipeChoice(DEFAULT_RECIPE, f"it needs no data and costs less than {LARGEST_LOSS:g} nat a token", tried)
+    return RecipeChoice(DEFAULT_RECIPE, f"it needs no data and costs less than {LARGEST_LOSS:g} nat per token", tried)

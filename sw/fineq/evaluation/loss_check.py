@@ -118,8 +118,8 @@ def _compare(
             return LossCheck(problem=f"the original cannot be run: {_reason(error)}")
         if not before < SURPRISE * math.log(len(tokenizer)):
             return LossCheck(
-                problem=f"the original itself cannot foretell {text.name} ({before:.2f} nats a token): give a text of "
-                "its kind with --text"
+                problem=f"the original itself cannot foretell {text.name} ({before:.2f} nats per token): give a text "
+                "of its kind with --text"
             )
     if progress:
         progress("check of the quantized model", 1, 2)

@@ -169,7 +169,7 @@ def test_the_report_has_every_point_and_repeats(model, tmp_path, monkeypatch):
     assert {row["data"] for row in rows} == {"tiny", *cycle_counts.DISTRIBUTIONS}
     assert all(float(row[f"cycles_{encoding}"]) >= 1 for row in rows for encoding in ENCODINGS)
     area = report.sections[-1]
-    assert area.header[-3:] == ["FineQ (80.0 um2)", "two (90.0 um2)", "MAC (300.0 um2)"]
+    assert area.header[-3:] == ["FineQ (80.0 µm²)", "two (90.0 µm²)", "MAC (300.0 µm²)"]
     gaussian = next(row for row in rows if (row["data"], row["recipe"]) == ("Gaussian", "paper"))
     line = next(row for row in area.rows if row[:2] == ["Gaussian", "paper"])
     assert line[2:] == [

@@ -167,7 +167,7 @@ SHARES = EventShares("by hand", "*", rows=64, one_old=0.937, no_token=0.2, prelo
     ],
 )
 def test_every_cycle_is_a_step_or_loads_or_waits(tokens, empty_rows, share):
-    """1000 cycles of which 600 are steps and 64 load a row, at 10 pJ a step: the rest waits."""
+    """1000 cycles of which 600 are steps and 64 load a row, at 10 pJ per step: the rest waits."""
     array = replace(read_reports(RESULTS).find(WIDE.array), dynamic={"all": 0.004}, clock_ns=2.5, events=SHARES)
     assert array.step_pj == pytest.approx(10)
     model = EnergyModel(WIDE, array, 400, empty_rows=empty_rows)

@@ -201,7 +201,7 @@ def test_no_figures_for_what_nobody_has_synthesised():
     ],
 )
 def test_reads_outstanding_hide_latency(tmp_path, reads, latency, busy):
-    """Figures of an independent model of the machine, on 2048 x 4096 x 4096 with 2.34 steps a vector."""
+    """Figures of an independent model of the machine, on 2048 x 4096 x 4096 with 2.34 steps per vector."""
     (tmp_path / "s.yaml").write_text("axes: {outstanding_reads: [8]}\n")
     (tmp_path / "w.csv").write_text("name,M,N,K\na,2048,4096,4096\n")
     work = find_workload(str(tmp_path / "w.csv"))

@@ -173,7 +173,7 @@ def test_sums_are_sums(model):
 def test_energy_says_what_it_leaves_out(model):
     assert any(note.startswith("Not measured, so not in the energy") for note in model.notes)
     assert any("attention unit's energy is not measured" in note for note in model.notes) != (
-        "pJ a MAC" in model.unit_source
+        "pJ/MAC" in model.unit_source
     )
 
 

@@ -196,7 +196,7 @@ def test_straight_through_gradients():
 
 
 def log_losses(path, text, calibration, steps):
-    """Loss over full precision in nats a token, by step."""
+    """Loss over full precision in nats per token, by step."""
     tokenizer = load_tokenizer(path)
     ids = tokenize(tokenizer, text)
 

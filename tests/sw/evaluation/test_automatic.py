@@ -48,7 +48,7 @@ def test_a_model_that_survives_needs_no_data(tmp_path):
     assert outcome.code == 0, outcome.stderr
     assert recipe_of(tmp_path / "q") == "mse" and "calibrating" not in outcome.stderr
     assert "measuring what mse, which needs no data, costs on evaluation_text.txt" in outcome.stderr
-    assert "recipe mse, chosen because it needs no data and costs less than 1 nat a token" in outcome.stdout
+    assert "recipe mse, chosen because it needs no data and costs less than 1 nat per token" in outcome.stdout
     report = json.loads((tmp_path / "q" / "fineq_report.json").read_text())
     assert report["recipe"] == report["choice_of_recipe"]["recipe"] == "mse"
     assert report["choice_of_recipe"]["data_free_recipe"] == report["check"]

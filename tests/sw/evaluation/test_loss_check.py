@@ -39,7 +39,7 @@ def test_the_shipped_model_survives(tmp_path):
     written = json.loads((tmp_path / "q" / "fineq_report.json").read_text())["check"]
     assert written["measured"] and not written["likely_destroyed"] and written["nats_lost"] == round(outcome.lost, 2)
     card = (tmp_path / "q" / "README.md").read_text()
-    assert f"{outcome.lost:+.2f} nats a token over 510 tokens of evaluation_text.txt" in card
+    assert f"{outcome.lost:+.2f} nats per token over 510 tokens of evaluation_text.txt" in card
     assert "WARNING" not in card
 
 
@@ -118,7 +118,7 @@ def test_a_large_model_sees_less_text(monkeypatch, tmp_path):
 
 
 DESTROYED = {"stories260k": 2.68, "tinystories-656k": 1.12, "smollm2-135m": 8.17}
-"""Models of others and what `mse` costs them, nats a token (docs/quantizer/models.md)."""
+"""Models of others and what `mse` costs them, nats per token (docs/quantizer/models.md)."""
 
 
 @pytest.mark.skipif("FINEQ_MODELS" not in os.environ, reason="FINEQ_MODELS names no models of others")

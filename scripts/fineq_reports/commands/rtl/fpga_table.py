@@ -17,7 +17,7 @@ def fpga_table(
         "build/fpga-table"
     ),
 ) -> None:
-    """Cores of every encoding and MAC arrays on FPGAs: LUTs, flip-flops, DSPs, clock, multiply-accumulates a LUT."""
+    """Cores of every encoding and MAC arrays on FPGAs: LUTs, flip-flops, DSPs, clock, multiply-accumulates per LUT."""
     from fineq.common.files import write_bytes, write_text
     from fineq_reports.fpga.table import Row, mean_cycles, page, picture
     from fineq_system.boards.cores import TARGETS, cases, measure
