@@ -9,7 +9,7 @@ import pytest
 from helpers.running.command_line import run_fineq
 
 from fineq.common import provenance
-from fineq.common.errors import FineqError
+from fineq.common.errors import CheckFailed, FineqError
 from fineq.common.files import write_text
 from fineq.common.provenance import RECORD, State
 
@@ -28,11 +28,22 @@ def faults(place: Path) -> list[str]:
     ]
     texts = provenance.marked(place)
     wrong = [name for name, text in texts.items() if (place / name).read_bytes().decode() != text]
-    return missing + [f"{name} is not marked as it should be: run `fineq results --mark`" for name in wrong]
+    marks = [f"{name} is not marked as it should be: run `fineq results --mark`" for name in wrong]
+    try:
+        provenance.about_unknown_commits(place)
+    except CheckFailed as error:
+        return [*missing, *marks, str(error)]
+    return missing + marks
 
 
 def test_published_results_say_where_they_come_from():
     assert faults(RESULTS) == []
+
+
+def git(place: Path, *words: str) -> str:
+    """What git says in a repository."""
+    named = ["git", "-C", str(place), "-c", "user.name=a", "-c", "user.email=b", *words]
+    return subprocess.run(named, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @pytest.fixture
@@ -43,34 +54,45 @@ def place(tmp_path):
     write_text(place / "page.csv", "1,2\n")
     write_text(place / "index.md", "# All\n")
     write_text(place / RECORD, "{}\n")
-    git = ["git", "-C", str(place), "-c", "user.name=a", "-c", "user.email=b"]
     for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
-        subprocess.run([*git, *words], check=True)
+        git(place, *words)
     return place
 
 
-def test_older_files_have_the_command_of_their_page_and_their_commit(place):
+def record_all(place: Path) -> None:
+    """Enter what no command recorded."""
+    for name in ("page.md", "page.csv"):
+        provenance.record_by_hand(place / name, "an old file")
+
+
+def test_what_no_command_recorded_is_unknown_whatever_the_page_says(place):
     assert faults(place) == ["page.csv has no entry", "page.md has no entry"]
-    provenance.record_older(place)
-    head = subprocess.run(["git", "-C", place, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    record_all(place)
+    head = git(place, "rev-parse", "HEAD")
     for entry in provenance.read(place).values():
-        assert (entry.command, entry.commit, entry.made_before, entry.key) == ("fineq bench", head, True, None)
-    assert state(place, "page.md") is State.BEFORE
+        assert (entry.command, entry.known_command, entry.commit) == (None, "unknown", head)
+        assert (entry.made_before, entry.key, entry.by_hand) == (True, None, ("an old file",))
+    assert state(place, "page.md") is State.BY_HAND
     assert faults(place) == ["page.md is not marked as it should be: run `fineq results --mark`"]
     assert provenance.mark(place) == [place / "page.md"]
     assert faults(place) == [] and provenance.mark(place) == []
-    line = (
-        f"> Made before the version of the code was recorded (committed in {head[:7]}): "
-        "run `fineq bench` to make it again."
-    )
+    line = f"> Recorded by hand (committed in {head[:7]}): an old file; its command is unknown."
     assert (place / "page.md").read_text().splitlines()[:5] == ["# Title", "", line, "", "Made by `fineq bench`: fast."]
 
 
+def test_a_command_that_the_page_names_is_told_as_that(place):
+    recorded = run_fineq("results", place, "--record", "page.md", "--reason", "old", "--page-says", "fineq bench")
+    assert recorded.code == 0, recorded.stderr
+    assert recorded.stdout == f"wrote {place / RECORD}\nwrote {place / 'page.md'}\n"
+    assert "old; its command is unknown, the page says `fineq bench`.\n" in (place / "page.md").read_text()
+    assert "| page.md | unknown, the page says `fineq bench` |" in run_fineq("results", place, "--check").stdout
+
+
 def test_what_a_command_makes_is_current_until_the_code_changes(place, monkeypatch):
-    provenance.record_older(place)
+    record_all(place)
     provenance.mark(place)
     provenance.record([place / "page.md"], command="fineq bench", code=[CODE])
-    assert state(place, "page.md") is State.CURRENT and state(place, "page.csv") is State.BEFORE
+    assert state(place, "page.md") is State.CURRENT and state(place, "page.csv") is State.BY_HAND
     provenance.mark(place)
     assert (place / "page.md").read_text() == "# Title\n\nMade by `fineq bench`: fast.\n\nText.\n"
     entry = provenance.read(place)["page.md"]
@@ -99,20 +121,90 @@ def test_a_module_that_has_gone_counts_as_changed(place):
     assert state(place, "page.md") is State.CHANGED
 
 
-def test_an_edit_by_hand_shows(place):
-    provenance.record_older(place)
+def test_an_edit_that_nobody_records_is_a_fault(place):
+    record_all(place)
+    provenance.record([place / "page.md"], command="fineq bench", code=[CODE])
     provenance.mark(place)
     assert run_fineq("results", place, "--check").code == 0
     write_text(place / "page.md", (place / "page.md").read_text() + "More.\n")
     checked = run_fineq("results", place, "--check")
-    assert checked.code == 1 and "by hand: page.md;" in checked.stderr
-    assert "| page.md | fineq bench |" in checked.stdout and "| edited by hand |" in checked.stdout
+    assert checked.code == 1 and "edited since: page.md;" in checked.stderr
+    assert "| page.md | fineq bench |" in checked.stdout and "| edited since it was recorded |" in checked.stdout
     assert run_fineq("results", place, "--mark").stdout == f"wrote {place / 'page.md'}\n"
     assert "> Edited by hand since it was made" in (place / "page.md").read_text()
 
 
+def test_an_edit_is_recorded_with_its_reason_and_what_made_the_page_stays(place):
+    provenance.record([place / "page.md"], command="fineq bench", code=[CODE])
+    provenance.record_by_hand(place / "page.csv", "made with a spreadsheet")
+    before = provenance.read(place)["page.md"]
+    for number, reason in enumerate(("a unit\nspelt right", "one more."), 1):
+        write_text(place / "page.md", (place / "page.md").read_text() + "More.\n")
+        recorded = run_fineq("results", place, "--record", place / "page.md", "--reason", reason)
+        assert recorded.code == 0, recorded.stderr
+        assert len(provenance.read(place)["page.md"].by_hand) == number
+    after = provenance.read(place)["page.md"]
+    assert after.by_hand == ("a unit spelt right", "one more") and after.sha256 != before.sha256
+    assert (after.command, after.commit, after.key) == (before.command, before.commit, before.key)
+    assert state(place, "page.md") is State.BY_HAND and faults(place) == []
+    line = f"> Recorded by hand (commit {(after.commit or '')[:7]}): a unit spelt right; one more; run `fineq bench` to"
+    assert f"{line} make it again.\n" in (place / "page.md").read_text()
+    provenance.record([place / "page.md"], command="fineq bench", code=[CODE])  # and a command makes it again
+    assert state(place, "page.md") is State.CURRENT and provenance.read(place)["page.md"].by_hand == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--record", "page.md"], "say with --reason why page.md is recorded by hand"),
+        (["--record", "page.md", "--reason", " "], "say with --reason why page.md is recorded by hand"),
+        (["--record", "page.md", "--reason", "x"], "page.md is as its entry says: there is nothing to record"),
+        (["--record", "none.md", "--reason", "x"], "has no result 'none.md': give the name of a file of it"),
+        (["--record", RECORD, "--reason", "x"], f"has no result '{RECORD}'"),
+        (["--record", "elsewhere/page.md", "--reason", "x"], "elsewhere/page.md is not in "),
+        (["--check", "--reason", "x"], "--reason and --page-says belong to --record FILE"),
+    ],
+)
+def test_what_cannot_be_recorded(place, words, sentence):
+    record_all(place)
+    before = (place / RECORD).read_bytes()
+    outcome = run_fineq("results", place, *words)
+    assert outcome.code == 1 and sentence in outcome.stderr and outcome.stderr.count("\n") == 1
+    assert (place / RECORD).read_bytes() == before
+
+
+def test_a_shallow_clone_lacks_commits_and_says_so(place, tmp_path):
+    record_all(place)
+    provenance.mark(place)
+    for words in (["add", "."], ["commit", "-qm", "y"]):
+        git(place, *words)
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "-q", "--depth", "1", f"file://{place}", str(shallow))
+    checked = run_fineq("results", shallow, "--check")
+    assert checked.code == 0 and checked.stderr.count("\n") == 1
+    assert "this clone is shallow and lacks 1 of the commits that entries name" in checked.stderr
+    assert checked.stdout == run_fineq("results", place, "--check").stdout
+    assert faults(shallow) == []
+    write_text(shallow / "new.csv", "1\n")  # its commit would be the oldest one that is here
+    provenance.record_by_hand(shallow / "page.csv", "x", page_says="fineq bench")
+    provenance.record_by_hand(shallow / "new.csv", "x")
+    entries = provenance.read(shallow)
+    assert entries["new.csv"].commit is None and entries["page.csv"].commit == git(place, "rev-parse", "HEAD~1")
+
+
+def test_a_commit_of_no_history_is_a_fault(place):
+    record_all(place)
+    provenance.mark(place)
+    text = (place / RECORD).read_text()
+    write_text(place / RECORD, text.replace(git(place, "rev-parse", "HEAD"), "0123456" * 5 + "01234"))
+    provenance.mark(place)
+    checked = run_fineq("results", place, "--check")
+    assert checked.code == 1 and "1 of the commits that entries name are not in the history, such as" in checked.stderr
+    assert [fault for fault in faults(place) if "0123456 of page" in fault]
+
+
 def test_commands_record_what_they_write_to_results_and_nothing_elsewhere(place, tmp_path):
-    provenance.record_older(place)
+    record_all(place)
     (place / "page.csv").unlink()
     assert run_fineq("registers", "--output", place / "registers.md").code == 0
     entries = provenance.read(place)
@@ -127,7 +219,7 @@ def test_commands_record_what_they_write_to_results_and_nothing_elsewhere(place,
 
 def test_without_git(place, monkeypatch):
     monkeypatch.setenv("PATH", "")
-    provenance.record_older(place)
+    record_all(place)
     provenance.record([place / "page.md"], command="fineq bench", code=[CODE])
     provenance.mark(place)
     entries = provenance.read(place)
@@ -138,7 +230,7 @@ def test_without_git(place, monkeypatch):
 
 def test_line_ends_of_a_page_stay(place):
     (place / "page.md").write_bytes(b"# Title\n\nText\r\nof a model\r.\n")
-    provenance.record_older(place)
+    record_all(place)
     provenance.mark(place)
     assert (place / "page.md").read_bytes().endswith(b"Text\r\nof a model\r.\n") and faults(place) == []
 

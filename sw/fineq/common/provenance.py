@@ -2,7 +2,9 @@
 
 A directory that holds such a file is one of results. A command that writes to it enters what it has written: its
 command line, the commit and whether the tree had further changes, the versions of the requirements it had loaded, and
-a key over all code that it reaches by imports. Elsewhere nothing is recorded, and nothing here needs git.
+a key over all code that it reaches by imports. Elsewhere nothing is recorded, and nothing here needs git. What no
+command recorded, a person enters, with a reason (`record_by_hand`); a command that nobody recorded is unknown,
+whatever the page says.
 
 The key leaves versions of packages out, so that a result is current, or not, on every machine alike.
 """
@@ -17,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 from importlib import metadata
@@ -25,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from fineq.common.cache_keys import DISTRIBUTION, LENGTH, deciding_files
-from fineq.common.errors import FineqError
+from fineq.common.errors import CheckFailed, FineqError
 from fineq.common.files import write_text
 
 RECORD = "provenance.json"
@@ -40,7 +42,8 @@ class State(StrEnum):
     CURRENT = "current"
     CHANGED = "code changed since"
     BEFORE = "made before this was recorded"
-    EDITED = "edited by hand"
+    BY_HAND = "recorded by hand"
+    EDITED = "edited since it was recorded"
     MISSING = "no entry"
 
 
@@ -50,13 +53,15 @@ class Entry:
 
     Attributes:
         sha256: of the file, a page without the line that `mark` puts there.
-        command: that made it; none if it is not known.
-        commit: of the code, or of the file if it was made before; none without git.
+        command: that made it, as the run itself recorded it; none if it is not known.
+        commit: of the code, or of the file if it was made before; none without git, or if it is not known.
         uncommitted: whether the tree had changes beside those of the results; none without git.
         versions: of Python and the loaded requirements, by name.
         code: modules where the command begins.
         key: over the texts of all code that these reach; none if it was made before.
-        made_before: the file is older than the record.
+        made_before: no run recorded the file: it is older than the record, or a person entered it.
+        page_says: command that the page names, where none is recorded; nobody has checked that it made the file.
+        by_hand: why a person recorded the file, each time, the last reason last.
     """
 
     sha256: str
@@ -67,6 +72,15 @@ class Entry:
     code: tuple[str, ...] = ()
     key: str | None = None
     made_before: bool = False
+    page_says: str | None = None
+    by_hand: tuple[str, ...] = ()
+
+    @property
+    def known_command(self) -> str:
+        """The command, or how little is known of it."""
+        if self.command:
+            return self.command
+        return f"unknown, the page says `{self.page_says}`" if self.page_says else "unknown"
 
 
 # -- recording -------------------------------------------------------------------------------------------------
@@ -114,13 +128,38 @@ def record(files: Sequence[Path], *, command: str, code: Sequence[str]) -> None:
         _write(place, entries)
 
 
-def record_older(place: Path) -> None:
-    """Enter the files of a directory that have no entry: made before, in the commit that changed them last."""
+def record_by_hand(file: Path, reason: str, page_says: str | None = None) -> None:
+    """Enter a file of which no run of a command can say how it came to be what it is.
+
+    An entry that is there keeps its command, commit and key: they tell what the file was before. A file without one
+    gets the commit that changed it last, but none in a shallow clone, where git would name the oldest commit it has.
+
+    Args:
+        file: in a directory of results.
+        reason: why, in a few words.
+        page_says: command that the page names, if none is recorded.
+
+    Raises:
+        FineqError: there is no such file or no reason, the file is what its entry says, or the record is damaged.
+    """
+    place, reason = file.parent, " ".join(reason.split()).rstrip(".;")
+    if not reason:
+        raise FineqError(f"say with --reason why {file.name} is recorded by hand")
+    if file.name not in {each.name for each in _files(place)}:
+        raise FineqError(f"{place} has no result {file.name!r}: give the name of a file of it")
     entries = read(place)
-    for file in _files(place):
-        if file.name not in entries:
-            commit = _git(place, "log", "-1", "--format=%H", "--", file.name)
-            entries[file.name] = Entry(_digest(file), _own_command(file), commit or None, made_before=True)
+    entry = entries.get(file.name)
+    if entry is not None and entry.sha256 == _digest(file) and page_says in (None, entry.page_says):
+        raise FineqError(f"{file.name} is as its entry says: there is nothing to record")
+    if entry is None:
+        commit = None if _is_shallow(place) else _git(place, "log", "-1", "--format=%H", "--", file.name) or None
+        entry = Entry("", None, commit, made_before=True)
+    entries[file.name] = replace(
+        entry,
+        sha256=_digest(file),
+        page_says=page_says or entry.page_says,
+        by_hand=(*entry.by_hand, reason),
+    )
     _write(place, entries)
 
 
@@ -151,7 +190,11 @@ def read(place: Path) -> dict[str, Entry]:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {name: Entry(**{**entry, "code": tuple(entry["code"])}) for name, entry in found.items()}
+        tuples = ("code", "by_hand")
+        return {
+            name: Entry(**{field: tuple(value) if field in tuples else value for field, value in entry.items()})
+            for name, entry in found.items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise FineqError(f"{file} is no record of results: {error}; take it from the repository again") from None
 
@@ -171,6 +214,8 @@ def _state(file: Path, entry: Entry | None) -> State:
         return State.MISSING
     if _digest(file) != entry.sha256:
         return State.EDITED
+    if entry.by_hand:
+        return State.BY_HAND
     if entry.key is None:
         return State.BEFORE
     try:
@@ -179,11 +224,44 @@ def _state(file: Path, entry: Entry | None) -> State:
         return State.CHANGED
 
 
+def about_unknown_commits(place: Path) -> str:
+    """A sentence on commits of entries that the history here lacks, because the clone is shallow; empty if none.
+
+    Raises:
+        CheckFailed: the whole history is here, so they are in none.
+        FineqError: the record is damaged.
+    """
+    entries, unknown, shallow = read(place), {}, False
+    for made_before, home in ((True, place), (False, _repository_of_code())):
+        listed = None if home is None else _git(home, "rev-list", "HEAD")
+        if home is None or listed is None:
+            continue
+        history = set(listed.split())
+        for name, entry in entries.items():
+            if entry.made_before is made_before and entry.commit is not None and entry.commit not in history:
+                unknown[name] = entry.commit
+                shallow = shallow or _is_shallow(home)
+    if not unknown:
+        return ""
+    count = len(set(unknown.values()))
+    if shallow:
+        return (
+            f"this clone is shallow and lacks {count} of the commits that entries name; the states are right all the "
+            "same, for they follow from files and code: `git fetch --unshallow` brings the commits"
+        )
+    name, commit = next(iter(unknown.items()))
+    raise CheckFailed(
+        f"{count} of the commits that entries name are not in the history, such as {commit[:7]} of {name}: make the "
+        "files again on a commit that stays"
+    )
+
+
 # -- the line of a page ----------------------------------------------------------------------------------------
 
-SINCE, BEFORE, EDITED = (
+SINCE, BEFORE, BY_HAND, EDITED = (
     "> Made with another version of the code",
     "> Made before the version of the code was recorded",
+    "> Recorded by hand",
     "> Edited by hand since it was made",
 )
 """How that line begins."""
@@ -216,16 +294,17 @@ def marked(place: Path) -> dict[str, str]:
 
 
 def _line(state: State, entry: Entry) -> str:
-    begin = {State.EDITED: EDITED, State.BEFORE: BEFORE}.get(state, SINCE)
+    begin = {State.EDITED: EDITED, State.BY_HAND: BY_HAND, State.BEFORE: BEFORE}.get(state, SINCE)
     how = "committed in" if entry.made_before else "commit"
     commit = f" ({how} {entry.commit[:7]})" if entry.commit else ""
-    return begin + commit + (f": run `{entry.command}` to make it again." if entry.command else ".")
+    again = f"run `{entry.command}` to make it again" if entry.command else f"its command is {entry.known_command}"
+    return f"{begin}{commit}: {'; '.join([*entry.by_hand, again])}."
 
 
 def unmarked(text: str) -> str:
     """A page without the line that `mark` puts there: as its command wrote it."""
     lines = text.split("\n")
-    if len(lines) > 2 and not lines[1] and lines[2].startswith((SINCE, BEFORE, EDITED)):
+    if len(lines) > 2 and not lines[1] and lines[2].startswith((SINCE, BEFORE, BY_HAND, EDITED)):
         del lines[1:3]
     return "\n".join(lines)
 
@@ -260,16 +339,6 @@ def _write(place: Path, entries: dict[str, Entry]) -> None:
     write_text(place / RECORD, json.dumps(plain, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def _own_command(file: Path) -> str | None:
-    """The command that the first paragraph of a page names, of the page beside other files."""
-    page = file.with_suffix(".md")
-    if not page.is_file():
-        return None
-    paragraphs = unmarked(_text(page)).split("\n\n")
-    found = re.search(r"`((?:[A-Z_]+=(?:<[^>]*>|\S*) )?(?:fineq|make) [^`]+)`", "".join(paragraphs[1:2]))
-    return " ".join(found[1].split()) if found else None
-
-
 def _versions() -> dict[str, str]:
     """Versions of Python and of those requirements of the project that this process has loaded."""
     homes = metadata.packages_distributions()
@@ -284,14 +353,26 @@ def _versions() -> dict[str, str]:
 
 def _commit(results: Path) -> tuple[str | None, bool | None]:
     """Commit of the code that runs, and whether its tree had changes beside some results."""
-    own = Path(__file__).resolve()
-    top = _git(own.parent, "rev-parse", "--show-toplevel")
-    if not top or not _git(own.parent, "ls-files", own.name):  # installed into a directory of another repository
+    top = _repository_of_code()
+    if top is None:
         return None, None
     skipped = results.resolve()
-    others = [f":(exclude){skipped.relative_to(top)}"] if skipped.is_relative_to(top) and skipped != Path(top) else []
-    changes = _git(Path(top), "status", "--porcelain", "--", ".", *others)
-    return _git(own.parent, "rev-parse", "HEAD"), bool(changes)
+    others = [f":(exclude){skipped.relative_to(top)}"] if skipped.is_relative_to(top) and skipped != top else []
+    changes = _git(top, "status", "--porcelain", "--", ".", *others)
+    return _git(top, "rev-parse", "HEAD"), bool(changes)
+
+
+def _repository_of_code() -> Path | None:
+    """Root of the clone that holds the code that runs; none without git, or if it is installed elsewhere."""
+    own = Path(__file__).resolve()
+    top = _git(own.parent, "rev-parse", "--show-toplevel")
+    # Code can also be installed into a directory of another repository, which does not track it.
+    return Path(top) if top and _git(own.parent, "ls-files", own.name) else None
+
+
+def _is_shallow(place: Path) -> bool:
+    """Whether the history of a clone ends early."""
+    return _git(place, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def _git(place: Path, *words: str) -> str | None:
