@@ -185,11 +185,12 @@ def test_a_shallow_clone_lacks_commits_and_says_so(place, tmp_path):
     assert "this clone is shallow and lacks 1 of the commits that entries name" in checked.stderr
     assert checked.stdout == run_fineq("results", place, "--check").stdout
     assert faults(shallow) == []
-    write_text(shallow / "new.csv", "1\n")  # its commit would be the oldest one that is here
     provenance.record_by_hand(shallow / "page.csv", "x", page_says="fineq bench")
-    provenance.record_by_hand(shallow / "new.csv", "x")
-    entries = provenance.read(shallow)
-    assert entries["new.csv"].commit is None and entries["page.csv"].commit == git(place, "rev-parse", "HEAD~1")
+    assert provenance.read(shallow)["page.csv"].commit == git(place, "rev-parse", "HEAD~1")
+    write_text(shallow / RECORD, "{}\n")
+    assert git(shallow, "log", "-1", "--format=%H", "--", "page.csv") == git(place, "rev-parse", "HEAD")  # it is not
+    provenance.record_by_hand(shallow / "page.csv", "x")
+    assert provenance.read(shallow)["page.csv"].commit is None
 
 
 def test_a_commit_of_no_history_is_a_fault(place):

@@ -113,7 +113,7 @@ def find_steps(source: str | None, config: AcceleratorConfig, results: Path, pac
     """
     longest = longest_steps(config)
     if isinstance(config.array, MacConfig):
-        return StepSource((ONE_STEP,), "one step a vector: a MAC array")
+        return StepSource((ONE_STEP,), "one step per vector: a MAC array")
     if source == "packed" and not packed:
         raise StepsError("--steps packed needs a packed checkpoint: this workload has no codes of its own")
     if packed and source in (None, "packed"):

@@ -190,9 +190,8 @@ def read(place: Path) -> dict[str, Entry]:
         return {}
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        tuples = ("code", "by_hand")
         return {
-            name: Entry(**{field: tuple(value) if field in tuples else value for field, value in entry.items()})
+            name: Entry(**{**entry, "code": tuple(entry["code"]), "by_hand": tuple(entry.get("by_hand", ()))})
             for name, entry in found.items()
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
