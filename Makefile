@@ -14,11 +14,13 @@ MODEL  ?=
 SYNTH_SIZE ?= 64x64
 # Blocks that `make pnr` lays out: see TARGETS in scripts/fineq_asic/layout/targets.py. Empty: all published ones.
 PNR_DESIGN ?=
+# Where `make notebooks` writes.
+NOTEBOOKS ?= docs/tutorials
 
 export PYTHONHASHSEED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check figures explore coverage architecture regress versions model-types bench docs clean
+.PHONY: help setup system-packages demo test lint formal verilog sim sim-llm throughput synth accelerator-blocks equivalence ppa pnr mutate mutants fuzz simulate-check figures explore coverage architecture regress versions model-types notebooks bench docs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,6 +111,7 @@ regress: setup  ## the longer checks, on both simulators
 	$(MAKE) fuzz MINUTES=
 	$(MAKE) mutants
 	$(MAKE) versions
+	$(MAKE) notebooks NOTEBOOKS=$(BUILD)/notebooks
 	$(MAKE) docs
 
 versions: setup  ## the tests of models on the lowest and the newest transformers that are allowed; needs a package index
@@ -117,13 +120,16 @@ versions: setup  ## the tests of models on the lowest and the newest transformer
 model-types: setup  ## every model type of transformers, tiny and random, through quantize, load and save
 	$(FINEQ) model-types --output $(BUILD)/model-types
 
+notebooks: setup  ## execute the tutorials that are notebooks and write them back; NOTEBOOKS=DIR to write them elsewhere
+	$(PY) scripts/notebooks.py --output $(NOTEBOOKS)
+
 bench: setup  ## speed and memory, as ratios against something run beside it
 	$(FINEQ) bench --output $(BUILD)/bench
 
 docs: $(READY)  ## the documentation site with the reference of all packages, into build/docs/index.html
-	rm -rf docs/api $(BUILD)/docs
+	rm -rf docs/api docs/notebooks $(BUILD)/docs
 	$(PY) -m sphinx -W --keep-going -q -d $(BUILD)/docs-trees docs $(BUILD)/docs
 	$(PY) docs/_ext/site_links.py $(BUILD)/docs
 
 clean:  ## remove build products
-	rm -rf $(BUILD) docs/api
+	rm -rf $(BUILD) docs/api docs/notebooks

@@ -44,6 +44,10 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 
+import notebook_pages  # noqa: E402  # lies in docs/_ext
+
+notebook_pages.write(HERE / "tutorials", HERE / "notebooks")
+
 if API:
     os.environ["SPHINX_APIDOC_OPTIONS"] = "members,show-inheritance"
     from sphinx.ext import apidoc
