@@ -11,6 +11,7 @@ CODE_FILES = (
     "library/fineq.h",
     "library/fineq_private.h",
     "library/fineq.c",
+    "library/fineq_order.c",
     "library/fineq_layers.c",
     "library/fineq_jobs.c",
 )

@@ -2,16 +2,31 @@
 
 Names follow one rule: registers are `FINEQ_REG_<NAME>`, their fields `FINEQ_<REGISTER>_<FIELD>_SHIFT` and `_MASK` (of
 the 32-bit word, in place), error codes `FINEQ_ERROR_<NAME>`, counters `FINEQ_COUNTER_<NAME>` in the order of their
-registers, values of fields `FINEQ_OUTPUT_<NAME>` and `FINEQ_FUNCTION_<NAME>`.
+registers, values of fields `FINEQ_KIND_<NAME>`, `FINEQ_ENCODING_<NAME>`, `FINEQ_OUTPUT_<NAME>` and
+`FINEQ_FUNCTION_<NAME>`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fineq.format import BLOCK_BYTES, BLOCK_WEIGHTS, MAX_MAGNITUDE
+from fineq.format import (
+    BLOCK_BYTES,
+    BLOCK_CLUSTERS,
+    BLOCK_WEIGHTS,
+    CLUSTER_PAYLOAD_BITS,
+    CLUSTER_WEIGHTS,
+    INDEX_ALL_NORMAL,
+    INDEX_BITS,
+    INDEX_BYTES,
+    MAX_MAGNITUDE,
+    NORMAL_BITS,
+    OUTLIER_BITS,
+    PAIR_CLUSTERS,
+)
 from fineq.format.temporal import ENCODINGS
-from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE
+from fineq_hw.config import ALIGNMENT, MAX_LAYER_SIZE, AcceleratorConfig, ArrayConfig, MacConfig
+from fineq_hw.config.mac import MAC_WEIGHT_BITS
 from fineq_hw.interface.bit_fields import BitField
 from fineq_hw.interface.descriptors import DESCRIPTOR_BYTES, DESCRIPTOR_FIELDS, OPERATION_LINEAR
 from fineq_hw.interface.error_codes import ERROR_TEXTS
@@ -87,6 +102,28 @@ RECORDS: dict[str, tuple[Record, int, str]] = {
 """Structures in memory by their name in C: fields, bytes, what they are."""
 
 
+def array_kinds() -> dict[str, int]:
+    """What the field `kind` of ARRAY_KIND says, by the name of the array's kind."""
+    arrays: dict[str, ArrayConfig | MacConfig] = {"temporal": ArrayConfig(), "mac": MacConfig()}
+    field = REGISTERS["ARRAY_KIND"].field("kind")
+    return {name: field.reset(AcceleratorConfig(array)) for name, array in arrays.items()}
+
+
+def mac_weights() -> list[MacConfig]:
+    """A MAC array for each width of its weights, which decides how they are stored."""
+    return [MacConfig(weight_bits=bits) for bits in MAC_WEIGHT_BITS]
+
+
+_MAC_WEIGHT = (
+    "/* Weights of a MAC array: two's complement, or sign-magnitude with the sign on top. */",
+    "struct fineq_weight {",
+    "    uint8_t bits, twos_complement;",
+    "    int8_t low, high;",
+    "};",
+    "extern const struct fineq_weight fineq_mac_weights[FINEQ_MAC_WEIGHTS];",
+)
+
+
 def header() -> str:
     """The text of `fineq_interface.h`."""
     sizes = {
@@ -95,7 +132,18 @@ def header() -> str:
         "alignment": ALIGNMENT,
         "block_bytes": BLOCK_BYTES,
         "block_weights": BLOCK_WEIGHTS,
+        "block_clusters": BLOCK_CLUSTERS,
+        "index_bytes": INDEX_BYTES,
+        "index_bits": INDEX_BITS,
+        "index_all_normal": INDEX_ALL_NORMAL,
+        "pair_clusters": PAIR_CLUSTERS,
+        "cluster_weights": CLUSTER_WEIGHTS,
+        "cluster_payload_bits": CLUSTER_PAYLOAD_BITS,
+        "normal_bits": NORMAL_BITS,
+        "outlier_bits": OUTLIER_BITS,
         "max_magnitude": MAX_MAGNITUDE,
+        "encodings": len(ENCODINGS),
+        "mac_weights": len(MAC_WEIGHT_BITS),
         "max_layer_size": MAX_LAYER_SIZE,
         "fraction_bits": FRACTION_BITS,
         "multiplier_bits": MULTIPLIER_BITS,
@@ -112,6 +160,7 @@ def header() -> str:
     texts = {constant_name("error", code.name): text for code, text in ERROR_TEXTS.items()}
     codes = {constant_name("error", code.name): int(code) for code in ERROR_TEXTS}
     lines += _enumeration("fineq_error", codes, texts)
+    lines += _enumeration("fineq_kind", {constant_name("kind", name): value for name, value in array_kinds().items()})
     lines += _enumeration(
         "fineq_encoding", {constant_name("encoding", name): number for number, name in enumerate(ENCODINGS)}
     )
@@ -125,6 +174,7 @@ def header() -> str:
     )
     for name, (fields, _, text) in RECORDS.items():
         lines += _structure(name, fields, text)
+    lines += ["", *_MAC_WEIGHT]
     lines += ["", "/* Little endian, whatever the processor is. */"]
     lines += [
         f"void fineq_encode_{name.removeprefix('fineq_')}"
@@ -142,6 +192,11 @@ def header() -> str:
 def source() -> str:
     """The text of `fineq_interface.c`."""
     lines = [_NOTE, f'#include "{HEADER}"', ""]
+    lines += ["const struct fineq_weight fineq_mac_weights[FINEQ_MAC_WEIGHTS] = {"]
+    for array in mac_weights():
+        low, high = array.weight_limits
+        lines.append(f"    {{{array.weight_bits}u, {int(array.signed_weights)}u, {low}, {high}}},")
+    lines.append("};")
     for name, (fields, size, _) in RECORDS.items():
         lines += _encoder(name, fields, size)
     for what in ("text", "name"):

@@ -33,14 +33,13 @@ def soc(
     from fineq.common.files import write_text
     from fineq_sim.driver.transport import find_accelerator
     from fineq_system.soc.design import SocSettings
-    from fineq_system.soc.firmware import build_firmware, check_config, find_compiler, vector_headers
+    from fineq_system.soc.firmware import build_firmware, find_compiler, vector_headers
     from fineq_system.soc.simulation import build_soc, make_soc, run_soc
     from fineq_system.soc.workload import random_layer
 
     if action not in ACTIONS:
         raise FineqError(f"unknown action {action!r}: choose one of {', '.join(ACTIONS)}")
     settings = SocSettings(find_accelerator(config), cpu, memory)
-    check_config(settings.accelerator)
     find_compiler()
     begun = time.monotonic()
 

@@ -11,12 +11,12 @@ import numpy as np
 from fineq.common.errors import FineqError
 from fineq.common.files import write_text
 from fineq.common.tools import ToolError, find_tool
-from fineq.format.temporal import ENCODINGS
 from fineq.quantizer.golden_vectors import GoldenVectors
 from fineq.quantizer.packed import PackedWeight
 from fineq.quantizer.vector_files import c_array, c_header
-from fineq_hw.config import AcceleratorConfig, ArrayConfig
+from fineq_hw.config import AcceleratorConfig
 from fineq_hw.driver_c.files import SOURCES, write_driver
+from fineq_hw.interface.registers import REGISTERS
 from fineq_sim.driver import Accelerator, FunctionalTransport, Job
 from fineq_sim.reference.vector_unit import requantize_constants, to_fixed
 
@@ -54,19 +54,6 @@ def find_compiler() -> Path:
     return find_tool("The RISC-V compiler", COMPILER, "run `apt-get install gcc-riscv64-unknown-elf`")
 
 
-def check_config(config: AcceleratorConfig) -> None:
-    """Check that firmware can serve an accelerator.
-
-    Raises:
-        FineqError: the C driver does not prepare images for it.
-    """
-    if not isinstance(config.array, ArrayConfig) or config.array.encoding == "cluster":
-        raise FineqError(
-            "the firmware's driver prepares no images for MAC arrays and the encoding cluster: choose an accelerator "
-            f"with one of the encodings {', '.join(name for name in ENCODINGS if name != 'cluster')}"
-        )
-
-
 def vector_headers(config: AcceleratorConfig, packed: PackedWeight, vectors: GoldenVectors) -> dict[str, str]:
     """Texts of `vectors.h` and `expected.h`; what must come out is the functional model's."""
     machine = Accelerator(FunctionalTransport(config, memory_size=1 << 22))
@@ -75,14 +62,13 @@ def vector_headers(config: AcceleratorConfig, packed: PackedWeight, vectors: Gol
     scales = vectors.activation_scales
     fixed = machine.run(layer, vectors.activations, scales=scales, output="fixed", function="silu")
     int8 = machine.run_chain([Job(layer, vectors.activations, scales, "int8", "gelu", output_scale=_OUTPUT_SCALE)])[0]
-    array = config.array
     multiplier, shift = requantize_constants(_OUTPUT_SCALE)
-    assert isinstance(array, ArrayConfig)
+    kind = {field.name: field.reset(config) for field in REGISTERS["ARRAY_KIND"].fields}
     constants = {
-        "ROWS": array.rows,
-        "COLUMNS": array.columns,
-        "ENCODING": ENCODINGS.index(array.encoding),
-        "KIND": 0,
+        "ROWS": config.array.rows,
+        "COLUMNS": config.array.columns,
+        "ENCODING": kind["encoding"],
+        "KIND": kind["kind"],
         "MULTIPLIER": multiplier,
         "SHIFT": shift,
     }

@@ -1,5 +1,5 @@
 /* The C driver with flat arguments, for ctypes. */
-#include "fineq.h"
+#include "fineq_private.h"
 
 #define MOST 4
 
@@ -21,9 +21,11 @@ int host_probe(uint32_t (*read)(void *, uint32_t), void (*write)(void *, uint32_
     return fineq_probe(&device, &port, memory, address, bytes);
 }
 
-int host_load(uint32_t number, const uint8_t *blocks, uint32_t channels, uint32_t inner, const uint32_t *scales,
-              const int32_t *biases)
+/* Blocks, or integers where there are no blocks. */
+int host_load(uint32_t number, const uint8_t *blocks, const int8_t *integers, uint32_t channels, uint32_t inner,
+              const uint32_t *scales, const int32_t *biases)
 {
+    const struct fineq_channel *records = scales ? channels_of[number] : NULL;
     uint32_t channel;
 
     for (channel = 0u; scales && channel < channels; channel++) {
@@ -34,7 +36,35 @@ int host_load(uint32_t number, const uint8_t *blocks, uint32_t channels, uint32_
         if (!fineq_scale(scales[channel], &record->multiplier, &record->shift))
             return FINEQ_BAD_ARGUMENT;
     }
-    return fineq_load_layer(&device, &layers[number], blocks, channels, inner, scales ? channels_of[number] : NULL);
+    if (integers)
+        return fineq_load_integers(&device, &layers[number], integers, channels, inner, records);
+    return fineq_load_layer(&device, &layers[number], blocks, channels, inner, records);
+}
+
+/* Inputs by vector and column of a row on a temporal array that is nowhere; returns the vectors. */
+uint32_t host_inputs(uint32_t columns, uint32_t slices, uint32_t encoding, uint32_t inner, uint32_t *inputs)
+{
+    struct fineq array = {0};
+    struct order order;
+    uint32_t vector, column;
+
+    array.kind = FINEQ_KIND_TEMPORAL;
+    array.encoding = encoding;
+    array.columns = columns;
+    array.line_slices = slices;
+    order = fineq_order(&array, inner);
+    for (vector = 0u; vector < order.vectors; vector++)
+        for (column = 0u; column < columns; column++)
+            *inputs++ = fineq_input(&array, &order, vector, column);
+    return order.vectors;
+}
+
+void host_unpack(const uint8_t *row, uint32_t inner, int32_t *weights)
+{
+    uint32_t input;
+
+    for (input = 0u; input < inner; input++)
+        weights[input] = fineq_packed_weight(row, input);
 }
 
 int host_job(uint32_t number, uint32_t layer, const int8_t *activations, uint32_t tokens, const uint32_t *scales,

@@ -79,7 +79,8 @@ class HostDriver:
         scales = None if scales is None else float_bits(scales)
         biases = None if biases is None else np.ascontiguousarray(biases, dtype=np.int32)
         blocks = np.ascontiguousarray(blocks)
-        return self.library.host_load(number, _pointer(blocks), len(blocks), inner, _pointer(scales), _pointer(biases))
+        packed, plain = (_pointer(blocks), None) if blocks.dtype == np.uint8 else (None, _pointer(blocks))
+        return self.library.host_load(number, packed, plain, len(blocks), inner, _pointer(scales), _pointer(biases))
 
     def job(self, number, layer, activations, scales=None, output=0, function=0, requantize=(0, 0)) -> int:
         scales = None if scales is None else float_bits(scales)

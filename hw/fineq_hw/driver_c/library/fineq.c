@@ -16,6 +16,28 @@ bool fineq_busy(const struct fineq *device)
     return (read_register(device, FINEQ_REG_STATUS) & FINEQ_STATUS_BUSY_MASK) != 0u;
 }
 
+/* What follows from the kind of the array: how its weights lie in a line. */
+static int identify_line(struct fineq *device)
+{
+    uint32_t number, weights = device->line_bytes / FINEQ_BLOCK_BYTES * FINEQ_BLOCK_WEIGHTS;
+
+    device->line_slices = 1u;
+    device->weight = NULL;
+    if (device->kind == FINEQ_KIND_TEMPORAL) {
+        if (device->encoding >= FINEQ_ENCODINGS || device->line_bytes % FINEQ_BLOCK_BYTES || weights % device->columns)
+            return FINEQ_UNKNOWN_MACHINE;
+        device->line_slices = weights / device->columns;
+        return FINEQ_OK;
+    }
+    for (number = 0u; number < FINEQ_MAC_WEIGHTS; number++)
+        if (fineq_mac_weights[number].bits == device->weight_bits)
+            device->weight = &fineq_mac_weights[number];
+    if (device->kind != FINEQ_KIND_MAC || !device->weight ||
+        device->line_bytes != parts(device->columns * device->weight_bits, 8u))
+        return FINEQ_UNKNOWN_MACHINE;
+    return FINEQ_OK;
+}
+
 static int identify(struct fineq *device)
 {
     uint32_t version = read_register(device, FINEQ_REG_VERSION);
@@ -41,13 +63,7 @@ static int identify(struct fineq *device)
     if (!device->rows || !device->columns || !device->channels_per_tile || !device->line_bytes ||
         FIELD(bus, FINEQ_MEMORY_BUS_ALIGNMENT) != FINEQ_ALIGNMENT)
         return FINEQ_UNKNOWN_MACHINE;
-    device->line_slices = 1u;
-    if (device->kind == KIND_TEMPORAL) {
-        if (device->encoding > FINEQ_ENCODING_CLUSTER || device->line_bytes % FINEQ_BLOCK_BYTES)
-            return FINEQ_UNKNOWN_MACHINE;
-        device->line_slices = device->line_bytes / FINEQ_BLOCK_BYTES * FINEQ_BLOCK_WEIGHTS / device->columns;
-    }
-    return FINEQ_OK;
+    return identify_line(device);
 }
 
 int fineq_probe(struct fineq *device, const struct fineq_port *port, void *memory, uint64_t address, size_t bytes)
@@ -130,9 +146,9 @@ const char *fineq_status_text(int status)
     case FINEQ_MISALIGNED:
         return "Shared memory must begin at a multiple of 16.";
     case FINEQ_BAD_ARGUMENT:
-        return "A size is zero or too large, or scales are missing for this output.";
-    case FINEQ_NEEDS_IMAGE:
-        return "This array takes weights and inputs in an order of its own, which this driver does not prepare.";
+        return "A size is zero or too large, a weight is, or scales are missing for this output.";
+    case FINEQ_NEEDS_BLOCKS:
+        return "This array takes packed blocks, no plain weights: load the layer by fineq_load_layer.";
     case FINEQ_BUSY:
         return "A chain is running: wait for its end, or abort it.";
     case FINEQ_TIMEOUT:

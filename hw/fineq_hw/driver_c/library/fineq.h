@@ -28,8 +28,8 @@ enum fineq_status {
     FINEQ_UNKNOWN_MACHINE, /* it says of itself what this driver does not know */
     FINEQ_NO_MEMORY,       /* the memory given to fineq_probe is full */
     FINEQ_MISALIGNED,      /* memory that is not a multiple of FINEQ_ALIGNMENT */
-    FINEQ_BAD_ARGUMENT,    /* a size of zero or too large, or a scale, an output or a function that cannot be */
-    FINEQ_NEEDS_IMAGE,     /* this array takes images prepared by the host: fineq_place_layer */
+    FINEQ_BAD_ARGUMENT,    /* a size of zero or too large, or a weight, a scale or an output that cannot be */
+    FINEQ_NEEDS_BLOCKS,    /* this array takes packed blocks: fineq_load_layer */
     FINEQ_BUSY,            /* a chain is running */
     FINEQ_TIMEOUT,         /* the chain did not end; it has been aborted */
     FINEQ_REFUSED          /* the machine ended the chain with an error: fineq_last_error */
@@ -58,6 +58,7 @@ struct fineq {
     size_t memory_bytes, memory_used;
     uint32_t rows, columns, kind, encoding, weight_bits, accumulator_bits;
     uint32_t bus_bytes, address_bits, channels_per_tile, line_bytes, line_slices, max_inner;
+    const struct fineq_weight *weight; /* of a MAC array; null: a temporal one, which takes packed weights */
 };
 
 /* A layer in shared memory. */
@@ -98,10 +99,13 @@ void *fineq_take(struct fineq *device, size_t bytes);
 void fineq_give_back(struct fineq *device, size_t memory_used);
 uint64_t fineq_address(const struct fineq *device, const void *pointer);
 
-/* Put a packed layer into shared memory: `blocks` as `fineq vectors` writes them, [channels][blocks of a row]. `scales`
- * may be null: then there are sums alone. */
+/* Put a packed layer into shared memory: `blocks` as `fineq vectors` writes them, [channels][blocks of a row]. Any array
+ * takes them; a MAC array gets its weights unpacked. `scales` may be null: then there are sums alone. */
 int fineq_load_layer(struct fineq *device, struct fineq_layer *layer, const uint8_t *blocks, uint32_t channels,
                      uint32_t inner, const struct fineq_channel *scales);
+/* The same with plain weights, [channels][inner], of the width that a MAC array has; a temporal one takes none. */
+int fineq_load_integers(struct fineq *device, struct fineq_layer *layer, const int8_t *weights, uint32_t channels,
+                        uint32_t inner, const struct fineq_channel *scales);
 /* A layer whose weight image the host has prepared and that lies in shared memory already. */
 int fineq_place_layer(struct fineq *device, struct fineq_layer *layer, const void *image, uint32_t channels,
                       uint32_t inner, const struct fineq_channel *scales);

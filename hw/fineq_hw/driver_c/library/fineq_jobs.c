@@ -18,7 +18,8 @@ static uint32_t result_size(const struct fineq_job *job)
 
 size_t fineq_job_bytes(const struct fineq *device, const struct fineq_job *job)
 {
-    size_t bytes = FINEQ_DESCRIPTOR_BYTES + (size_t)job->tokens * inner_tiles(device, job->layer->inner) * tile_bytes(device);
+    struct order order = fineq_order(device, job->layer->inner);
+    size_t bytes = FINEQ_DESCRIPTOR_BYTES + (size_t)job->tokens * order.vectors * tile_bytes(device);
 
     if (job->output != FINEQ_OUTPUT_SUMS)
         bytes += parts(job->tokens, device->rows) * token_tile_bytes(device);
@@ -34,22 +35,21 @@ static int check_job(const struct fineq_job *job)
     return FINEQ_OK;
 }
 
-static uint64_t store_activations(struct fineq *device, const struct fineq_job *job)
+static uint64_t store_activations(struct fineq *device, const struct fineq_job *job, const struct order *order)
 {
-    uint32_t inner = job->layer->inner, tiles = inner_tiles(device, inner), token, tile, column, input;
-    size_t width = tile_bytes(device), bytes = (size_t)job->tokens * tiles * width;
+    uint32_t token, vector, column, input;
+    size_t width = tile_bytes(device), row = order->vectors * width, bytes = job->tokens * row;
     uint8_t *image = fineq_take(device, bytes), *at = image;
 
     if (!image)
         return 0u;
-    for (token = 0u; token < job->tokens; token++)
-        for (tile = 0u; tile < tiles; tile++, at += width)
-            for (column = 0u; column < width; column++) {
-                input = tile * device->columns + column;
-                at[column] = column < device->columns && input < inner
-                                 ? (uint8_t)job->activations[(size_t)token * inner + input]
-                                 : 0u;
-            }
+    for (vector = 0u; vector < order->vectors; vector++)
+        for (column = 0u; column < width; column++, at++) {
+            input = column < device->columns ? fineq_input(device, order, vector, column) : NO_INPUT;
+            for (token = 0u; token < job->tokens; token++)
+                at[token * row] =
+                    input == NO_INPUT ? 0u : (uint8_t)job->activations[(size_t)token * order->inner + input];
+        }
     clean(device, image, bytes);
     return fineq_address(device, image);
 }
@@ -76,6 +76,7 @@ static bool lay_out(struct fineq *device, struct fineq_job *job, struct fineq_de
 {
     const struct fineq_layer *layer = job->layer;
     const struct fineq_descriptor empty = {0};
+    const struct order order = fineq_order(device, layer->inner);
     uint8_t *results;
 
     *descriptor = empty;
@@ -91,14 +92,14 @@ static bool lay_out(struct fineq *device, struct fineq_job *job, struct fineq_de
     descriptor->tag = job->tag;
     descriptor->tokens = job->tokens;
     descriptor->channels = layer->channels;
-    descriptor->inner = layer->inner;
+    descriptor->inner = fineq_stored_inner(device, &order);
     descriptor->requantize_multiplier = job->requantize_multiplier;
     descriptor->requantize_shift = job->requantize_shift;
     descriptor->weights = layer->weights;
     descriptor->destination = fineq_address(device, results);
     descriptor->destination_stride = job->result_stride;
-    descriptor->activation_stride = (uint32_t)(inner_tiles(device, layer->inner) * tile_bytes(device));
-    descriptor->activations = store_activations(device, job);
+    descriptor->activation_stride = (uint32_t)(order.vectors * tile_bytes(device));
+    descriptor->activations = store_activations(device, job, &order);
     if (job->output != FINEQ_OUTPUT_SUMS) {
         descriptor->channel_parameters = layer->parameters;
         descriptor->token_parameters = store_tokens(device, job);
@@ -118,8 +119,6 @@ int fineq_prepare(struct fineq *device, struct fineq_job *jobs, uint32_t count, 
     uint32_t job;
     int status = count ? FINEQ_OK : FINEQ_BAD_ARGUMENT;
 
-    if (device->kind == KIND_TEMPORAL && device->encoding == FINEQ_ENCODING_CLUSTER)
-        return FINEQ_NEEDS_IMAGE; /* it also orders its inputs in a way of its own */
     for (job = 0u; job < count && !status; job++)
         status = check_job(&jobs[job]);
     if (status)

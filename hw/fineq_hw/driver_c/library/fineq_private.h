@@ -5,7 +5,7 @@
 #include "fineq.h"
 
 #define ABORT_POLLS 100000u
-#define KIND_TEMPORAL 0u
+#define NO_INPUT 0xFFFFFFFFu
 
 static inline uint32_t read_register(const struct fineq *device, uint32_t offset)
 {
@@ -61,9 +61,23 @@ static inline void clear_flags(const struct fineq *device)
                        FINEQ_STATUS_JOB_DONE_MASK);
 }
 
-static inline uint32_t inner_tiles(const struct fineq *device, uint32_t inner)
-{
-    return parts(inner, device->columns);
-}
+/* Where the inputs of a row stand in its weight lines. In order, but for the encoding `cluster`: there each vector has
+ * whole clusters, and what is left of a line is dealt to the columns that are left (docs/hardware/array.md). */
+struct order {
+    uint32_t inner, vectors; /* of a row: inputs, and tiles along them */
+    uint32_t lines;          /* that are full */
+    uint32_t kept, moved;    /* of the line behind them: weights in order, and those behind the whole clusters */
+};
+
+struct order fineq_order(const struct fineq *device, uint32_t inner);
+/* Inputs as descriptors have them: more where a row takes one more vector than its columns ask for. */
+uint32_t fineq_stored_inner(const struct fineq *device, const struct order *order);
+/* The input at a place of a line, and at a column of a vector; NO_INPUT: none. */
+uint32_t fineq_line_input(const struct fineq *device, const struct order *order, uint32_t line, uint32_t place);
+uint32_t fineq_input(const struct fineq *device, const struct order *order, uint32_t vector, uint32_t column);
+/* A weight of a packed row. */
+int fineq_packed_weight(const uint8_t *row, uint32_t input);
+/* Copy a cluster of a packed row to a place among clusters that are zero. */
+void fineq_copy_cluster(uint8_t *to, uint32_t place, const uint8_t *row, uint32_t number);
 
 #endif
