@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from amaranth.build import ResourceError
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, ResetSignal, Signal
 from amaranth.lib import io
 
-from fineq_hw.config import AcceleratorConfig, ArrayConfig
-from fineq_hw.link.machines import linked_machine
-from fineq_hw.link.script import ScriptStep
 from fineq_system.boards.definitions import Board
 
 
@@ -20,20 +16,19 @@ class BoardDesign(Elaboratable):
 
     Args:
         board: which.
-        config: of the machine.
-        script: of the self-test.
+        machine: what is on it: something with the lines `rx` and `tx` of a UART and lights `passed`, `failed` and
+            `active`, such as `fineq_hw.link.machines.linked_machine`.
     """
 
-    def __init__(self, board: Board, config: ArrayConfig | AcceleratorConfig, script: Sequence[ScriptStep]) -> None:
-        self.board, self.config, self.script = board, config, script
+    def __init__(self, board: Board, machine: Any) -> None:
+        self.board, self.machine = board, machine
 
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         board = self.board
         if round(platform.default_clk_frequency) != board.clock:
             self._divide_clock(m, platform)
-        machine = linked_machine(self.config, board.divisor, board.memory_bytes, self.script)
-        m.submodules.machine = machine
+        m.submodules.machine = machine = self.machine
         uart = platform.request("uart", 0, dir="-")
         m.submodules.rx = rx = io.Buffer("i", uart.rx)
         m.submodules.tx = tx = io.Buffer("o", uart.tx)

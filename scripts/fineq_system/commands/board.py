@@ -29,7 +29,7 @@ def board(
     build puts a self-test into the bitstream: vectors from block RAM, the verdict on the lights. selftest asks for it.
     Nothing of this project has been run on a physical board: docs/hardware/boards.md.
     """
-    from fineq_system.boards.build import array_of, bitstream, build, write_project
+    from fineq_system.boards.build import array_of, bitstream, build, linked_design, write_project
     from fineq_system.boards.definitions import BOARDS, find_board, machine_of
 
     if action not in ACTIONS:
@@ -53,7 +53,7 @@ def board(
         begun = time.monotonic()
         script = selftest_script(machine)
         if not chosen.open_tools:
-            write_project(chosen, machine, script, place)
+            write_project(chosen, linked_design(chosen, machine, script), place)
             typer.echo(f"{chosen.text}: the vendor's project is in {place}; run its build script where the tool is")
             return
         found = build(chosen, machine, script, place)

