@@ -67,7 +67,7 @@ def soc(
     find_compiler()
     check_packages()
     place = output or Path("build") / ("soc" if board is None else f"soc-{name}")
-    environment = {}
+    environment: dict[str, str] = {}
     if board is not None and action == "build" and board.open_tools:
         from fineq_system.boards.tools import tool_environment
 

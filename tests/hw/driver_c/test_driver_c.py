@@ -84,7 +84,7 @@ def test_a_chain_gives_what_the_python_driver_gives(library, name, channels, inn
     assert counters == dict(expected[0].counters.values)
 
 
-@pytest.mark.parametrize("name", ["accelerator_5x7", "accelerator_5x7_cluster", "mac8x8_accelerator_5x7"])
+@pytest.mark.parametrize("name", ["accelerator_5x7", "accelerator_5x7_cluster"])
 def test_the_same_on_the_rtl(library, name):
     packed = layer(33, 100)
     activations, _ = tokens(12, 100)
