@@ -37,7 +37,12 @@ module OB (input I, output O);
     assign O = I;
 endmodule
 
+module OBZ (input I, T, output O);
+    assign O = T ? 1'bz : I;
+endmodule
+
 module FD1S3AX (input CK, D, output reg Q);
+    parameter GSR = "ENABLED";
     initial Q = 1'b0;
     always @(posedge CK) Q <= D;
 endmodule
