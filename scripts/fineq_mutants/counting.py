@@ -45,7 +45,7 @@ class _Planted(VerilatedTransport):
 
     def __init__(self, config: AcceleratorConfig, program: Path, directory: Path) -> None:
         self.config, self.memory_base, self.memory_size = config, 0, _MEMORY
-        command = [program, "0", str(_MEMORY)]
+        command = [str(program), "0", str(_MEMORY)]
         self._process = subprocess.Popen(
             command, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

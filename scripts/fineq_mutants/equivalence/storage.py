@@ -10,12 +10,13 @@ what it gave otherwise, so if enables agree, and data while they are high, two l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fineq_hw.cells.activation_storage import ClockGate, Latch
 from fineq_hw.lib.hierarchy import verilog_name
 from fineq_mutants.circuits import Circuit
 
-_EMPTY = {"attributes": {}, "ports": {}, "cells": {}, "netnames": {}}
+_EMPTY: dict[str, Any] = {"attributes": {}, "ports": {}, "cells": {}, "netnames": {}}
 
 
 def latches() -> dict[str, Circuit]:
