@@ -85,6 +85,11 @@ def _shape(name: str, source: str, config: dict[str, Any], file: Path, packed: d
     if not layers:
         what = "linear layers that could be packed" if packed is None else "a packed layer in its blocks"
         raise WorkloadError(f"{file} describes a model without {what}")
+    if not hasattr(text, "num_attention_heads"):
+        raise WorkloadError(
+            f"{file} describes a model of type {text.model_type} without attention heads: what its blocks do beside "
+            "their linear layers is not known here, give the products as a CSV file"
+        )
     heads = int(text.num_attention_heads)
     return ModelShape(
         name,

@@ -192,6 +192,13 @@ def test_bad_config(tmp_path, changes, said):
         find_workload(written(tmp_path / "config.json", json.dumps(config(**changes))))
 
 
+def test_a_model_without_attention(tmp_path):
+    sizes = {"hidden_size": 48, "num_hidden_layers": 2, "vocab_size": 100, "intermediate_size": 96}
+    path = written(tmp_path / "config.json", json.dumps({"model_type": "mamba", **sizes}))
+    with pytest.raises(WorkloadError, match="mamba.*without attention heads.*CSV"):
+        find_workload(path)
+
+
 def test_packed_checkpoint_brings_its_codes(tmp_path):
     _, packed = quantize_model("llama", tmp_path, Options(recipe="paper"))
     work = only(find_workload(str(packed), sequences=[3]))
