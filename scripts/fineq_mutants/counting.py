@@ -105,8 +105,15 @@ class Counting:
             [machine_constants(self.config), _CASES, _SEED, simulators.build_versions("verilator")],
             [self.modules[mutant.module], circuit, mutant.site],
         ]
-        code = ("fineq_sim.perf.exactness", "fineq_sim.perf.cases", "fineq_mutants.operators", "fineq_mutants.netlist")
-        name = f"counting-{cache_key(*code, inputs=inputs, files=[_HARNESS, TIMING_HEADER])}"
+        key = cache_key(
+            "fineq_sim.perf.exactness",
+            "fineq_sim.perf.cases",
+            "fineq_mutants.operators",
+            "fineq_mutants.netlist",
+            inputs=inputs,
+            files=[_HARNESS, TIMING_HEADER],
+        )
+        name = f"counting-{key}"
         kept = self.verdicts.get(name)
         if kept is None:
             if only_kept:

@@ -115,7 +115,7 @@ def test_a_study_counts_it_on_the_array(mode, phase):
 def test_the_page_has_the_numbers_of_the_code():
     page = (RESULTS.parent / "simulator" / "studies.md").read_text(encoding="utf-8")
     assert f"one for every {VALUE_BLOCK} keys" in page
-    assert f"{DIGIT_PLANES} planes are {DIGIT_PLANES * 8 * BLOCK_BYTES / BLOCK_WEIGHTS:.1f} bits an element" in page
+    assert f"{DIGIT_PLANES} planes are {DIGIT_PLANES * 8 * BLOCK_BYTES / BLOCK_WEIGHTS:.1f} bits per element" in page
 
 
 def test_digits_need_an_array_of_steps():

@@ -4,8 +4,8 @@ import json
 import tracemalloc
 from pathlib import Path
 
-import bad_containers  # noqa: F401  (both fill the table)
-import bad_contents  # noqa: F401
+import helpers.weight_files.bad_containers  # noqa: F401  (both fill the table)
+import helpers.weight_files.bad_contents  # noqa: F401
 import pytest
 import torch
 from helpers.models.tiny_models import make_model
