@@ -102,7 +102,8 @@ class Check:
         if self.worst is None:
             return f"checked exactly: 0 of {self.shapes} shapes ({self.why})"
         rest = f" ({self.why})" if self.why else ""
-        return f"checked exactly: {self.checked} of {self.shapes} shapes{rest}, worst {self.worst:+.2%}"
+        worst = f"{self.worst:+.2%}" if abs(self.worst) >= 5e-5 else "below 0.01%" if self.worst else "no error"
+        return f"checked exactly: {self.checked} of {self.shapes} shapes{rest}, worst {worst}"
 
 
 def check_limits(task: Task, config: AcceleratorConfig) -> None:

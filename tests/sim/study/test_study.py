@@ -61,6 +61,13 @@ def test_auto_checks_each_shape_and_takes_what_is_exact():
     assert all(layer.engine == "exact" and layer.error == 0 for layer in found.outcomes[0].layers)
 
 
+@pytest.mark.parametrize(
+    "worst, said", [(0.0, "worst no error"), (-2e-6, "worst below 0.01%"), (0.0123, "worst +1.23%")]
+)
+def test_how_far_off_the_other_engine_is(worst, said):
+    assert engines.Check(2, 2, worst).sentence() == f"checked exactly: 2 of 2 shapes, {said}"
+
+
 def test_auto_without_time_says_so():
     found = study(products(Linear("a", 200, 300, 250)), steps="all", budget=0)
     assert found.check is not None and found.check.checked == 0 and "budget of 0 s" in found.check.sentence()
