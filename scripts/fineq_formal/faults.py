@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fineq.common.errors import FineqError
-from fineq_sim.runs.mutation import Fault, FaultOutcome, load_faults, mutate
+from fineq_sim.runs.mutation import OUTCOMES, Fault, FaultOutcome, load_faults, mutate
+from fineq_sim.runs.runner import default_cache
 
 
 def proof_faults(directory: Path, only: str | None = None) -> list[Fault]:
@@ -35,7 +36,11 @@ def plant(repository: Path, output: Path, faults: Sequence[Fault], jobs: int) ->
         min(shares, key=len).extend(fault for fault in faults if fault.check == check)
     with ThreadPoolExecutor(jobs) as pool:
         runs = [
-            pool.submit(lambda share, place: list(mutate(repository, place, share)), share, output / f"share-{number}")
+            pool.submit(
+                lambda share, place: list(mutate(repository, place, share, kept=default_cache() / OUTCOMES)),
+                share,
+                output / f"share-{number}",
+            )
             for number, share in enumerate(shares)
             if share
         ]

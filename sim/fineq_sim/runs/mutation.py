@@ -2,7 +2,8 @@
 
 A fault is a change of one piece of source text. It is made in a scratch copy of the packages, where the checks
 that should notice it are run. The same checks first run on an unchanged copy and have to pass. What came of both is
-kept under a hash of all that was copied, so a run that was stopped goes on where it was.
+kept under a hash of all that was copied, so a run that was stopped goes on where it was. A copy holds no more than
+its check may use, so a change of the documentation makes nobody run a testbench again.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
 from fineq.common.cache_keys import cache_key
@@ -28,7 +30,14 @@ from fineq_sim.runs import simulators
 from fineq_sim.runs.catalog import all_runs
 from fineq_sim.runs.runner import default_cache
 
-COPIED = ("sw", "hw", "sim", "scripts", "tests", "docs", "pyproject.toml")
+_BENCH = ("sw", "hw", "sim", "pyproject.toml")
+_PROOF = (*_BENCH, "scripts")
+COPIED = {"bench": _BENCH, "proof": _PROOF, "tests": (*_PROOF, "tests", "docs")}
+"""What the checks of each kind may use: the packages that theirs may import, and what tests look at."""
+
+OUTCOMES = "fault-outcomes"
+"""Directory of outcomes in the cache of built simulations, for all commands that plant faults."""
+
 TIME_LIMIT_S = 600.0
 
 
@@ -59,6 +68,11 @@ class Fault:
     bench: str = ""
     tests: tuple[str, ...] = ()
     proof: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Of its check: `bench`, `proof` or `tests`."""
+        return "bench" if self.bench else "proof" if self.proof else "tests"
 
     @property
     def check(self) -> str:
@@ -92,18 +106,19 @@ def load_faults(directory: Path) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-def copy_sources(repository: Path, target: Path, fault: Fault | None = None) -> None:
-    """Copy the packages and tests, and plant a fault in the copy.
+def copy_sources(repository: Path, target: Path, kind: str, fault: Fault | None = None) -> None:
+    """Copy what checks of a kind may use, and plant a fault in the copy.
 
     Raises:
         MutationError: the text to change is not there exactly once.
     """
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*")
-    for name in COPIED:
+    for name in COPIED[kind]:
         source = repository / name
         if source.is_dir():
             shutil.copytree(source, target / name, ignore=ignore)
         else:
+            target.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / name)
     if fault is None:
         return
@@ -193,10 +208,13 @@ class _Checks:
         self.repository, self.scratch, self.kept = repository, scratch, kept
         self.simulator, self.cache = simulator, cache
         self.alone = {run.name: run.simulators[0] for run in all_runs() if simulator not in run.simulators}
-        clean = scratch / "clean"
-        copy_sources(repository, clean)
-        self.digest = sources_digest(clean)
-        shutil.rmtree(clean)
+        self.packages = sorted({f"{each.name}=={each.version}" for each in metadata.distributions()})
+        self.digests: dict[str, str] = {}
+        for kind in COPIED:
+            clean = scratch / "clean"
+            copy_sources(repository, clean, kind)
+            self.digests[kind] = sources_digest(clean)
+            shutil.rmtree(clean)
 
     def clean(self, fault: Fault) -> None:
         """The check of a fault on an unchanged copy.
@@ -215,7 +233,7 @@ class _Checks:
 
     def _check(self, fault: Fault, planted: bool) -> str | None:
         copy = self.scratch / (fault.name if planted else f"{fault.name}-clean")
-        copy_sources(self.repository, copy, fault if planted else None)
+        copy_sources(self.repository, copy, fault.kind, fault if planted else None)
         try:
             return run_check(fault, copy, self._simulator(fault), self.cache)
         finally:
@@ -226,7 +244,8 @@ class _Checks:
         return self.alone.get(fault.bench, self.simulator)
 
     def _kept(self, fault: Fault, what: list[object], find: Callable[[], str | None]) -> str | None:
-        key = cache_key(__name__, inputs=[what, self.digest, simulators.build_versions(self._simulator(fault))])
+        programs = [self.packages, simulators.build_versions(self._simulator(fault))]
+        key = cache_key(__name__, inputs=[what, self.digests[fault.kind], programs])
         file = self.kept / f"{key}.json"
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
@@ -242,23 +261,25 @@ def mutate(
     *,
     simulator: str = "icarus",
     cache: Path | None = None,
+    kept: Path | None = None,
     jobs: int = 1,
 ) -> Iterator[FaultOutcome]:
     """Plant each fault and yield what became of it, as they end.
 
     Args:
         repository: top of the repository.
-        output: directory for the scratch copies and for outcomes, which hold as long as no source changes.
+        output: directory for the scratch copies.
         faults: what to plant.
         simulator: for the faults that a testbench must notice; a testbench that it does not run goes to the other one.
         cache: directory of built simulations.
+        kept: directory of outcomes, which hold as long as nothing changes that a check may use; None: in `output`.
         jobs: checks at a time.
 
     Raises:
         MutationError: a check fails without any fault, or breaks down, or a fault no longer fits the sources.
     """
     cache = default_cache() if cache is None else cache.absolute()
-    scratch, kept = output.absolute() / "copies", output.absolute() / "kept"
+    scratch, kept = output.absolute() / "copies", (output / "kept" if kept is None else kept).absolute()
     shutil.rmtree(scratch, ignore_errors=True)
     kept.mkdir(parents=True, exist_ok=True)
     checks = _Checks(repository, scratch, kept, simulator, cache)

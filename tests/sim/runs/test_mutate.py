@@ -93,14 +93,39 @@ def test_a_bench_that_the_simulator_does_not_run_goes_to_the_other(tmp_path, mon
     assert set(used) == {"verilator"}
 
 
-def test_outcomes_do_not_outlive_a_change_of_the_sources(tmp_path, tried, monkeypatch):
-    monkeypatch.setattr(mutation, "COPIED", ("sw", "hw"))
-    for name in mutation.COPIED:
-        shutil.copytree(REPOSITORY / name, tmp_path / "top" / name, ignore=shutil.ignore_patterns("__pycache__"))
-    fault = next(fault for fault in FAULTS if fault.file.startswith("hw/"))
-    list(mutate(tmp_path / "top", tmp_path, [fault], simulator=SIMULATOR))
-    (tmp_path / "top/sw/fineq/__init__.py").open("a").write("# one more line")
-    list(mutate(tmp_path / "top", tmp_path, [fault], simulator=SIMULATOR))
+def _changed(top, name):
+    with (top / name).open("a") as file:
+        file.write("# one more line\n")
+
+
+def test_outcomes_live_until_something_changes_that_the_check_may_use(tmp_path, tried):
+    top = tmp_path / "top"
+    every = {name for names in mutation.COPIED.values() for name in names}
+    for name in every - {"pyproject.toml"}:
+        shutil.copytree(REPOSITORY / name, top / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(REPOSITORY / "pyproject.toml", top)
+    faults = [next(fault for fault in FAULTS if fault.kind == kind) for kind in mutation.COPIED]
+    again = {
+        "sw/fineq/__init__.py": {"bench", "proof", "tests"},
+        "scripts/versions.py": {"proof", "tests"},
+        "docs/index.md": {"tests"},
+        "README.md": set(),
+    }
+    outcomes = [list(mutate(top, tmp_path, faults, simulator=SIMULATOR))]
+    for file, kinds in again.items():
+        tried.clear()
+        _changed(top, file)
+        outcomes.append(list(mutate(top, tmp_path, faults, simulator=SIMULATOR)))
+        expected = [fault.name for fault in faults if fault.kind in kinds]
+        assert sorted(tried) == sorted([*expected, *(f"{name}-clean" for name in expected)]), file
+    assert {outcome.caught_by for each in outcomes for outcome in each} == {"some_test"}
+
+
+def test_another_package_makes_checks_run_again(tmp_path, tried, monkeypatch):
+    fault = next(fault for fault in FAULTS if fault.bench)
+    list(mutate(REPOSITORY, tmp_path, [fault], simulator=SIMULATOR))
+    monkeypatch.setattr(mutation.metadata, "distributions", list)
+    list(mutate(REPOSITORY, tmp_path, [fault], simulator=SIMULATOR))
     assert tried == 2 * [f"{fault.name}-clean", fault.name]
 
 
@@ -120,7 +145,7 @@ def test_a_fault_that_no_longer_fits(tmp_path):
         tests=("tests/sim/reference/test_core_cycles.py",),
     )
     with pytest.raises(MutationError) as error:
-        copy_sources(REPOSITORY, tmp_path / "copy", stale)
+        copy_sources(REPOSITORY, tmp_path / "copy", stale.kind, stale)
     assert str(error.value) == (
         "fault stale: its text stands 0 times in sw/fineq/format/temporal.py and must stand there once; "
         "bring the fault up to date"

@@ -29,14 +29,17 @@ def mutate(
 ) -> None:
     """Plant each fault in a copy of the sources and run the check that must notice it.
 
-    An interrupted run goes on where it was: outcomes are kept in the same directory while no source changes.
+    An interrupted run goes on where it was: outcomes are kept beside the built simulations while nothing changes that
+    the check may use; `fineq formal --faults` keeps its own there as well.
     """
     from fineq_sim.runs import mutation, simulators
+    from fineq_sim.runs.runner import default_cache
 
     # Icarus builds a small design in a fraction of a second.
     simulator = simulator or ("icarus" if shutil.which("iverilog") else "verilator")
     known = mutation.load_faults(faults)
-    absent = [name for name in mutation.COPIED if not (repository / name).exists()]
+    used = sorted({name for names in mutation.COPIED.values() for name in names})
+    absent = [name for name in used if not (repository / name).exists()]
     if absent:
         raise FineqError(
             f"{repository.resolve()} is no clone of the project ({absent[0]} is missing): use --repository"
@@ -49,7 +52,8 @@ def mutate(
     verdicts = []
     started = time.monotonic()
     jobs = jobs or len(os.sched_getaffinity(0))
-    for verdict in mutation.mutate(repository, output, chosen, simulator=simulator, jobs=jobs):
+    kept = default_cache() / mutation.OUTCOMES
+    for verdict in mutation.mutate(repository, output, chosen, simulator=simulator, jobs=jobs, kept=kept):
         verdicts.append(verdict)
         what = f"caught by {verdict.caught_by}" if verdict.caught_by is not None else "SURVIVES"
         seconds = time.monotonic() - started
