@@ -25,6 +25,7 @@ from fineq_mutants.circuits import Circuit
 from fineq_mutants.equivalence.model import Way, holds, model, state_bits
 from fineq_mutants.equivalence.storage import in_cycles, latches
 from fineq_mutants.equivalence.sweeping import ever_differ
+from fineq_mutants.equivalence.window import windowed
 from fineq_mutants.operators import Site
 from fineq_mutants.verdicts import UNKNOWN, NotKept, Verdicts
 
@@ -37,6 +38,9 @@ _BESIDE = 3
 _SMALL, _LARGER, _MOST = 256, 2048, 2048
 """Bits of registers and memories: of a module that stays in at once, of one that does later, of all of it then."""
 
+
+_STAGES = 2
+"""Stages of registers behind a fault that are looked at by themselves in the end."""
 
 _STAYING = 0, 4
 """Bits of the widest registers that stay in beside the one with the fault, in the first attempts."""
@@ -82,7 +86,9 @@ class Miters:
         if beside and self._verdict((circuit,), site, beside) == "proven":
             return module
         found = self._at_all((circuit,), site)
-        return None if found is None else ", ".join(sorted(set(found)))
+        if found is None:
+            return module if self._in_window(circuit, site) else None
+        return ", ".join(sorted(set(found)))
 
     def _where_it_is(self, circuit: Circuit, site: Site) -> bool:
         """Whether the circuit without most of its registers is proven: any state is looked at, in no time.
@@ -94,6 +100,14 @@ class Miters:
             self._of_model(model((circuit,), site, self._with_latches, (), memories=False, registers=bits)) == "proven"
             for bits in _STAYING
         )
+
+    def _in_window(self, circuit: Circuit, site: Site) -> bool:
+        """Whether the circuit without the registers that are further behind the fault is proven."""
+        part = windowed(circuit, site.cell, _STAGES)
+        if state_bits(part, self.circuits) > _MOST:
+            return False
+        small = {name for name, bits in self._bits.items() if bits <= _SMALL and name != circuit.module}
+        return self._of_model(model((part,), site, self._with_latches, small, memories=True)) == "proven"
 
     def _beside(self, circuit: Circuit, site: Site) -> tuple[str, ...]:
         """Modules at both ends of a wire between instances: one end may not look at it, or never drive it."""

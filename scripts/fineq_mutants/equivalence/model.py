@@ -30,6 +30,9 @@ Way = tuple[Circuit, ...]
 
 _WITH_ATTRIBUTES = ("cells", "memories", "netnames")
 
+NEXT_VALUE = {"$dff": (), "$dffe": ("EN",), "$sdff": ("SRST",), "$sdffe": ("EN", "SRST"), "$sdffce": ("SRST", "EN")}
+"""Registers that can be cut out, and what decides their next value, the last port over those before."""
+
 _MEMORY = ("$memrd_v2", "$memwr_v2", "$meminit_v2")
 
 
@@ -128,6 +131,7 @@ class _Side:
             name
             for name, bits in _registers(netlist.cells)
             if self.registers is not None and len(bits) > self.registers and name != fault
+            if netlist.cells[name]["type"] in NEXT_VALUE
         }
         shown = show_registers(netlist, apart)
         for module, held in parts.items():
@@ -240,16 +244,19 @@ def _cut_memory(netlist: Netlist, name: str) -> None:
 
 
 def _cut_register(netlist: Netlist, name: str) -> None:
-    """A register: what it would take counts where it takes anything."""
+    """A register: its next value must agree, whether it is taken, kept or the one of a reset."""
     cell = netlist.cells.pop(name)
-    connections = dict(cell["connections"])
-    for port, polarity in (("EN", "EN_POLARITY"), ("SRST", "SRST_POLARITY")):
-        if port in connections:
-            zero, word = constant(0, len(connections["D"])), connections["D"]
-            when_high = (int(cell["parameters"][polarity], 2) == 1) == (port == "EN")
-            low, high = (zero, word) if when_high else (word, zero)
-            connections["D"] = netlist.mux(low, high, connections[port][0])
-    _to_ports(netlist, name, cell, connections)
+    connections, parameters = cell["connections"], cell["parameters"]
+    word = connections["D"]
+    for port in NEXT_VALUE[cell["type"]]:
+        if port == "EN":
+            other = connections["Q"]
+        else:
+            other = list(reversed(parameters["SRST_VALUE"]))
+        active = int(parameters[f"{port}_POLARITY"], 2)
+        low, high = (other, word) if active == (port == "EN") else (word, other)
+        word = netlist.mux(low, high, connections[port][0])
+    _to_ports(netlist, name, cell, {"CLK": connections["CLK"], "D": word, "Q": connections["Q"]})
 
 
 def _while_high(netlist: Netlist, word: Sequence[Bit], condition: Sequence[Bit]) -> list[Bit]:
