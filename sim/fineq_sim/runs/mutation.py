@@ -2,8 +2,8 @@
 
 A fault is a change of one piece of source text. It is made in a scratch copy of the packages, where the checks
 that should notice it are run. The same checks first run on an unchanged copy and have to pass. What came of both is
-kept under a hash of all that was copied, so a run that was stopped goes on where it was. A copy holds no more than
-its check may use, so a change of the documentation makes nobody run a testbench again.
+kept under a hash of all that decides it, so a run that was stopped goes on where it was: for testbenches and proofs
+the modules that they import, for tests in Python all that was copied.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from fineq.cli import GROUP
 from fineq.common.cache_keys import cache_key
 from fineq.common.errors import UserError
 from fineq.common.files import write_text
@@ -199,22 +200,19 @@ class _Checks:
     """Checks on copies of the sources, kept.
 
     Args:
-        repository, scratch: of `mutate`; scratch copies go into the second.
+        repository, scratch, faults: of `mutate`; scratch copies go into the second.
         kept: directory of outcomes, by a hash of what decides them.
         simulator, cache: of `mutate`.
     """
 
-    def __init__(self, repository: Path, scratch: Path, kept: Path, simulator: str, cache: Path) -> None:
+    def __init__(
+        self, repository: Path, scratch: Path, faults: Sequence[Fault], kept: Path, simulator: str, cache: Path
+    ) -> None:
         self.repository, self.scratch, self.kept = repository, scratch, kept
         self.simulator, self.cache = simulator, cache
         self.alone = {run.name: run.simulators[0] for run in all_runs() if simulator not in run.simulators}
         self.packages = sorted({f"{each.name}=={each.version}" for each in metadata.distributions()})
-        self.digests: dict[str, str] = {}
-        for kind in COPIED:
-            clean = scratch / "clean"
-            copy_sources(repository, clean, kind)
-            self.digests[kind] = sources_digest(clean)
-            shutil.rmtree(clean)
+        self.digests = self._digests(faults)
 
     def clean(self, fault: Fault) -> None:
         """The check of a fault on an unchanged copy.
@@ -239,13 +237,32 @@ class _Checks:
         finally:
             shutil.rmtree(copy)
 
+    def _digests(self, faults: Sequence[Fault]) -> dict[str, str]:
+        """Of each check, a hash of what decides it; of whole copies, where other sources than these are checked."""
+        these = (self.repository / "sim").resolve() in Path(__file__).resolve().parents
+        benches = {run.name: f"fineq_sim.benches.{run.bench}" for run in all_runs()}
+        whole: dict[str, str] = {}
+        digests = {}
+        for fault in faults:
+            if these and fault.kind != "tests":
+                (command,) = metadata.entry_points(group=GROUP, name="sim" if fault.bench else "formal")
+                modules = {command.module} | ({benches[fault.bench]} if fault.bench else set())
+                digests[fault.check] = cache_key(*sorted(modules))
+            else:
+                if fault.kind not in whole:
+                    copy_sources(self.repository, self.scratch / "whole", fault.kind)
+                    whole[fault.kind] = sources_digest(self.scratch / "whole")
+                    shutil.rmtree(self.scratch / "whole")
+                digests[fault.check] = whole[fault.kind]
+        return digests
+
     def _simulator(self, fault: Fault) -> str:
         """The one that was asked for, where the bench runs on it."""
         return self.alone.get(fault.bench, self.simulator)
 
     def _kept(self, fault: Fault, what: list[object], find: Callable[[], str | None]) -> str | None:
         programs = [self.packages, simulators.build_versions(self._simulator(fault))]
-        key = cache_key(__name__, inputs=[what, self.digests[fault.kind], programs])
+        key = cache_key(__name__, inputs=[what, self.digests[fault.check], programs])
         file = self.kept / f"{key}.json"
         if file.is_file():
             return json.loads(file.read_text(encoding="utf-8"))
@@ -282,7 +299,7 @@ def mutate(
     scratch, kept = output.absolute() / "copies", (output / "kept" if kept is None else kept).absolute()
     shutil.rmtree(scratch, ignore_errors=True)
     kept.mkdir(parents=True, exist_ok=True)
-    checks = _Checks(repository, scratch, kept, simulator, cache)
+    checks = _Checks(repository, scratch, faults, kept, simulator, cache)
     clean: dict[str, Future[None]] = {}
     with ThreadPoolExecutor(jobs) as pool:
         outcomes = []

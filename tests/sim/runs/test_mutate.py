@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fineq.common.cache_keys import cache_key
 from fineq_sim.runs import mutation
 from fineq_sim.runs.catalog import all_runs
 from fineq_sim.runs.mutation import Fault, FaultOutcome, MutationError, copy_sources, load_faults, markdown, mutate
@@ -106,7 +107,7 @@ def test_outcomes_live_until_something_changes_that_the_check_may_use(tmp_path, 
     shutil.copy2(REPOSITORY / "pyproject.toml", top)
     faults = [next(fault for fault in FAULTS if fault.kind == kind) for kind in mutation.COPIED]
     again = {
-        "sw/fineq/__init__.py": {"bench", "proof", "tests"},
+        "sw/fineq/format/temporal.py": {"bench", "proof", "tests"},
         "scripts/versions.py": {"proof", "tests"},
         "docs/index.md": {"tests"},
         "README.md": set(),
@@ -121,10 +122,25 @@ def test_outcomes_live_until_something_changes_that_the_check_may_use(tmp_path, 
     assert {outcome.caught_by for each in outcomes for outcome in each} == {"some_test"}
 
 
+def test_the_sources_of_the_project_are_decided_by_what_they_import(tmp_path, tried, monkeypatch):
+    faults = [next(fault for fault in FAULTS if fault.kind == kind) for kind in ("bench", "proof")]
+    asked = []
+
+    def key(*modules, inputs=None):
+        asked.append(modules)
+        return cache_key(*modules, inputs=inputs)
+
+    monkeypatch.setattr(mutation, "cache_key", key)
+    list(mutate(REPOSITORY, tmp_path, faults, simulator=SIMULATOR))
+    benches = {run.name: f"fineq_sim.benches.{run.bench}" for run in all_runs()}
+    assert asked[:2] == [(benches[faults[0].bench], "fineq_sim.commands.sim"), ("fineq_formal.commands.formal",)]
+
+
 def test_another_package_makes_checks_run_again(tmp_path, tried, monkeypatch):
     fault = next(fault for fault in FAULTS if fault.bench)
     list(mutate(REPOSITORY, tmp_path, [fault], simulator=SIMULATOR))
-    monkeypatch.setattr(mutation.metadata, "distributions", list)
+    fewer = [each for each in mutation.metadata.distributions() if each.name != "numpy"]
+    monkeypatch.setattr(mutation.metadata, "distributions", lambda **_: fewer)
     list(mutate(REPOSITORY, tmp_path, [fault], simulator=SIMULATOR))
     assert tried == 2 * [f"{fault.name}-clean", fault.name]
 
