@@ -18,6 +18,7 @@ def coverage(
     large: Annotated[bool, typer.Option("--large", help="Large arrays too.")] = False,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Random seed.")] = 1,
     jobs: Annotated[int | None, typer.Option(help="Simulations at a time. Default: one a processor.")] = None,
+    results: Annotated[Path | None, typer.Option(help="Directory to write coverage.md to as well.")] = None,
 ) -> None:
     """Run the regression with Verilator's line coverage and report it by component; functional coverage beside it.
 
@@ -51,7 +52,10 @@ def coverage(
         add_records(counts.read_text(encoding="utf-8"), design, modules)
     options = f" --only '{only}'" if only else " --large" if large else ""
     command = f"fineq coverage{options}" if options else "make coverage"
-    write_text(output / "coverage.md", markdown(modules, command))
+    text = markdown(modules, command)
+    write_text(output / "coverage.md", text)
+    if results is not None:
+        write_text(results / "coverage.md", text)
     met = write_functional_coverage(entries, output, command)
     missing = below_bar(modules)
     for sentence in missing:
