@@ -17,7 +17,7 @@ from fineq.blockwise.journal import BlockJournal, TuningJournal
 from fineq.blockwise.memory import check_memory, memory_need, tuning_need
 from fineq.blockwise.streamed import StreamedModel
 from fineq.blockwise.tuned import tune_streamed
-from fineq.calibrated.capture import choose_windows, cut_windows, evaluating
+from fineq.calibrated.capture import choose_windows, cut_windows, evaluating, probe_windows
 from fineq.calibrated.layerwise import BlockProgress, Stream, quantize_block
 from fineq.calibrated.recipes import CalibratedRecipe
 from fineq.calibrated.tuning import check_tunable, product_dtype
@@ -118,6 +118,8 @@ def open_calibration(
         count, length = seen.shape
         memory = max(memory, memory_need(streamed, count, length), tuning_need(streamed, count, length, recipe.tuning))
     check_memory(memory, len(chosen))
+    with evaluating(streamed.model):
+        streamed.start(probe_windows(chosen))  # refuses blocks that cannot run one at a time
     journal = BlockJournal(directory, _fingerprint(source, recipe, chosen, wanted))
     found = journal.resume()
     finished = 0 if found is None else found[0]

@@ -5,15 +5,15 @@ One block works at a time: its inputs for all windows are kept, nothing else of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from fineq.calibrated.arguments import BlockArguments, block_arguments, watch_calls
 from fineq.common.errors import FineqError
 from fineq.models.activations import watch_activations
 from fineq.models.blocks import decoder_blocks
@@ -66,6 +66,16 @@ def choose_windows(windows: Tensor, most: int | None = None) -> Tensor:
     return windows[torch.linspace(0, len(windows) - 1, count).round().long()]
 
 
+def probe_windows(windows: Tensor) -> Tensor:
+    """The windows that show what blocks are called with: the first, and that which is least like it, if there are two.
+
+    Args:
+        windows: int64 [windows, length].
+    """
+    other = int((windows != windows[0]).sum(dim=1).argmax()) or 1
+    return torch.cat([windows[:1], windows[other : other + 1]])
+
+
 @dataclass
 class BlockRunner:
     """The decoder blocks of a model, each callable on hidden states alone.
@@ -80,46 +90,27 @@ class BlockRunner:
     model: PreTrainedModel
     names: list[str]
     blocks: list[nn.Module]
-    others: list[tuple[tuple, dict[str, Any]]]
+    others: list[BlockArguments]
 
     @classmethod
     def start(cls, model: PreTrainedModel, windows: Tensor) -> tuple[BlockRunner, Tensor]:
-        """The runner, and the hidden states that enter the first block: [windows, length, width]."""
+        """The runner, and the hidden states that enter the first block: [windows, length, width].
+
+        Raises:
+            FineqError: blocks take what depends on the text, see `fineq.calibrated.arguments`.
+        """
         prefix, blocks = decoder_blocks(model)
-        others: list[Any] = [None] * len(blocks)
-        hidden: list[Tensor] = []
-
-        def note(number: int) -> Callable:
-            def hook(module: nn.Module, arguments: tuple, keywords: dict) -> None:
-                positional, named = list(arguments), dict(keywords)
-                states = positional.pop(0) if positional else named.pop("hidden_states")
-                if others[number] is None:
-                    others[number] = (tuple(positional), named)
-                if number == 0:
-                    hidden.append(states.detach())
-                if None not in others:  # the first window passes all blocks, the others need only reach them
-                    raise _Enough
-
-            return hook
-
-        handles = [
-            block.register_forward_pre_hook(note(number), with_kwargs=True) for number, block in enumerate(blocks)
-        ]
-        try:
-            with torch.no_grad():
-                for window in windows:
-                    try:
-                        model(input_ids=window[None], use_cache=False)
-                    except _Enough:
-                        pass
-        finally:
-            for handle in handles:
-                handle.remove()
-        return cls(model, [f"{prefix}.{n}" for n in range(len(blocks))], list(blocks), others), torch.cat(hidden)
+        calls = watch_calls(model, blocks, windows[:1], len(blocks))
+        pair = probe_windows(windows)
+        both = watch_calls(model, blocks, pair, len(blocks)) if len(pair) == 2 else [None] * len(blocks)
+        others = [block_arguments(model, one, two) for one, two in zip(calls, both, strict=True)]
+        entering = [calls[0], *(watch_calls(model, blocks, window[None], 1)[0] for window in windows[1:])]
+        hidden = torch.cat([call.hidden for call in entering])
+        return cls(model, [f"{prefix}.{n}" for n in range(len(blocks))], list(blocks), others), hidden
 
     def run(self, number: int, hidden: Tensor, block: nn.Module | None = None) -> Tensor:
         """Hidden states behind block `number`: [windows, length, width]. `block`: another one in its place."""
-        arguments, keywords = self.others[number]
+        arguments, keywords = self.others[number].for_windows(len(hidden))
         result = (self.blocks[number] if block is None else block)(hidden, *arguments, **keywords)
         return result[0] if isinstance(result, tuple) else result
 
@@ -151,10 +142,6 @@ class BlockRunner:
             self.run(number, hidden[:1])
         missed = [name for name in self.linears(number) if name not in sum(seen.values(), [])]
         return [*seen.values(), *([missed] if missed else [])]
-
-
-class _Enough(Exception):
-    """Ends a run of the model once the first block's inputs are known."""
 
 
 @contextmanager

@@ -188,11 +188,11 @@ def reconstruct_block(
     prefix = runner.names[number] + "."
     others = small_parameters(runner.model, prefix) if options.other_rate else []
     weights = TrainableWeights(runner.model, packed, others)
-    arguments, keywords = runner.others[number]
     power = wanted.float().square().mean()
 
     def loss_of(tensors: dict[str, Tensor], batch: Tensor) -> Tensor:
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+        arguments, keywords = runner.others[number].for_windows(len(batch))
         result = functional_call(runner.blocks[number], tensors, (hidden[batch], *arguments), keywords)
         result = result[0] if isinstance(result, tuple) else result
         return (result.float() - wanted[batch].float()).square().mean() / power

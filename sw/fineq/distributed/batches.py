@@ -36,7 +36,7 @@ class CalibrationJob:
         fingerprint: of the model, see `fineq.checkpoint.source.Source`.
         journal: directory of the run, with its record.
         record: what must be in it.
-        window: int64 [1, length], one of the windows.
+        probe: some of the windows, see `fineq.calibrated.capture.probe_windows`.
         options: of the recipe.
         processor: kind that the other machines have.
     """
@@ -45,7 +45,7 @@ class CalibrationJob:
     fingerprint: str
     journal: Path
     record: dict[str, str]
-    window: Tensor
+    probe: Tensor
     options: LayerwiseOptions
     processor: str
 
@@ -101,7 +101,7 @@ class BatchWorker:
         self._job, self._streamed = job, StreamedModel(source)
         self._streamed.model.eval()
         self._journal = BlockJournal(job.journal, job.record)
-        self._runner, _ = self._streamed.start(job.window)
+        self._runner, _ = self._streamed.start(job.probe)
         self._loaded = ExitStack()
         self._number, self._done = -1, 0
         self._batches: dict[int, _Batch] = {}

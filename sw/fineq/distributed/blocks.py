@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fineq.blockwise.journal import FINGERPRINT
 from fineq.blockwise.run import Calibration
-from fineq.calibrated.capture import BlockRunner, evaluating
+from fineq.calibrated.capture import BlockRunner, evaluating, probe_windows
 from fineq.calibrated.layerwise import BlockProgress, LayerwiseOptions, Stream, solve_group, wanted_groups
 from fineq.calibrated.metric import Metric
 from fineq.calibrated.moments import sum_moments
@@ -139,6 +139,5 @@ def _job(calibration: Calibration, options: LayerwiseOptions) -> CalibrationJob:
     source, directory = calibration.streamed.source, calibration.journal.directory.absolute()
     record = json.loads((directory / FINGERPRINT).read_text(encoding="utf-8"))
     model = source.directory.resolve()
-    return CalibrationJob(
-        model, source.fingerprint(), directory, record, calibration.windows[:1].clone(), options, processor_kind()
-    )
+    probe = probe_windows(calibration.windows)
+    return CalibrationJob(model, source.fingerprint(), directory, record, probe, options, processor_kind())

@@ -37,6 +37,13 @@ CONFIGS = {
         vocab_size=61, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=64, bos_token_id=1, eos_token_id=2,
     ),
+    "bloom": lambda: transformers.BloomConfig(
+        vocab_size=61, hidden_size=48, n_layer=2, n_head=4, max_position_embeddings=64,
+    ),
+    "falcon-alibi": lambda: transformers.FalconConfig(
+        vocab_size=61, hidden_size=48, num_hidden_layers=2, num_attention_heads=4, alibi=True, multi_query=False,
+        max_position_embeddings=64, parallel_attn=False, bias=True, bos_token_id=1, eos_token_id=2,
+    ),
     "mixtral": lambda: transformers.MixtralConfig(**MOE, num_local_experts=3),
     "qwen3_moe": lambda: transformers.Qwen3MoeConfig(
         **MOE, num_experts=3, moe_intermediate_size=40, head_dim=12, decoder_sparse_step=1, norm_topk_prob=True

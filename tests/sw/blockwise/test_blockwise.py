@@ -8,8 +8,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 from helpers.models.calibration import QUICK, TEXT, opened
-from helpers.models.tiny_models import files, make_model
+from helpers.models.tiny_models import LLAMA, files, make_model
 
 from fineq.blockwise import calibrate_blocks, memory
 from fineq.calibrated import RECIPES, TrainingOptions, quantize_model
@@ -21,7 +22,7 @@ TRAINED = replace(QUICK, block=TrainingOptions(steps=3, batch=2), name="trained"
 
 
 @pytest.mark.parametrize("recipe", [QUICK, TRAINED])
-@pytest.mark.parametrize("architecture", ["llama-tied", "gpt2", "opt", "gpt_neox", "mixtral", "qwen3_moe"])
+@pytest.mark.parametrize("architecture", ["llama-tied", "gpt2", "opt", "gpt_neox", "bloom", "mixtral", "qwen3_moe"])
 def test_it_is_what_the_whole_model_in_memory_gives(architecture, recipe, tokens, tmp_path):
     if recipe is TRAINED and architecture in ("opt", "gpt_neox"):
         pytest.skip("training is tested with the others")
@@ -63,6 +64,17 @@ def test_a_choice_of_layers(tokens, tmp_path):
     mixtral = make_model("mixtral", tmp_path / "mixtral")
     with pytest.raises(FineqError, match="w1.weight is kept, and what it is joined with is not: a calibrated recipe"):
         opened(mixtral, tokens, tmp_path / "j2", options=Options("calibrated", exclude=("*experts.1.w1*",)))
+
+
+def test_a_model_whose_blocks_take_what_depends_on_the_text(tokens, tmp_path):
+    """Zamba hands the embeddings of the text to every block."""
+    sizes = LLAMA | dict(num_hidden_layers=3, num_key_value_heads=4, n_mamba_heads=2, mamba_d_state=16)
+    config = transformers.ZambaConfig(**sizes, tie_word_embeddings=False)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
+    message = "the blocks of ZambaForCausalLM take original_hidden_states, which depends on the text that"
+    with pytest.raises(FineqError, match=message):
+        opened(tmp_path / "model", tokens, tmp_path / "journal")
+    assert not (tmp_path / "journal").exists()
 
 
 # -- memory ----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import pytest
 import torch
 from helpers.models.calibration import QUICK
 from helpers.models.tiny_models import make_model
+from transformers import AutoModelForCausalLM
 
 from fineq.calibrated import RECIPES, CalibratedRecipe, TrainingOptions, output_error, quantize_model
 from fineq.calibrated.capture import BlockRunner, cut_windows
@@ -76,7 +77,7 @@ def test_weights_that_are_not_numbers(make, tokens):
 # -- whole models ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ["llama-tied", "gpt2", "opt", "gpt_neox", "mixtral"])
+@pytest.mark.parametrize("architecture", ["llama-tied", "gpt2", "opt", "gpt_neox", "bloom", "mixtral"])
 def test_every_architecture(make, tokens, architecture):
     recipe = QUICK if architecture in ("opt", "gpt_neox") else TRAINED
     model = make(architecture)
@@ -132,6 +133,33 @@ def test_layers_are_fitted_to_the_inputs_they_get(make, tokens):
     assert torch.equal(runner.run_all(1, runner.run_all(0, hidden)), runner.run_all(1, runner.run_all(0, again)))
     direct = model(input_ids=windows, output_hidden_states=True).hidden_states
     torch.testing.assert_close(runner.run_all(0, hidden), direct[1])
+
+
+def test_blocks_that_take_what_depends_on_the_text(make, tokens):
+    """Zamba, Gemma 3n and the like hand embeddings to every block: refused before a layer is touched."""
+    model = make()
+    before = copy.deepcopy(model.state_dict())
+
+    def add(module, arguments, keywords):
+        return arguments, keywords | {"embeddings": {"of_tokens": keywords.get("hidden_states", *arguments[:1])}}
+
+    for block in model.model.layers:
+        block.register_forward_pre_hook(add, with_kwargs=True)
+    message = r"the blocks of LlamaForCausalLM take embeddings\['of_tokens'\], which depends on the text"
+    with pytest.raises(FineqError, match=message):
+        quantize_model(model, tokens, QUICK)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("architecture", ["bloom", "falcon-alibi"])
+def test_blocks_get_the_biases_of_all_their_windows(tmp_path, tokens, architecture):
+    directory = make_model(architecture, tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(directory, attn_implementation="eager").eval()
+    windows = cut_windows(model, tokens)
+    runner, hidden = BlockRunner.start(model, windows)
+    direct = model(input_ids=windows, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(runner.run_all(0, hidden), direct[1])
+    torch.testing.assert_close(runner.run(0, hidden[1:2]), direct[1][1:2])
 
 
 def test_full_precision_targets_bring_the_outputs_closer(make, tokens):

@@ -68,7 +68,7 @@ def assert_equal(found, expected):
 
 @pytest.mark.parametrize(
     "architecture, count, lives",
-    [("llama", 1, 10**9), ("llama", 3, 10**9), ("llama", 2, 3), ("gpt2", 2, 7), ("mixtral", 2, 7)],
+    [("llama", 1, 10**9), ("llama", 3, 10**9), ("llama", 2, 3), ("gpt2", 2, 7), ("bloom", 2, 7), ("mixtral", 2, 7)],
 )
 def test_it_is_what_one_process_gives(architecture, count, lives, tokens, tmp_path):
     directory = make_model(architecture, tmp_path / "model")

@@ -92,7 +92,7 @@ class Student:
         values = {name: value for name, value in self._fixed.items() if name.startswith(prefix)}
         values |= {name: small.value() for name, small in self.small.items() if name.startswith(prefix)}
         values = {name.removeprefix(prefix): value for name, value in values.items()}
-        arguments, keywords = self.runner.others[number]
+        arguments, keywords = self.runner.others[number].for_windows(len(hidden))
         return functional_call(self.runner.blocks[number], values, (hidden, *arguments), keywords)
 
     def outside(self) -> dict[str, Tensor]:
