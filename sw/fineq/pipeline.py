@@ -26,6 +26,7 @@ from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
 from fineq.checkpoint.planning import CheckpointPlan, Options, make_plan
 from fineq.checkpoint.quantize import check_output, quantize_checkpoint
+from fineq.checkpoint.selection import check_outside
 from fineq.checkpoint.source import Source, open_source
 from fineq.common.errors import FineqError
 from fineq.common.progress import Progress
@@ -39,7 +40,7 @@ from fineq.evaluation.loss_check import check_loss
 from fineq.evaluation.perplexity import Text, read_text, shipped_text_path, tokenize
 from fineq.huggingface.loading import load_model, load_tokenizer
 from fineq.models.stored import CalibrationRecord
-from fineq.quantizer.defaults import AUTO_RECIPE
+from fineq.quantizer.defaults import AUTO_RECIPE, CALIBRATED_RECIPE
 from fineq.quantizer.recipes import RECIPES, find_recipe, is_recipe
 
 Display = Callable[..., AbstractContextManager[Progress | None]]
@@ -119,6 +120,7 @@ def quantize_model(
     exclude: tuple[str, ...] = (),
     embeddings: bool = False,
     lm_head: bool = False,
+    outside: str = "fineq",
     calibration: Path | None = None,
     windows: int | None = None,
     check: bool = True,
@@ -135,6 +137,7 @@ def quantize_model(
             it, which is measured.
         include, exclude: patterns of tensor names (shell style).
         embeddings, lm_head: quantize those too.
+        outside: the form of those two: `fineq`, or `int8`, 8 bits with a scale for each row.
         calibration: text file for recipes that fit the weights to real inputs.
         windows: of the calibration text to look at; None: up to 128.
         check: measure the loss before and after on the beginning of `text`; None: the shipped one.
@@ -145,7 +148,7 @@ def quantize_model(
         FineqError: one sentence about what is wrong with the model, the options or the machine; `auto` and no
             calibration text for a model that needs one.
     """
-    options = Options(recipe, tuple(include), tuple(exclude), embeddings, lm_head)
+    options = Options(recipe, tuple(include), tuple(exclude), embeddings, lm_head, outside)
     return run_job(open_job(str(model), options, calibration, windows, check, text), Path(output), resume, ray=ray)
 
 
@@ -158,6 +161,7 @@ def open_job(
         FineqError: options that do not fit together, or a model that cannot be quantized.
     """
     recipe = options.recipe
+    check_outside(options)
     if is_recipe(recipe):
         for name, value in (("--calibration", calibration), ("--windows", windows)):
             if value is not None:
@@ -166,6 +170,8 @@ def open_job(
         if windows is not None and calibration is None:
             raise FineqError("--windows are of the calibration text: add --calibration FILE, or leave them out")
         _check_file(calibration)
+        if calibration is not None:
+            check_options(replace(options, recipe=CALIBRATED_RECIPE))
     else:
         _check_calibrated(recipe, calibration)
         check_options(options)

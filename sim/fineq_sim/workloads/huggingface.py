@@ -162,4 +162,4 @@ def _packed_codes(directory: Path, config: dict[str, Any], entries: dict[str, Pa
 
         return codes
 
-    return {entry.name: maker(entry) for entry in entries.values()}
+    return {entry.name: maker(entry) for entry in entries.values() if not entry.is_int8}

@@ -54,10 +54,11 @@ class OnDemand(Mapping[str, list[PackedWeight]]):
 
 
 def check_options(options: Options) -> None:
-    """Raise if the options ask for layers outside the blocks: calibrated recipes quantize the blocks' own."""
-    if options.embeddings or options.lm_head:
+    """Raise if the options ask for blocks of FineQ outside the decoder blocks, which calibrated recipes do not make."""
+    if (options.embeddings or options.lm_head) and not options.has_int8:
         raise FineqError(
-            f"recipe {options.recipe} quantizes the linear layers of the blocks: leave --embeddings and --lm-head out"
+            f"recipe {options.recipe} quantizes the linear layers of the blocks: leave --embeddings and --lm-head out, "
+            "or add --outside int8"
         )
 
 
@@ -93,6 +94,8 @@ def prepare(
     matrices: dict[str, Callable[[], list[PackedWeight]]] = {}
     for unit in plan.units:
         parameter, converter, position = names.parameter(unit.source)
+        if unit.packed and unit.packed.is_int8:
+            continue  # made from the source's own values when it is written
         if unit.packed:
             matrices[unit.source] = partial(_matrices, unit, packed, position if converter is not None else None)
         elif converter is None and parameter in changed:

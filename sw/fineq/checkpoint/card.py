@@ -13,7 +13,7 @@ from fineq.checkpoint.choice import RecipeChoice
 from fineq.checkpoint.container import DTYPES
 from fineq.checkpoint.loss_check import LossCheck
 from fineq.checkpoint.pack import LayerResult
-from fineq.checkpoint.planning import CheckpointPlan
+from fineq.checkpoint.planning import CheckpointPlan, Unit
 from fineq.checkpoint.source import CARD_FILE, Source
 from fineq.common.files import write_text
 from fineq.common.markdown import table
@@ -87,6 +87,7 @@ def write_card(
         calibration = f", calibrated on {fitted_to.windows} windows of {fitted_to.window_length} tokens of "
         calibration += f"{fitted_to.text} (SHA-256 {fitted_to.sha256})"
     sizes = measure_sizes(source, plan)
+    in_blocks = len(results) - len(int8_units(plan))
     architecture = ", ".join(source.config.get("architectures") or [source.config["model_type"]])
     if unseen:
         effect += f"\n> [!NOTE]\n> {unseen_sentence(unseen)}.\n"
@@ -96,8 +97,8 @@ def write_card(
 
 # {architecture}, quantized with FineQ
 
-The weights of {len(results)} tensors are stored in the FineQ format: clusters of three weights, 24 weights in
-7 bytes. Recipe `{recipe}`{f", chosen because {choice.why}" if choice else ""}{calibration}.
+The weights of {in_blocks} tensors are stored in the FineQ format: clusters of three weights, 24 weights in
+7 bytes. Recipe `{recipe}`{f", chosen because {choice.why}" if choice else ""}{calibration}.{int8_sentence(plan)}
 {effect}
 | | |
 |---|---|
@@ -131,6 +132,17 @@ that store two 3-bit weights, and the share of pairs whose two clusters would ea
 {kept_table(plan)}
 """
     write_text(path, text)
+
+
+def int8_units(plan: CheckpointPlan) -> list[Unit]:
+    """The tensors that are stored with 8 bits."""
+    return [unit for unit in plan.quantized if unit.packed is not None and unit.packed.is_int8]
+
+
+def int8_sentence(plan: CheckpointPlan) -> str:
+    """What is stored with 8 bits, on a line of its own; empty: nothing."""
+    names = " and ".join(f"`{unit.name}`" for unit in int8_units(plan))
+    return f"\n{names}: 8 bits per weight and a scale for each row, rounded to the nearest." if names else ""
 
 
 def front_matter(source: Source) -> str:
@@ -192,6 +204,6 @@ def table_row(result: LayerResult) -> list[str]:
         " x ".join(map(str, result.shape)),
         f"{result.bits_per_weight:.3f}",
         f"{measures.normalised_error:.4f}",
-        f"{measures.outlier_share:.1%}",
-        f"{measures.disagreement_share:.1%}",
+        f"{measures.outlier_share:.1%}" if measures.clusters else "",
+        f"{measures.disagreement_share:.1%}" if measures.clusters else "",
     ]

@@ -14,10 +14,15 @@ from fineq import format as block_format
 from fineq.checkpoint.config_match import first_difference
 from fineq.checkpoint.container import Container, TensorEntry, open_container, parse_json, tensor_digest
 from fineq.common.errors import FineqError
-from fineq.models.stored import QUANT_METHOD
+from fineq.models.stored import INT8_TENSORS, QUANT_METHOD, SCALE_BITS
 
 FORMAT_VERSION = 1
+INT8_VERSION = 2
+"""Of a checkpoint that has tensors of 8 bits, which releases before 0.2 do not know."""
+
+VERSIONS = (FORMAT_VERSION, INT8_VERSION)
 BLOCKS = "fineq_blocks"
+INT8 = "fineq_int8"
 SCALES = "fineq_scales"
 MARKER = "weight"
 """Name and place of the original weight, held by one byte: the format version. Its shape fits no layer, so that a
@@ -38,16 +43,30 @@ PARALLEL_BYTES = 1 << 24
 
 @dataclass(frozen=True)
 class PackedEntry:
-    """What a quantized tensor of a checkpoint is: its name, original shape (matrices of a stack first) and axis."""
+    """What a quantized tensor of a checkpoint is: its name, original shape (matrices of a stack first) and axis, and
+    whether its weights are of 8 bits, always along rows, and not in FineQ's blocks."""
 
     name: str
     shape: tuple[int, ...]
     axis: str
+    is_int8: bool = False
 
     @property
     def blocks_shape(self) -> tuple[int, ...]:
         channels, length = self.shape[-2:] if self.axis == "row" else self.shape[:-3:-1]
         return (*self.shape[:-2], channels, block_format.bytes_per_row(length))
+
+    @property
+    def content(self) -> tuple[str, str, tuple[int, ...]]:
+        """Name of the part that holds the codes, its type and its shape."""
+        return (INT8, "I8", self.shape) if self.is_int8 else (BLOCKS, "U8", self.blocks_shape)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Stored bits, padding and scales included."""
+        *_, bytes_per_channel = self.content[2]
+        weights = self.shape[-1] if self.axis == "row" else self.shape[-2]
+        return (8 * bytes_per_channel + SCALE_BITS) / weights
 
     @property
     def marker(self) -> str:
@@ -56,9 +75,10 @@ class PackedEntry:
 
     def parts(self) -> dict[str, tuple[str, tuple[int, ...]]]:
         """Tensors of the file by name: type and shape."""
+        part, dtype, shape = self.content
         return {
-            f"{self.name}.{BLOCKS}": ("U8", self.blocks_shape),
-            f"{self.name}.{SCALES}": ("F32", self.blocks_shape[:-1]),
+            f"{self.name}.{part}": (dtype, shape),
+            f"{self.name}.{SCALES}": ("F32", shape[:-1]),
             self.marker: ("U8", (1,)),
         }
 
@@ -78,6 +98,13 @@ def _with_checksum(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {CONFIG_CHECKSUM: hashlib.blake2b(text, digest_size=DIGEST_DIGITS // 2).hexdigest()}
 
 
+def format_version(config: dict[str, Any]) -> int:
+    """The version that a config.json states, or the first one if that is none that is known."""
+    settings = config.get("quantization_config")
+    version = settings.get("format_version") if isinstance(settings, dict) else None
+    return version if type(version) is int and version in VERSIONS else FORMAT_VERSION
+
+
 def file_metadata(checksums: dict[str, str], config: dict[str, Any], tensors: int) -> dict[str, str]:
     """Metadata of a weight file.
 
@@ -87,7 +114,7 @@ def file_metadata(checksums: dict[str, str], config: dict[str, Any], tensors: in
         tensors: how many tensors the whole checkpoint has.
     """
     return {
-        VERSION_KEY: str(FORMAT_VERSION),
+        VERSION_KEY: str(format_version(config)),
         COUNT_KEY: str(tensors),
         CHECKSUMS_KEY: json.dumps(checksums, sort_keys=True),
         CONFIG_KEY: json.dumps(_with_checksum(config_fields(config)), sort_keys=True),
@@ -104,27 +131,40 @@ def parse_settings(settings: Any, where: str = "config.json") -> dict[str, Packe
     if not isinstance(settings, dict) or settings.get("quant_method") != QUANT_METHOD:
         raise FineqError(f"{where} has no quantization_config of FineQ: quantize the model with `fineq quantize`")
     version = settings.get("format_version")
-    if type(version) is not int or version != FORMAT_VERSION:
+    if type(version) is not int or version not in VERSIONS:
         raise FineqError(
-            f"{where} has FineQ format version {version!r}, this release reads {FORMAT_VERSION}: "
+            f"{where} has FineQ format version {version!r}, this release reads {' and '.join(map(str, VERSIONS))}: "
             "quantize the model again, or use the release that wrote it"
         )
-    axis, tensors = settings.get("axis"), settings.get("tensors")
+    axis, tensors, int8 = settings.get("axis"), settings.get("tensors"), settings.get(INT8_TENSORS, {})
     if axis not in ("row", "column"):
         raise FineqError(f"{where}: axis is {axis!r}, it must be row or column")
-    if not isinstance(tensors, dict) or not tensors:
+    if not isinstance(int8, dict) or bool(int8) != (version == INT8_VERSION):
+        raise FineqError(f"{where}: format version {version} and {INT8_TENSORS} {int8!r} do not fit together")
+    if not isinstance(tensors, dict) or not (tensors or int8):
         raise FineqError(f"{where}: quantization_config lists no tensors")
     entries = {}
     for name, shape in tensors.items():
-        sizes_fit = isinstance(shape, list | tuple) and len(shape) in (2, 3)
-        if not sizes_fit or not all(type(n) is int and 0 < n < 2**31 for n in shape):
+        if not _are_sizes(shape, 2, 3):
             raise FineqError(f"{where}: quantized tensor {name!r} has the shape {shape!r}, not two or three sizes")
         entries[name] = PackedEntry(name, tuple(shape), axis)
+    for name, shape in int8.items():
+        if not _are_sizes(shape, 2) or name in entries:
+            raise FineqError(f"{where}: {INT8_TENSORS} has {name!r} of the shape {shape!r}, no matrix of its own")
+        entries[name] = PackedEntry(name, tuple(shape), "row", is_int8=True)
     return entries
 
 
-def check_container(container: Container) -> dict[str, str]:
+def _are_sizes(shape: Any, *dimensions: int) -> bool:
+    is_list = isinstance(shape, list | tuple) and len(shape) in dimensions
+    return is_list and all(type(n) is int and 0 < n < 2**31 for n in shape)
+
+
+def check_container(container: Container, version: int = FORMAT_VERSION) -> dict[str, str]:
     """Compare every tensor of a file with its checksum.
+
+    Args:
+        version: that the file must have, the one of config.json.
 
     Returns:
         The checksums that the file states, by tensor name (they may cover tensors of other files as well).
@@ -133,9 +173,9 @@ def check_container(container: Container) -> dict[str, str]:
         FineqError: no checksums, or a tensor that differs from its own.
     """
     where = container.path.name
-    version = container.metadata.get(VERSION_KEY)
-    if version != str(FORMAT_VERSION):
-        raise FineqError(f"{where} is no FineQ weight file of version {FORMAT_VERSION}: its metadata has {version!r}")
+    stated = container.metadata.get(VERSION_KEY)
+    if stated != str(version):
+        raise FineqError(f"{where} is no FineQ weight file of version {version}: its metadata has {stated!r}")
     if container.metadata.get("format") != "pt":
         raise FineqError(f"{where}: its metadata must have the format 'pt': the file is damaged")
     checksums = parse_json(container.metadata.get(CHECKSUMS_KEY, ""), f"{where}, checksums")
@@ -163,13 +203,14 @@ def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, Pac
         FineqError: the first thing that is wrong, with the tensor it concerns.
     """
     packed = parse_settings(config.get("quantization_config"))
+    version = format_version(config)
     expected: dict[str, str] = {}
     found: dict[str, TensorEntry] = {}
     markers = {entry.marker for entry in packed.values()}
     counts: set[str] = set()
     for path in files:
         container = open_container(path)
-        checksums = check_container(container)
+        checksums = check_container(container, version)
         _check_config(parse_json(container.metadata.get(CONFIG_KEY, ""), f"{path.name}, config"), config, path.name)
         for name, checksum in checksums.items():
             if expected.setdefault(name, checksum) != checksum:
@@ -181,7 +222,7 @@ def check_checkpoint(files: list[Path], config: dict[str, Any]) -> dict[str, Pac
             if name.endswith(f".{SCALES}"):
                 _check_scales(container, name)
             if name in markers:
-                _check_marker(container, name)
+                _check_marker(container, name, version)
         counts.add(container.metadata.get(COUNT_KEY, ""))
     for name in expected:
         if name not in found:
@@ -205,18 +246,18 @@ def _check_packed(packed: dict[str, PackedEntry], found: dict[str, TensorEntry])
                 )
     for name in found:
         base, _, part = name.rpartition(".")
-        if part in (BLOCKS, SCALES) and base not in packed:
+        if part in (BLOCKS, INT8, SCALES) and (base not in packed or name not in packed[base].parts()):
             raise FineqError(f"{name} belongs to no quantized tensor of config.json: the two do not fit together")
 
 
-def _check_marker(container: Container, name: str) -> None:
+def _check_marker(container: Container, name: str, expected: int) -> None:
     if (container.tensors[name].dtype, container.tensors[name].shape) != ("U8", (1,)):
         return  # found later, with what it should have been
     version = int(container.read(name))
-    if version != FORMAT_VERSION:
+    if version != expected:
         raise FineqError(
-            f"{container.path.name}: {name} marks a tensor of FineQ format version {version}, this release reads "
-            f"{FORMAT_VERSION}: quantize the model again, or use the release that wrote it"
+            f"{container.path.name}: {name} marks a tensor of FineQ format version {version}, config.json has version "
+            f"{expected}: the files are of different models, or damaged"
         )
 
 

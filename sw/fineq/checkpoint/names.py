@@ -98,7 +98,7 @@ def check_arrival(model: PreTrainedModel, packed: dict[str, tuple[str, list[str]
     Args:
         model: the full-precision model.
         packed: by name in the file, without the parts: the parameter that it stands for, and its parts in the file in
-            the order of `PARTS`.
+            the order of `PackedEntry.parts`.
         stacks: see `packed_conversions`.
 
     Raises:
@@ -106,13 +106,18 @@ def check_arrival(model: PreTrainedModel, packed: dict[str, tuple[str, list[str]
     """
     modules = {parameter: parameter.removesuffix(f".{MARKER}") for parameter, _ in packed.values()}
     state = [name for name in model.state_dict() if name not in modules]
-    state += [f"{module}.{part}" for module in modules.values() for part in PARTS]
+    state += [f"{modules[parameter]}.{part}" for parameter, tensors in packed.values() for part in _parts(tensors)]
     names = TensorNames(model, packed_conversions(get_model_conversion_mapping(model), stacks), state)
     arrived = names.places(tensor for _, tensors in packed.values() for tensor in tensors)
     for name, (parameter, tensors) in packed.items():
-        for part, tensor in zip(PARTS, tensors, strict=True):
+        for part, tensor in zip(_parts(tensors), tensors, strict=True):
             if arrived[tensor][0] != f"{modules[parameter]}.{part}":
                 raise FineqError(
                     f"{name} cannot be packed: transformers {metadata.version('transformers')} renames the tensors of "
                     f"{type(model).__name__} in a way that loses {tensor}; --exclude {name!r}"
                 )
+
+
+def _parts(tensors: list[str]) -> list[str]:
+    """What the model calls the parts: the last part of their names, but of the marker, the last, always `MARKER`."""
+    return [tensor.rpartition(".")[2] for tensor in tensors[:-1]] + [MARKER]

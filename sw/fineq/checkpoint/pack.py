@@ -14,6 +14,7 @@ from fineq import kernels
 from fineq.checkpoint.container import Container
 from fineq.checkpoint.planning import Unit
 from fineq.common.errors import FineqError
+from fineq.operators.int8 import dequantize_int8, quantize_int8
 from fineq.quantizer.checks import check_finite
 from fineq.quantizer.native import row_options
 from fineq.quantizer.packed import PackedWeight
@@ -23,6 +24,9 @@ from fineq.quantizer.vectorised import quantize_measured
 
 CHUNK_WEIGHTS = 1 << 22
 """Weights that are read, quantized and measured at once."""
+
+Pieces = Iterator[tuple[Tensor, Tensor]]
+"""Codes and scales of a tensor as they lie in the file, some of its rows at a time."""
 
 OWN_CODES = RECIPES["paper"]
 """By whose rule a cluster chooses a code alone."""
@@ -109,26 +113,27 @@ class LayerResult:
 def layer_result(unit: Unit, measures: Measures) -> LayerResult:
     """A line of the table; bits per weight from the true sizes, padding and scales included."""
     assert unit.packed is not None
-    channels = unit.packed.blocks_shape
-    stored = 8 * channels[-1] + 32
-    weights = unit.packed.shape[-1] if unit.packed.axis == "row" else unit.packed.shape[-2]
-    return LayerResult(unit.name, unit.packed.shape, stored / weights, measures)
+    return LayerResult(unit.name, unit.packed.shape, unit.packed.bits_per_weight, measures)
 
 
 def report_line(result: LayerResult) -> dict[str, Any]:
-    """What the report says of a tensor."""
-    return {
+    """What the report says of a tensor; shares of clusters only where there are any."""
+    line = {
         "tensor": result.name,
         "shape": list(result.shape),
         "bits_per_weight": round(result.bits_per_weight, 4),
         "normalised_error": round(result.measures.normalised_error, 6),
+    }
+    if not result.measures.clusters:
+        return line
+    return line | {
         "share_of_3_bit_clusters": round(result.measures.outlier_share, 6),
         "share_of_disagreeing_pairs": round(result.measures.disagreement_share, 6),
     }
 
 
-def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Measures) -> Iterator[PackedWeight]:
-    """Packed pieces of a tensor, in the order of the checkpoint's bytes; their measures are added up.
+def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Measures) -> Pieces:
+    """Pieces of a tensor in FineQ's blocks, in the order of the checkpoint's bytes; their measures are added up.
 
     A matrix that is stored as [inputs, outputs], or quantized along its columns, is read whole.
     """
@@ -153,15 +158,28 @@ def quantize_unit(unit: Unit, container: Container, recipe: Recipe, measures: Me
                     check_finite(part, unit.source, start + first)  # the place in the whole tensor
                     raise
                 measures.add(part, packed, figures)
-                yield packed
+                yield packed.blocks, packed.scales
 
 
-def packed_pieces(
-    unit: Unit, container: Container, given: list[PackedWeight], measures: Measures
-) -> Iterator[PackedWeight]:
+def packed_pieces(unit: Unit, container: Container, given: list[PackedWeight], measures: Measures) -> Pieces:
     """The same for matrices that were quantized beforehand, with the whole model in memory."""
     assert unit.layer is not None
     weights = container.read(unit.source).view(-1, *container.tensors[unit.source].shape[-2:])
     for weight, packed in zip(weights, given, strict=True):
         measures.add(weight.T if unit.layer.transposed else weight, packed)
-        yield packed
+        yield packed.blocks, packed.scales
+
+
+def int8_pieces(unit: Unit, container: Container, measures: Measures) -> Pieces:
+    """The same for a matrix that is stored with 8 bits."""
+    assert unit.packed is not None
+    rows, inputs = unit.packed.shape
+    step = max(1, CHUNK_WEIGHTS // inputs)
+    for start in range(0, rows, step):
+        count = min(step, rows - start)
+        weight = container.read(unit.source, start * inputs, count * inputs).view(count, inputs).to(torch.float32)
+        check_finite(weight, unit.source, start)
+        codes, scales = quantize_int8(weight)
+        measures.error += torch.square(weight - dequantize_int8(codes, scales)).sum(dtype=torch.float64).item()
+        measures.power += torch.square(weight).sum(dtype=torch.float64).item()
+        yield codes, scales

@@ -8,13 +8,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry
+from fineq.checkpoint.fileformat import FORMAT_VERSION, INT8_VERSION, QUANT_METHOD, PackedEntry
 from fineq.checkpoint.layers import PackableWeight, find_layers, skeleton
 from fineq.checkpoint.names import TensorNames, check_arrival
 from fineq.checkpoint.selection import Options, is_wanted, select
 from fineq.checkpoint.source import Source
 from fineq.common.errors import FineqError
 from fineq.format import CLUSTER_WEIGHTS
+from fineq.models.stored import INT8_TENSORS
 
 UNTIED = "was one matrix with one that is packed now"
 """Why the embedding or the output head of a tied model is kept."""
@@ -104,32 +105,38 @@ def make_plan(source: Source, options: Options, axis: str) -> CheckpointPlan:
     order = {parameter: number for number, parameter in enumerate(model.state_dict())}
     files = [container.path.name for container in source.containers]
     units = [
-        _unit(source, tensor, tensor, None if tensor in kept else layers[places[tensor][0]], axis)
+        _unit(source, tensor, tensor, None if tensor in kept else layers[places[tensor][0]], axis, options)
         for tensor in source.tensors
     ]
     units.sort(key=lambda unit: (files.index(unit.file), order.get(places[unit.source][0], len(order))))
     config = dict(source.config)
-    if options.embeddings or options.lm_head:
+    shared = options.has_int8 and _is_one_matrix(source, model, layers, places)
+    if shared:
+        units = _shared(source, model, layers, units, options, axis)
+    elif options.embeddings or options.lm_head:
         units += _untied(source, model, layers, places, options, axis)
         config["tie_word_embeddings"] = False
-    packed = {unit.packed.name: list(unit.packed.shape) for unit in units if unit.packed}
-    if not packed:
+    entries = [unit.packed for unit in units if unit.packed]
+    packed, int8 = (
+        {entry.name: list(entry.shape) for entry in entries if entry.is_int8 == is_int8} for is_int8 in (False, True)
+    )
+    if not entries:
         raise FineqError("nothing is left to quantize: loosen --include and --exclude")
     _check_arrival(model, units, places)
-    _check_parameters(model, units)
+    _check_parameters(model, units, set(_ends(layers)) if shared and int8 else set())
     config["quantization_config"] = {
         "quant_method": QUANT_METHOD,
-        "format_version": FORMAT_VERSION,
+        "format_version": INT8_VERSION if int8 else FORMAT_VERSION,
         "recipe": options.recipe,
         "axis": axis,
         "tensors": packed,
-    }
+    } | ({INT8_TENSORS: int8} if int8 else {})
     return CheckpointPlan(
         units, config, {unit.name: kept.get(unit.source, UNTIED) for unit in units if not unit.packed}
     )
 
 
-def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, axis: str) -> Unit:
+def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, axis: str, options: Options) -> Unit:
     entry, file = source.entry(tensor), source.tensors[tensor].path.name
     if layer is None:
         return Unit(name, tensor, file, None, None, {name: (entry.dtype, entry.shape)})
@@ -140,6 +147,9 @@ def _unit(source: Source, tensor: str, name: str, layer: PackableWeight | None, 
     *experts, rows, inputs = entry.shape
     if layer.transposed:
         rows, inputs = inputs, rows
+    if layer.place != "block" and options.has_int8:
+        packed = PackedEntry(name.removesuffix(".weight"), (rows, inputs), "row", is_int8=True)
+        return Unit(packed.name, tensor, file, layer, packed, packed.parts())
     if inputs < CLUSTER_WEIGHTS:
         raise FineqError(
             f"{tensor} takes {inputs} inputs, fewer than the {CLUSTER_WEIGHTS} weights of a cluster: --exclude it"
@@ -163,10 +173,10 @@ def _check_arrival(model: PreTrainedModel, units: list[Unit], places: dict[str, 
     check_arrival(model, packed, stacks)
 
 
-def _check_parameters(model: PreTrainedModel, units: list[Unit]) -> None:
+def _check_parameters(model: PreTrainedModel, units: list[Unit], shared: set[str]) -> None:
     """Raise if no parameter is left: packed layers hold buffers, and transformers takes a model's device and type from
-    its first parameter."""
-    packed = {unit.layer.parameter for unit in units if unit.layer is not None and unit.packed is not None}
+    its first parameter. `shared`: parameters of embedding and head if they are one packed matrix."""
+    packed = shared | {unit.layer.parameter for unit in units if unit.layer is not None and unit.packed is not None}
     if {name for name, _ in model.named_parameters(remove_duplicate=False)} <= packed:
         raise FineqError(
             f"every parameter of {type(model).__name__} would be packed, and transformers needs one to tell the "
@@ -195,18 +205,61 @@ def _untied(
 ) -> list[Unit]:
     """Of a model that stores one matrix as embedding and output head, the one of the two that is absent: once
     either is quantized, they are tensors of their own."""
-    both = [layer for place in ("embedding", "head") for layer in layers.values() if layer.place == place]
-    if len(both) != 2:
-        raise FineqError("this architecture has no plain embedding and output head: leave --embeddings, --lm-head out")
+    ends = _ends(layers)
     _check_untying(model, layers)
     stored = {place[0]: tensor for tensor, place in places.items()}
     if _head_that_is_not_there(source, model):
         return []
-    for absent, present in (both, both[::-1]):
-        if absent.parameter not in stored:
-            layer = absent if is_wanted(absent, options) else None
-            return [_unit(source, stored[present.parameter], absent.parameter, layer, axis)]
+    for absent, present in (list(ends), list(ends)[::-1]):
+        if absent not in stored:
+            layer = ends[absent] if is_wanted(ends[absent], options) else None
+            return [_unit(source, stored[present], absent, layer, axis, options)]
     return []
+
+
+def _ends(layers: dict[str, PackableWeight]) -> dict[str, PackableWeight]:
+    """Embedding and output head by parameter, in this order.
+
+    Raises:
+        FineqError: the model has not both.
+    """
+    both = [layer for place in ("embedding", "head") for layer in layers.values() if layer.place == place]
+    if len(both) != 2:
+        raise FineqError("this architecture has no plain embedding and output head: leave --embeddings, --lm-head out")
+    return {layer.parameter: layer for layer in both}
+
+
+def _is_one_matrix(
+    source: Source, model: PreTrainedModel, layers: dict[str, PackableWeight], places: dict[str, Any]
+) -> bool:
+    """Whether the files hold one matrix as embedding and output head."""
+    stored = {place[0] for place in places.values()}
+    return not _head_that_is_not_there(source, model) and not stored.issuperset(_ends(layers))
+
+
+def _shared(
+    source: Source,
+    model: PreTrainedModel,
+    layers: dict[str, PackableWeight],
+    units: list[Unit],
+    options: Options,
+    axis: str,
+) -> list[Unit]:
+    """The units where the one matrix of embedding and output head is stored once with 8 bits, as the embedding's."""
+    ends = _ends(layers)
+    if not (options.embeddings and options.lm_head):
+        raise FineqError(
+            "embedding and output head of this model are one matrix, which is stored once with 8 bits: add both "
+            "--embeddings and --lm-head, or leave --outside int8 out"
+        )
+    for tied, origin in model.all_tied_weights_keys.items():
+        if {tied, origin} & set(ends) and not {tied, origin} <= set(ends):
+            raise FineqError(f"{type(model).__name__} ties {tied} to {origin} as well: leave --outside int8 out")
+    embedding, head = ends.values()
+    return [
+        _unit(source, unit.source, embedding.parameter, embedding, axis, options) if unit.layer == head else unit
+        for unit in units
+    ]
 
 
 def _head_that_is_not_there(source: Source, model: PreTrainedModel) -> set[str]:

@@ -18,9 +18,17 @@ from fineq.checkpoint.card import write_card
 from fineq.checkpoint.choice import RecipeChoice
 from fineq.checkpoint.container import tensor_digest
 from fineq.checkpoint.copying import check_numbers
-from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION, SCALES
+from fineq.checkpoint.fileformat import SCALES
 from fineq.checkpoint.loss_check import LossCheck
-from fineq.checkpoint.pack import LayerResult, Measures, layer_result, packed_pieces, quantize_unit, report_line
+from fineq.checkpoint.pack import (
+    LayerResult,
+    Measures,
+    int8_pieces,
+    layer_result,
+    packed_pieces,
+    quantize_unit,
+    report_line,
+)
 from fineq.checkpoint.planning import CheckpointPlan, Options, Unit, make_plan
 from fineq.checkpoint.source import CONFIG_FILE, INDEX_FILE, Source
 from fineq.checkpoint.writer import ShardWriter
@@ -158,19 +166,21 @@ def _write_unit(
         sink.close()
         return None
     measures = Measures()
-    if prepared is not None:
+    if unit.packed.is_int8:
+        pieces = int8_pieces(unit, container, measures)
+    elif prepared is not None:
         pieces = packed_pieces(unit, container, prepared.packed[unit.source], measures)
     else:
         pieces = quantize_unit(unit, container, recipe, measures)
-    blocks = shard.open_tensor(f"{unit.name}.{BLOCKS}")
+    content = shard.open_tensor(f"{unit.name}.{unit.packed.content[0]}")
     scales = shard.open_tensor(f"{unit.name}.{SCALES}")
-    for piece in pieces:
-        blocks.write(piece.blocks)
-        scales.write(piece.scales)
-    blocks.close()
+    for some, their_scales in pieces:
+        content.write(some)
+        scales.write(their_scales)
+    content.close()
     scales.close()
     marker = shard.open_tensor(unit.packed.marker)
-    marker.write(memoryview(bytes([FORMAT_VERSION])))
+    marker.write(memoryview(bytes([shard.version])))
     marker.close()
     return layer_result(unit, measures)
 

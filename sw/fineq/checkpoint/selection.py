@@ -22,6 +22,9 @@ NOT_ASKED = {
 }
 """Why a layer is kept that only an option quantizes, by place."""
 
+FORMS = ("fineq", "int8")
+"""What embedding and head can be stored as: FineQ's blocks, or 8 bits with a scale for each row."""
+
 CONVERTED = "split or reordered by transformers while it is loaded"
 VECTOR, OTHER = "norm, bias or other vector", "no linear layer of a block"
 
@@ -36,6 +39,7 @@ class Options:
         exclude: patterns of tensor names that stay as they are.
         embeddings: quantize the input embedding as well.
         lm_head: quantize the output head as well.
+        outside: the form of those two, of `FORMS`.
     """
 
     recipe: str = DEFAULT_RECIPE
@@ -43,6 +47,22 @@ class Options:
     exclude: tuple[str, ...] = ()
     embeddings: bool = False
     lm_head: bool = False
+    outside: str = FORMS[0]
+
+    @property
+    def has_int8(self) -> bool:
+        """Whether a tensor outside the blocks is to be stored with 8 bits."""
+        return self.outside == "int8" and (self.embeddings or self.lm_head)
+
+
+def check_outside(options: Options) -> None:
+    """Raise unless the form of embedding and head is one, and is wanted of something."""
+    if options.outside not in FORMS:
+        raise FineqError(f"--outside is {options.outside!r}: choose one of {', '.join(FORMS)}")
+    if options.outside != FORMS[0] and not (options.embeddings or options.lm_head):
+        raise FineqError(
+            f"--outside {options.outside} is the form of what --embeddings and --lm-head quantize: add one of them"
+        )
 
 
 def select(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fineq.checkpoint.container import DTYPES, LENGTH_BYTES, Container, TensorEntry, tensor_hash
-from fineq.checkpoint.fileformat import DIGEST_DIGITS, file_metadata
+from fineq.checkpoint.fileformat import DIGEST_DIGITS, file_metadata, format_version
 from fineq.common.errors import FineqError
 
 
@@ -32,6 +32,7 @@ class ShardWriter:
     def __init__(self, path: Path, tensors: dict[str, tuple[str, tuple[int, ...]]], config: dict[str, Any], total: int):
         self.path = path
         self.digests: dict[str, str] = {}
+        self.version = format_version(config)
         self._config, self._total = config, total
         self._entries = _lay_out(tensors)
         self._header_bytes = len(self._header(dict.fromkeys(tensors, "0" * DIGEST_DIGITS)))

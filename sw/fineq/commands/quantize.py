@@ -35,6 +35,12 @@ def quantize(
     exclude: Annotated[list[str] | None, typer.Option(help="Keep tensors that match. Repeatable.")] = None,
     embeddings: Annotated[bool, typer.Option("--embeddings", help="Quantize the input embedding too.")] = False,
     lm_head: Annotated[bool, typer.Option("--lm-head", help="Quantize the output head too.")] = False,
+    outside: Annotated[
+        str,
+        typer.Option(
+            help="Form of what --embeddings and --lm-head quantize: fineq, or int8, 8 bits with a scale for each row."
+        ),
+    ] = "fineq",
     calibration: Annotated[
         Path | None, typer.Option(help="Text file for recipes that fit the weights to real inputs.")
     ] = None,
@@ -84,7 +90,7 @@ def quantize(
     if part is not None and ray is not None:
         raise FineqError("--ray makes all parts by itself: leave --part or --ray out")
     own = parse_part(part) if part is not None else None
-    options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head)
+    options = Options(recipe, tuple(include or ()), tuple(exclude or ()), embeddings, lm_head, outside)
     job = open_job(model, options, calibration, windows, check and own is None, text)
     if dry_run:
         print_plan(job.plan)

@@ -42,7 +42,7 @@ def choose_recipe(
         return RecipeChoice(CALIBRATED_RECIPE, "there is a calibration text")
     if text is None:
         return RecipeChoice(DEFAULT_RECIPE, "nothing was to be measured")
-    if options.embeddings or options.lm_head:
+    if (options.embeddings or options.lm_head) and not options.has_int8:
         return RecipeChoice(DEFAULT_RECIPE, "recipes with calibration do not quantize embeddings and output head")
     tell(f"no recipe named: measuring what {DEFAULT_RECIPE}, which needs no data, costs on {text.name}, in memory")
     tried = try_recipe(source, plan, DEFAULT_RECIPE, text)

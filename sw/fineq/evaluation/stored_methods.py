@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from fineq.common.errors import FineqError
 from fineq.evaluation.method import FORMAT_BITS, Method
 from fineq.models.language_model import LayerReport
-from fineq.models.stored import QUANT_METHOD, StoredQuantization, stored_quantization
+from fineq.models.stored import INT8_BITS, QUANT_METHOD, StoredQuantization, stored_quantization
 
 
 def method_for(model_path: Path, method: Method) -> Method:
@@ -28,6 +29,15 @@ def method_for(model_path: Path, method: Method) -> Method:
     return _stored_method(stored)
 
 
+def _nominal_bits(stored: StoredQuantization) -> float:
+    """Bits of the codes and indices alone: those of the format, or the mean where some weights have 8 bits."""
+    if not any(tensor.is_int8 for tensor in stored.tensors):
+        return FORMAT_BITS
+    weights = [math.prod(tensor.shape) for tensor in stored.tensors]
+    bits = [INT8_BITS if tensor.is_int8 else FORMAT_BITS for tensor in stored.tensors]
+    return sum(count * each for count, each in zip(weights, bits, strict=True)) / sum(weights)
+
+
 def _stored_method(stored: StoredQuantization) -> Method:
     layers = tuple(
         LayerReport(tensor.name, tensor.shape, tensor.bits_per_weight, tensor.normalised_error)
@@ -37,4 +47,4 @@ def _stored_method(stored: StoredQuantization) -> Method:
         return Method(stored.method, f"{stored.method}, as stored", None, stored=layers)
     assert stored.recipe is not None  # FineQ's own settings always name one
     title = f"FineQ, recipe {stored.recipe}, as stored"
-    return Method(stored.recipe, title, FORMAT_BITS, stored=layers, stored_calibration=stored.calibration)
+    return Method(stored.recipe, title, _nominal_bits(stored), stored=layers, stored_calibration=stored.calibration)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fineq.common.errors import FineqError
+from fineq.huggingface.int8 import Int8TiedLinear
 from fineq.huggingface.linear import FineqLinear, PackedModule
 
 PACKAGE = "peft"
@@ -38,7 +39,7 @@ def register() -> None:
     @functools.wraps(original)
     def create(lora_config: Any, adapter_name: str, target: nn.Module, **options: Any) -> nn.Module:
         base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
-        if not isinstance(base, PackedModule):
+        if not isinstance(base, PackedModule | Int8TiedLinear):
             return original(lora_config, adapter_name, target, **options)
         if not isinstance(base, FineqLinear):
             raise FineqError(f"{type(base).__name__} cannot get an adapter: name linear layers in target_modules")

@@ -9,6 +9,7 @@ from transformers.quantizers.auto import register_quantization_config
 from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from fineq.checkpoint.fileformat import FORMAT_VERSION, QUANT_METHOD, PackedEntry, parse_settings
+from fineq.models.stored import INT8_TENSORS
 from fineq.operators.library import check_activation
 
 
@@ -17,13 +18,14 @@ class FineqConfig(QuantizationConfigMixin):
     """What config.json says about a quantized model.
 
     Args:
-        tensors: shape of each quantized tensor by name, [rows, K] or [experts, rows, K].
+        tensors: shape of each tensor in FineQ's blocks by name, [rows, K] or [experts, rows, K].
         recipe: how it was quantized.
         axis: `row` or `column`.
         format_version: of the checkpoint.
         quant_method: always `fineq`.
         activation: of `fineq.operators.ACTIVATIONS`, what the packed linear layers do with their inputs. Says how a
             model is loaded, not what it is: no checkpoint carries it.
+        int8_tensors: shape of each tensor that is stored with 8 bits, by name, [rows, K].
     """
 
     def __init__(
@@ -34,11 +36,12 @@ class FineqConfig(QuantizationConfigMixin):
         format_version: int = FORMAT_VERSION,
         quant_method: str = QUANT_METHOD,
         activation: str = "float",
+        int8_tensors: dict[str, list[int]] | None = None,
         **kwargs: Any,
     ):
         self.quant_method = QUANT_METHOD  # type: ignore[assignment]  # transformers lists only its own methods
         self.format_version, self.recipe, self.axis = format_version, recipe, axis
-        self.tensors = tensors or {}
+        self.tensors, self.int8_tensors = tensors or {}, int8_tensors or {}
         self.activation = check_activation(activation, axis)
 
     def get_loading_attributes(self) -> dict[str, str]:
@@ -46,7 +49,8 @@ class FineqConfig(QuantizationConfigMixin):
         return {"activation": check_activation(self.activation, self.axis)}
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: value for name, value in super().to_dict().items() if name != "activation"}
+        left_out = {"activation"} | (set() if self.int8_tensors else {INT8_TENSORS})
+        return {name: value for name, value in super().to_dict().items() if name not in left_out}
 
     def entries(self) -> dict[str, PackedEntry]:
         """The packed tensors by name."""

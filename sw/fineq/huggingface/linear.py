@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fineq import format as block_format
-from fineq.checkpoint.fileformat import FORMAT_VERSION
+from fineq.checkpoint.fileformat import BLOCKS, FORMAT_VERSION
 from fineq.operators import packed_linear, unpack
 from fineq.operators.library import check_activation
 
@@ -17,26 +17,32 @@ LOADED = "_is_hf_initialized"
 
 
 class PackedModule(nn.Module):
-    """Buffers of a packed weight under the names of the checkpoint: `fineq_blocks`, `fineq_scales` and `weight`,
-    the one-byte marker that keeps other loaders from taking the model for one without weights.
+    """Buffers of a packed weight under the names of the checkpoint: its codes, `fineq_scales` and `weight`, the
+    one-byte marker that keeps other loaders from taking the model for one without weights.
 
     Args:
-        shape: [rows, K], or [matrices, rows, K].
-        axis: `row` or `column`.
+        shape: of the weight, [rows, K], or [matrices, rows, K].
+        part: name of the codes.
+        codes: [..., channels, bytes]; every channel has a scale.
         markers: shape of the marker.
+        version: of the format, for the marker.
     """
 
-    fineq_blocks: Tensor
     fineq_scales: Tensor
 
-    def __init__(self, shape: tuple[int, ...], axis: str = "row", markers: tuple[int, ...] = (1,)):
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        part: str,
+        codes: Tensor,
+        markers: tuple[int, ...] = (1,),
+        version: int = FORMAT_VERSION,
+    ):
         super().__init__()
-        channels, length = shape[-2:] if axis == "row" else shape[:-3:-1]
-        blocks = (*shape[:-2], channels, block_format.bytes_per_row(length))
-        self.shape, self.axis = tuple(shape), axis
-        self.register_buffer("fineq_blocks", torch.zeros(blocks, dtype=torch.uint8))
-        self.register_buffer("fineq_scales", torch.ones(blocks[:-1], dtype=torch.float32))
-        self.register_buffer("weight", torch.full(markers, FORMAT_VERSION, dtype=torch.uint8))
+        self.shape = tuple(shape)
+        self.register_buffer(part, codes)
+        self.register_buffer("fineq_scales", torch.ones(codes.shape[:-1], dtype=torch.float32))
+        self.register_buffer("weight", torch.full(markers, version, dtype=torch.uint8))
 
     def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
         """Scales stay float32 when the model is converted to another type: they are part of the format."""
@@ -61,6 +67,26 @@ class PackedModule(nn.Module):
 
     def unpacked(self) -> Tensor:
         """The weights that the packed ones stand for, float32 in the model's own layout."""
+        raise NotImplementedError
+
+
+class BlockModule(PackedModule):
+    """A weight in FineQ's blocks, `fineq_blocks`.
+
+    Args:
+        shape, markers: see `PackedModule`.
+        axis: `row` or `column`.
+    """
+
+    fineq_blocks: Tensor
+
+    def __init__(self, shape: tuple[int, ...], axis: str = "row", markers: tuple[int, ...] = (1,)):
+        channels, length = shape[-2:] if axis == "row" else shape[:-3:-1]
+        blocks = (*shape[:-2], channels, block_format.bytes_per_row(length))
+        super().__init__(shape, BLOCKS, torch.zeros(blocks, dtype=torch.uint8), markers)
+        self.axis = axis
+
+    def unpacked(self) -> Tensor:
         blocks, scales = self.fineq_blocks.flatten(0, -2), self.fineq_scales.flatten()
         if self.axis == "column":
             return unpack(blocks, scales, self.shape[-2]).T.contiguous()
@@ -70,7 +96,7 @@ class PackedModule(nn.Module):
         return f"{' x '.join(map(str, self.shape))}, packed {self.axis}-wise"
 
 
-class FineqLinear(PackedModule):
+class FineqLinear(BlockModule):
     """A linear layer with packed weights, in the place of `nn.Linear` or of GPT-2's `Conv1D`.
 
     Args:
@@ -135,7 +161,7 @@ def set_activation(model: nn.Module, activation: str) -> int:
     return len(layers)
 
 
-class FineqEmbedding(PackedModule):
+class FineqEmbedding(BlockModule):
     """An embedding with packed rows: only the rows that are looked up are unpacked."""
 
     def __init__(self, num_embeddings: int, embedding_dim: int, axis: str = "row", dtype: torch.dtype | None = None):
@@ -156,7 +182,7 @@ class FineqEmbedding(PackedModule):
         return rows.view(*ids.shape, self.embedding_dim).to(self.dtype)
 
 
-class FineqExperts(PackedModule):
+class FineqExperts(BlockModule):
     """A stack of matrices, in the place of a three-dimensional weight of a mixture of experts.
 
     Indexing gives one expert's matrix, unpacked, the way the model stores it.

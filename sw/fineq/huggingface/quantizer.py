@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +18,7 @@ from fineq.checkpoint.fileformat import QUANT_METHOD, check_checkpoint, file_met
 from fineq.common.errors import FineqError
 from fineq.huggingface import adapters
 from fineq.huggingface.config import FineqConfig
+from fineq.huggingface.int8 import Int8Embedding
 from fineq.huggingface.linear import FineqEmbedding, FineqExperts, PackedModule, set_activation
 from fineq.operators.library import check_activation
 
@@ -69,7 +70,7 @@ class FineqHfQuantizer(HfQuantizer):
                 "with this release"
             )
         set_activation(model, self.quantization_config.activation)
-        model.num_parameters = MethodType(count_weights, model)  # type: ignore[method-assign]
+        model.num_parameters = partial(count_weights, model)  # type: ignore[method-assign]
         adapters.register()
         return model
 
@@ -109,10 +110,9 @@ def count_weights(model: PreTrainedModel, only_trainable: bool = False, exclude_
     count = type(model).num_parameters(model, only_trainable, exclude_embeddings)
     if only_trainable:
         return count
+    left_out = (FineqEmbedding, Int8Embedding) if exclude_embeddings else ()
     packed = [module for module in model.modules() if isinstance(module, PackedModule)]
-    return count + sum(
-        module.weights for module in packed if not (exclude_embeddings and isinstance(module, FineqEmbedding))
-    )
+    return count + sum(module.weights for module in packed if not isinstance(module, left_out))
 
 
 def _digest(name: str, tensor: Tensor) -> str:

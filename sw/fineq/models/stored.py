@@ -13,6 +13,11 @@ from fineq import format as block_format
 QUANT_METHOD = "fineq"
 """What `quantization_config` of config.json calls FineQ."""
 
+INT8_TENSORS = "int8_tensors"
+"""Of `quantization_config`, beside `tensors`: those with 8 bits and a scale for each row, by name."""
+
+INT8_BITS, SCALE_BITS = 8, 32
+
 REPORT_FILE = "fineq_report.json"
 """Beside the weights: what quantizing did to each tensor."""
 
@@ -26,12 +31,14 @@ class StoredTensor:
         shape: (rows, K); a stack of matrices counts as one matrix with the rows of all.
         bits_per_weight: storage with scales and padding.
         normalised_error: of quantizing it; None: the directory does not tell.
+        is_int8: its codes have 8 bits.
     """
 
     name: str
     shape: tuple[int, int]
     bits_per_weight: float
     normalised_error: float | None
+    is_int8: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,9 @@ def stored_quantization(directory: Path) -> StoredQuantization | None:
     errors = {line.get("tensor"): line.get("normalised_error") for line in layers or [] if isinstance(line, dict)}
     axis = settings.get("axis", "row")
     found = tuple(_tensor(name, shape, axis, errors.get(name)) for name, shape in tensors.items())
+    int8 = settings.get(INT8_TENSORS)
+    for name, (rows, inputs) in int8.items() if isinstance(int8, dict) else ():
+        found += (StoredTensor(name, (rows, inputs), INT8_BITS + SCALE_BITS / inputs, errors.get(name), True),)
     return StoredQuantization(method, str(settings.get("recipe", "custom")), found, _calibration(report))
 
 

@@ -101,7 +101,7 @@ def another_framework(parts):
     parts.metadata["format"] = "tf"
 
 
-@bad("weight marks a tensor of FineQ format version 2, this release reads 1")
+@bad("weight marks a tensor of FineQ format version 2, config.json has version 1")
 def marker_of_another_version(parts):
     parts.data[parts.header[parts.find("layers.0.mlp.up_proj.weight")]["data_offsets"][0]] = 2
     parts.sign()

@@ -173,7 +173,7 @@ def test_config_without_a_key(tmp_path, key):
         ({"model_type": "lama"}, "does not know the model_type 'lama'"),
         ({"model_type": None}, "has no model_type"),
         ({"quantization_config": {"quant_method": "gptq"}}, "that 'gptq' quantized"),
-        ({"quantization_config": {"quant_method": "fineq", "format_version": 2}}, "format version 2"),
+        ({"quantization_config": {"quant_method": "fineq", "format_version": 3}}, "format version 3"),
         (
             {
                 "quantization_config": {

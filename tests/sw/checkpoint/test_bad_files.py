@@ -84,7 +84,9 @@ def test_from_pretrained_refuses_too(checkpoint, tmp_path, name):
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu', the weights were written with 'silu': restore it"),
         ({"quantization_config": None}, "config.json has no quantization_config of FineQ"),
         ({"quantization_config": {"quant_method": "gptq"}}, "config.json has no quantization_config of FineQ"),
-        ({"format_version": 2}, "config.json has FineQ format version 2, this release reads 1"),
+        ({"format_version": 3}, "config.json has FineQ format version 3, this release reads 1 and 2"),
+        ({"format_version": 2}, "config.json: format version 2 and int8_tensors {} do not fit together"),
+        ({"int8_tensors": {"a": [1, 2]}}, "config.json: format version 1 and int8_tensors {'a': [1, 2]} do not fit"),
         ({"format_version": True}, "config.json has FineQ format version True, this release reads 1"),
         ({"axis": "diagonal"}, "axis is 'diagonal', it must be row or column"),
         ({"tensors": {}}, "quantization_config lists no tensors"),
@@ -98,7 +100,7 @@ def test_from_pretrained_refuses_too(checkpoint, tmp_path, name):
 def test_changed_config_is_refused(checkpoint, change, message):
     config = json.loads((checkpoint / "config.json").read_text())
     inner = config["quantization_config"]
-    (inner if set(change) & {"format_version", "axis", "tensors", "recipe"} else config).update(change)
+    (inner if set(change) & {"format_version", "axis", "tensors", "int8_tensors", "recipe"} else config).update(change)
     with pytest.raises(FineqError) as error:
         check_checkpoint([checkpoint / "model.safetensors"], config)
     assert message in str(error.value)
