@@ -82,6 +82,30 @@ def test_the_product_is_that_of_the_dequantized_weights(monkeypatch, chunk):
     assert half.dtype == torch.bfloat16 and torch.allclose(half.float(), expected, atol=0.3)
 
 
+class Ends(torch.nn.Module):
+    """An embedding and the head that is tied to it."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = Int8Embedding(30, 50)
+        codes, scales = quantize_int8(torch.randn(30, 50, generator=torch.Generator().manual_seed(0)))
+        self.embedding.fineq_int8.copy_(codes)
+        self.embedding.fineq_scales.copy_(scales)
+        self.head = Int8TiedLinear(self.embedding)
+
+    def forward(self, ids):
+        return self.head(self.embedding(ids))
+
+
+def test_a_tied_head_compiles_and_can_be_exported():
+    model, ids = Ends(), torch.arange(12).view(2, 6)
+    expected = model(ids)
+    assert torch.equal(torch.compile(model, backend="eager", fullgraph=True)(ids), expected)
+    exported = torch.export.export(model, (ids,))
+    assert torch.equal(exported.module()(ids), expected)
+    assert sum(name.endswith("fineq_int8") for name in exported.state_dict) == 1
+
+
 # -- whole models ----------------------------------------------------------------------------------------------
 
 
