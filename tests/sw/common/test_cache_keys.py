@@ -39,6 +39,7 @@ SEVERAL = {
     "fineq_mutants.attempts": ["fineq_sim.benches.control.tile_walk_bench", "fineq_sim.benches.machine.driver_bench"],
     "fineq_reports.accuracy.cells": ["fineq.evaluation.evaluate", "fineq.baselines.gptq", "fineq.calibrated.model"],
     "fineq_reports.ppa_run": ["fineq_reports.commands.silicon.synth", "fineq_reports.commands.silicon.pnr"],
+    "fineq_sim.runs.mutation": ["fineq_sim.commands.sim", "fineq_formal.commands.formal"],
     "fineq_sim.runs.kept": ["fineq_sim.benches.control.tile_walk_bench", "fineq_sim.benches.machine.driver_bench"],
 }
 """Caches that choose their modules when they run, with modules that they choose."""
