@@ -46,7 +46,8 @@ def shape(cell):
 
 def said(cell):
     """What a cell prints, words without numbers: they may differ in the last digit, and tables in their blanks."""
-    text = "\n".join(text for each in cell["outputs"] for text in notebooks.texts(each))
+    # The forms of one output stand in the order of their names in a file, and in another one before it is written.
+    text = "\n".join(text for each in cell["outputs"] for text in sorted(notebooks.texts(each)))
     return " ".join(re.sub(r"[-+]?\d[\d.,]*", "#", text).split())
 
 
