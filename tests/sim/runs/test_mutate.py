@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fineq.common.cache_keys import cache_key
+from fineq.common.cache_keys import cache_key, deciding_files
 from fineq_sim.runs import mutation
 from fineq_sim.runs.catalog import all_runs
 from fineq_sim.runs.mutation import Fault, FaultOutcome, MutationError, copy_sources, load_faults, markdown, mutate
@@ -134,6 +134,20 @@ def test_the_sources_of_the_project_are_decided_by_what_they_import(tmp_path, tr
     list(mutate(REPOSITORY, tmp_path, faults, simulator=SIMULATOR))
     benches = {run.name: f"fineq_sim.benches.{run.bench}" for run in all_runs()}
     assert asked[:2] == [(benches[faults[0].bench], "fineq_sim.commands.sim"), ("fineq_formal.commands.formal",)]
+
+
+def test_what_decides_a_check_has_the_file_of_each_fault():
+    """Otherwise an outcome would outlive a change around the fault."""
+    benches = {run.name: f"fineq_sim.benches.{run.bench}" for run in all_runs()}
+    deciding = {}
+    for fault in FAULTS:
+        if fault.kind != "tests":
+            modules = (
+                (benches[fault.bench], "fineq_sim.commands.sim") if fault.bench else ("fineq_formal.commands.formal",)
+            )
+            if modules not in deciding:
+                deciding[modules] = {path.resolve() for path in deciding_files(*modules)}
+            assert (REPOSITORY / fault.file).resolve() in deciding[modules], fault.name
 
 
 def test_another_package_makes_checks_run_again(tmp_path, tried, monkeypatch):
