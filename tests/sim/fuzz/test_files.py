@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from fineq.checkpoint import container, fileformat
-from fineq_sim.fuzz.files import campaign, reference
+from fineq_sim.fuzz.files import campaign, mutation, reference
 from fineq_sim.fuzz.files.campaign import fuzz_files, show
 from fineq_sim.fuzz.files.corpus import Corpus
 from fineq_sim.fuzz.files.judge import Judge, Manner
@@ -54,6 +54,21 @@ def test_long_run_finds_nothing(seeds, tmp_path):
 def test_same_seed_same_mutants(seeds, tmp_path):
     runs = [fuzz_files(3, 400, tmp_path / str(number), corpus=Corpus(seeds)) for number in range(2)]
     assert runs[0].outcomes == runs[1].outcomes
+
+
+def test_an_honest_config_says_what_the_files_repeat(seeds, tmp_path, monkeypatch):
+    """To Python 1 and 1.0 are equal, and the digest of the settings tells them apart."""
+
+    def as_float(parts, draw):
+        parts.config["quantization_config"]["format_version"] = 1.0
+
+    monkeypatch.setattr(mutation, "config_field", as_float)
+    mutant = mutate(seeds["row"], mutation.Recipe("setting", 0, (1,)))
+    assert type(json.loads(mutant.case.config)["quantization_config"]["format_version"]) is float
+    outcome = Judge(tmp_path).judge(mutant.case, Manner(sound=True))
+    assert outcome.verdict == "refused" and "format version 1.0" in outcome.sentence
+    changed = Judge(tmp_path / "o").judge(seeds["row"], Manner(origin=mutant.case.config))
+    assert (changed.verdict, changed.sentence) == ("fault", "another quantization_config was accepted")
 
 
 def test_every_kind_of_change_changes_something(seeds):

@@ -234,7 +234,8 @@ def _is_sound(case: Case) -> bool:
 def _same_meaning(origin: bytes, config: bytes) -> Outcome | None:
     """Of an accepted case whose config.json alone was changed: its meaning was not."""
     before, after = json.loads(origin), json.loads(config)
-    if before.get("quantization_config") != after.get("quantization_config"):
+    settings = [json.dumps(each.get("quantization_config"), sort_keys=True) for each in (before, after)]
+    if settings[0] != settings[1]:
         return Outcome("fault", "misread", "another quantization_config was accepted")
     difference = first_difference(config_fields(before), config_fields(after))
     return None if difference is None else Outcome("fault", "misread", f"another {difference[0]} was accepted")

@@ -100,5 +100,6 @@ def _restructured(case: Case, recipe: Recipe) -> Case:
                 neighbour.sign(total)
                 shards[number] = neighbour.join()
     shards[recipe.shard] = parts.join()
-    config = json.dumps(parts.config).encode()
-    return Case(tuple(shards), config if json.loads(case.config) != parts.config else case.config)
+    # As text: to Python 1, 1.0 and true are equal, to the checksum of what the files repeat they are not.
+    config = json.dumps(parts.config)
+    return Case(tuple(shards), config.encode() if json.dumps(json.loads(case.config)) != config else case.config)
