@@ -48,7 +48,8 @@ def explored(space: Space, workload: Workload, results: Path, steps: str | None)
 
 def measurements(results: Path) -> list[Path]:
     """The files of a directory of results that points depend on."""
-    return sorted([*results.glob("synth-*.json"), *results.glob("encodings.csv")])
+    patterns = ("synth-*.json", "array-energy-*.json", "encodings.csv")
+    return sorted(path for pattern in patterns for path in results.glob(pattern))
 
 
 @cache
