@@ -225,7 +225,8 @@ def _machines() -> list[BenchRun]:
     for kind in ("accelerator", "driver", "silent_memory"):
         runs.append(machine_run(kind, "accelerator_5x7_cluster", simulators=VERILATOR_ALONE))
     runs += [
-        machine_run("chain_pointer", name)
+        machine_run(kind, name)
+        for kind in ("chain_pointer", "operand_pointer")
         for name in ("accelerator_5x7", "accelerator_5x7_cluster", "mac8x8_accelerator_5x7")
     ]
     runs += [

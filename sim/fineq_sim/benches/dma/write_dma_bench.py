@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import cocotb
 
-from fineq_hw.config import ALIGNMENT
+from fineq_hw.config import ALIGNMENT, TRANSFER_ROW_BITS
 from fineq_hw.dma.write_dma import OUTSTANDING_WRITES
 from fineq_hw.interface.bus import PAGE_BYTES, Response
+from fineq_hw.interface.jobs import SIZE_BITS, STRIDE_BITS
 from fineq_hw.lib.machine_streams import write_word_layout
 from fineq_sim.bench.axi_memory import ChannelMonitor, Memory, Transfer, write_memory
 from fineq_sim.bench.dma_bench import DmaBench
@@ -62,10 +63,10 @@ class WriteDmaBench(DmaBench):
             assert self.was_reset or not self.read("idle"), "idle while a burst is unanswered"
             assert self.read("pending"), "a burst is unanswered, and not pending"
 
-    def send(self, transfer: Transfer, sparse: bool = True) -> None:
-        """A command with random words; `sparse`: with random strobes too."""
+    def send(self, transfer: Transfer, sparse: bool = True, of: Transfer | None = None) -> None:
+        """A command with random words; `sparse`: with random strobes too. `of`: the command, of which it is a part."""
         config = self.config
-        self.commands.send([transfer.payload(config)])
+        self.commands.send([(of or transfer).payload(config)])
         self.bursts += transfer.bursts(config)
         for address, row_last, _ in transfer.words(config):
             data = self.source.getrandbits(config.bus_bits)
@@ -288,6 +289,38 @@ async def reset_in_the_middle(dut, stall, moment, resets):
     await works_after_reset(tb, sent, offered, before)
     assert not tb.read("pending")
     tb.assert_finished()
+
+
+@cocotb.test()
+async def every_bit_of_a_command(dut):
+    """Rows anywhere, as long, as many and as far apart as a command can say: they begin, and a stop ends them."""
+    tb = await WriteDmaBench.begun(dut)
+    width = tb.config.bus_bytes
+    step = max(width, ALIGNMENT)
+    seen = 3 * min(tb.config.max_burst_beats * width, PAGE_BYTES)
+    commands = [Transfer(1 << bit, 1, 1, 0) for bit in range(step.bit_length() - 1, tb.config.address_bits)]
+    commands += [Transfer(0, 1 << bit, 1, 0) for bit in range(step.bit_length(), TRANSFER_ROW_BITS)]
+    commands += [Transfer(PAGE_BYTES, 1, 1 << bit, step) for bit in range(SIZE_BITS)]
+    commands += [Transfer(0, 1, 2, 1 << bit) for bit in range(step.bit_length() - 1, STRIDE_BITS)]
+    for command in commands:
+        few = Transfer(command.address, min(command.row_bytes, seen), min(command.rows, 3), command.stride)
+        whole = few == command
+        expected = few.bursts(tb.config)[: None if whole else -1]
+        tb.send(few, of=command)
+        before = len(tb.addresses.beats)
+        for _ in range(3000):
+            if len(tb.addresses.beats) >= before + len(expected):
+                break
+            await tb.clock()
+        assert tb.addresses.bursts()[before:][: len(expected)] == expected, command
+        if not whole:
+            assert not tb.read("idle"), f"{command} ends too early"
+            await tb.pulse(stop=1)
+        await tb.wait_for("idle", within=3000)
+        if whole and not tb.error().valid:
+            assert len(tb.addresses.beats) == before + len(expected), f"{command} goes on"
+        await tb.restart()
+        tb.gathers = False
 
 
 async def works_after_reset(
