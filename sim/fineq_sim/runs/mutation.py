@@ -39,7 +39,7 @@ COPIED = {"bench": _BENCH, "proof": _PROOF, "tests": (*_PROOF, "tests", "docs")}
 OUTCOMES = "fault-outcomes"
 """Directory of outcomes in the cache of built simulations, for all commands that plant faults."""
 
-TIME_LIMIT_S = 600.0
+TIME_LIMIT_S = 3600.0
 
 
 class MutationError(UserError, RuntimeError):
