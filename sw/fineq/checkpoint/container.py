@@ -229,10 +229,14 @@ def parse_json(text: bytes | str, where: str, special_floats: bool = False) -> d
             return {SPECIAL_FLOAT: value}
         raise FineqError(f"{where}: {value} is not a JSON number: the file is damaged")
 
+    def integer(digits: str) -> int | float:
+        """Other readers keep the sign of zero, in a number that is no integer; the safetensors library is one."""
+        return -0.0 if digits == "-0" else int(digits)
+
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=constant)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=constant, parse_int=integer)
     except FineqError:
         raise
     except (ValueError, RecursionError) as error:

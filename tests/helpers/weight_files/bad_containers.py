@@ -82,6 +82,11 @@ def header_with_nan(parts):
     return parts.join(parts.header_text()[:-1] + ',"x":NaN}')
 
 
+@bad("has data_offsets that are not two positions")
+def position_with_the_sign_of_zero(parts):
+    return parts.join(parts.header_text().replace('"data_offsets":[0,', '"data_offsets":[-0,', 1))
+
+
 @bad("its JSON text has half a character")
 def half_a_character(parts):
     parts.header["model.norm.\ud800"] = parts.header.pop("model.norm.weight")

@@ -76,9 +76,14 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _integer(digits: str) -> int | float:
+    return -0.0 if digits == "-0" else int(digits)
+
+
 def _object(text: str | bytes) -> dict[str, Any]:
     try:
-        found = json.loads(text if isinstance(text, str) else text.decode("utf-8"), object_pairs_hook=_pairs)
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        found = json.loads(text, object_pairs_hook=_pairs, parse_int=_integer)
     except (ValueError, RecursionError):
         raise Unsound from None
     _demand(isinstance(found, dict))
