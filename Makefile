@@ -14,6 +14,8 @@ MODEL  ?=
 SYNTH_SIZE ?= 64x64
 # Blocks that `make pnr` lays out: see TARGETS in scripts/fineq_asic/layout/targets.py. Empty: all published ones.
 PNR_DESIGN ?=
+# Where `make mutants` writes its report.
+RESULTS ?= docs/results
 # Where `make notebooks` writes.
 NOTEBOOKS ?= docs/tutorials
 
@@ -92,7 +94,7 @@ mutate: setup  ## plant faults in the RTL and the packing; each must be caught
 	$(FINEQ) mutate --faults tests/faults --output $(BUILD)/mutate
 
 mutants: setup  ## plant faults by rule in the netlists; benches or proofs must notice them (more than an hour; goes on where it was)
-	$(FINEQ) mutants --output $(BUILD)/mutants --results docs/results
+	$(FINEQ) mutants --output $(BUILD)/mutants --results $(RESULTS)
 
 fuzz: setup  ## damage packed files, use the machine at random; MINUTES=60 for as long, otherwise 10^6 files and 1000 cases
 	$(FINEQ) fuzz --output $(BUILD)/fuzz $(if $(MINUTES),--minutes $(MINUTES))
@@ -103,16 +105,17 @@ coverage: setup  ## line coverage of the generated Verilog by component, functio
 architecture: setup  ## block diagram from the Verilog, timing diagram from a recorded run
 	$(FINEQ) architecture --output $(BUILD)/architecture
 
-regress: setup  ## the longer checks, on both simulators
-	$(PYTEST)
-	$(MAKE) sim SIM=verilator
-	$(MAKE) sim SIM=icarus
-	$(MAKE) mutate
-	$(MAKE) fuzz MINUTES=
-	$(MAKE) mutants
-	$(MAKE) versions
-	$(MAKE) notebooks NOTEBOOKS=$(BUILD)/notebooks
-	$(MAKE) docs
+regress: setup  ## the longer checks, on both simulators; what has passed on the same commit is not run again
+	$(PY) scripts/regress.py $(BUILD)/regress \
+		"tests: $(PYTEST)" \
+		"verilator: $(MAKE) sim SIM=verilator" \
+		"icarus: $(MAKE) sim SIM=icarus" \
+		"mutate: $(MAKE) mutate" \
+		"fuzz: $(MAKE) fuzz MINUTES=" \
+		"mutants: $(MAKE) mutants RESULTS=$(BUILD)/mutants" \
+		"versions: $(MAKE) versions" \
+		"notebooks: $(MAKE) notebooks NOTEBOOKS=$(BUILD)/notebooks" \
+		"docs: $(MAKE) docs"
 
 versions: setup  ## the tests of models on the lowest and the newest transformers that are allowed; needs a package index
 	$(PY) scripts/versions.py $(BUILD)/versions
